@@ -1,0 +1,71 @@
+/* Status codes, the message context, shapes: what every other header of clnet rests on.
+ *
+ * Every function that can fail returns a cln_status; the sentence that explains the failure is kept in
+ * the context that the failing object was made with (cln_context_error). The library never prints,
+ * exits or aborts. */
+#ifndef CLNET_BASE_H
+#define CLNET_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(CLN_BUILDING) && defined(__GNUC__)
+#define CLN_API __attribute__((visibility("default")))
+#else
+#define CLN_API
+#endif
+
+/* name, number (also the exit status of cltrain and clbench), meaning */
+#define CLN_STATUS_LIST(X)                                                 \
+    X(OK, 0, "success")                                                    \
+    X(FAILED, 1, "a check failed")                                         \
+    X(INVALID_ARGUMENT, 2, "an option, value or shape is invalid")         \
+    X(INVALID_FILE, 3, "a file's content is not what it should be")        \
+    X(IO, 4, "a file could not be read or written")                        \
+    X(NO_DEVICE, 5, "no such OpenCL device")                               \
+    X(OPENCL, 6, "an OpenCL call failed")                                  \
+    X(OUT_OF_MEMORY, 7, "not enough memory on the host or the device")     \
+    X(DIVERGED, 8, "the loss or a weight became infinite or not a number") \
+    X(UNSUPPORTED, 9, "a valid request that this build cannot serve")      \
+    X(INTERNAL, 10, "a broken invariant: please report it")
+
+typedef enum cln_status {
+#define CLN_STATUS_ENUM(name, number, text) CLN_##name = number,
+    CLN_STATUS_LIST(CLN_STATUS_ENUM)
+#undef CLN_STATUS_ENUM
+} cln_status;
+
+/* A one-line meaning of `status`; a static string, never NULL. */
+CLN_API const char *cln_status_text(cln_status status);
+
+/* The library's version, "major.minor.patch"; a static string. */
+CLN_API const char *cln_version(void);
+
+/* Where an object's messages go. One context may serve many objects and threads; it must outlive them. */
+typedef struct cln_context cln_context;
+
+/* Makes a context; needs no OpenCL. The caller frees it. Fails only for lack of memory. */
+CLN_API cln_status cln_context_new(cln_context **out);
+CLN_API void cln_context_free(cln_context *ctx);
+
+/* The message of the last failure, or "" if there was none. Valid until the next failure. */
+CLN_API const char *cln_context_error(const cln_context *ctx);
+
+/* Copies the oldest warning not yet taken into `text` (cut to `size` bytes) and forgets it;
+ * false if there is none. Warnings tell of things handled, such as a corrupt cache entry rebuilt. */
+CLN_API bool cln_context_take_warning(cln_context *ctx, char *text, size_t size);
+
+/* Batch, channels, height, width; what does not apply is 1. */
+typedef struct cln_shape {
+    int64_t n, c, h, w;
+} cln_shape;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* Choosing and opening an OpenCL device. */
+#ifndef CLNET_DEVICE_H
+#define CLNET_DEVICE_H
+
+#include "clnet/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum cln_device_type { CLN_DEVICE_CPU, CLN_DEVICE_GPU, CLN_DEVICE_OTHER } cln_device_type;
+
+typedef struct cln_device_info {
+    int platform, device; /* the index pair that --device takes, "platform:device" */
+    cln_device_type type;
+    bool discrete; /* a GPU with memory of its own (CL_DEVICE_HOST_UNIFIED_MEMORY is false) */
+    bool available;
+    bool fp64, fp16;
+    char name[256], vendor[256], platform_name[256], version[256], driver_version[256], opencl_c_version[256];
+    int compute_units;
+    int clock_mhz;
+    uint64_t memory_bytes, max_alloc_bytes, local_bytes;
+    size_t max_work_group;
+} cln_device_info;
+
+/* Lists every device of every platform. `*out` is malloc'ed (free it with free), NULL when there is none.
+ * No device at all is CLN_NO_DEVICE with the likely causes in the message. */
+CLN_API cln_status cln_device_list(cln_context *ctx, cln_device_info **out, size_t *count);
+
+/* An opened device: context, in-order queue, program cache. Borrows `ctx`. */
+typedef struct cln_device cln_device;
+
+/* Opens the device that `spec` names: "platform:device" index, "cpu", "gpu", or a part of its name
+ * (any case); NULL or "" chooses: discrete GPU, then integrated, then CPU, then anything.
+ * An unknown or ambiguous name fails with the list of devices. The caller frees *out. */
+CLN_API cln_status cln_device_open(cln_context *ctx, const char *spec, cln_device **out);
+CLN_API void cln_device_free(cln_device *device);
+CLN_API const cln_device_info *cln_device_get_info(const cln_device *device);
+
+/* Where compiled programs are kept: by default $XDG_CACHE_HOME/clnet or $HOME/.cache/clnet, made with mode 0700.
+ * Where the driver's own cache was measured to be the better one (pocl), none is kept by default.
+ * NULL turns the cache off. A folder that cannot be made, or that other users can write to, is not used: a warning
+ * says so. Copies `folder`. Call before building plans. */
+CLN_API cln_status cln_device_set_cache(cln_device *device, const char *folder);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,117 @@
+/* Building a network: a graph of operators with inferred shapes. Host only; needs no device.
+ *
+ * Builders are sticky: the first error is kept in the graph, later calls do nothing and return an invalid
+ * tensor, and cln_graph_status (or cln_plan_build) reports it. Model code needs no error handling.
+ * Activations are spoken of as NCHW, weights as OIHW, whatever layout the plan chooses for a device. */
+#ifndef CLNET_GRAPH_H
+#define CLNET_GRAPH_H
+
+#include "clnet/base.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cln_graph cln_graph;
+
+/* A tensor of a graph, by value; valid in the graph that made it, and in every plan of that graph. */
+typedef struct cln_tensor {
+    int32_t id; /* negative: invalid */
+} cln_tensor;
+#define CLN_NO_TENSOR ((cln_tensor){-1})
+
+/* An empty graph. Borrows `ctx`, to which its errors go. NULL for lack of memory. */
+CLN_API cln_graph *cln_graph_new(cln_context *ctx);
+CLN_API void cln_graph_free(cln_graph *graph);
+
+/* The first error of a builder call, or CLN_OK. */
+CLN_API cln_status cln_graph_status(const cln_graph *graph);
+/* Makes the graph fail with a message: for model code that finds its own parameters invalid. */
+CLN_API void cln_graph_fail(cln_graph *graph, const char *format, ...);
+/* A formatted string that lives as long as the graph: for layer names. "" if the graph has failed. */
+CLN_API const char *cln_name(cln_graph *graph, const char *format, ...);
+
+CLN_API cln_shape cln_tensor_shape(const cln_graph *graph, cln_tensor x);
+
+/* Inputs, filled before each step: images (float32) and class indices (int32; negative: the row is ignored). */
+CLN_API cln_tensor cln_input(cln_graph *graph, const char *name, int64_t n, int64_t c, int64_t h, int64_t w);
+CLN_API cln_tensor cln_labels(cln_graph *graph, const char *name, int64_t n);
+
+typedef enum cln_activation {
+    CLN_IDENTITY, /* no operation */
+    CLN_RELU,
+    CLN_LEAKY_RELU, /* slope 0.01 */
+    CLN_TANH,
+    CLN_GELU, /* x * Phi(x), with erf (Hendrycks and Gimpel, arXiv 1606.08415) */
+} cln_activation;
+/* "identity", "relu", "leakyrelu", "tanh", "gelu"; false if `name` is none of them. */
+CLN_API bool cln_activation_parse(const char *name, cln_activation *out);
+CLN_API const char *cln_activation_name(cln_activation activation);
+/* The gain of Kaiming initialisation in front of `activation` (He et al., arXiv 1502.01852): sqrt(2), or 5/3 for tanh. */
+CLN_API float cln_activation_gain(cln_activation activation);
+
+/* Parameters are made by the layers below, named "<name>.weight" and "<name>.bias" as PyTorch names them. */
+
+typedef enum cln_fan { CLN_FAN_IN, CLN_FAN_OUT } cln_fan;
+
+/* Zero stands for the usual value where it is not a possible one: stride, dilation and groups 1, gain sqrt(2). */
+typedef struct cln_conv2d_options {
+    int out_channels;
+    int kernel_h, kernel_w;
+    int stride, padding, dilation, groups;
+    bool bias;
+    cln_fan fan; /* the weight starts normal with deviation gain / sqrt(fan), the bias uniform within 1 / sqrt(fan-in) */
+    float gain;
+} cln_conv2d_options;
+CLN_API cln_tensor cln_conv2d(cln_graph *graph, cln_tensor x, const char *name, const cln_conv2d_options *options);
+
+/* Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167): eps 1e-5, momentum 0.1; running variance unbiased.
+ * In an evaluation plan, and where `use_running` is set, it normalises by the running estimates, and leaves them. */
+typedef struct cln_batchnorm_options {
+    float eps, momentum; /* 0: 1e-5, 0.1 */
+    bool use_running;
+} cln_batchnorm_options;
+CLN_API cln_tensor cln_batchnorm(cln_graph *graph, cln_tensor x, const char *name, const cln_batchnorm_options *options);
+
+CLN_API cln_tensor cln_activate(cln_graph *graph, cln_tensor x, cln_activation activation);
+CLN_API cln_tensor cln_add(cln_graph *graph, cln_tensor a, cln_tensor b);
+/* Along channels, in the order given. */
+CLN_API cln_tensor cln_concat(cln_graph *graph, const cln_tensor *xs, int count);
+/* Pads with minus infinity; the first maximum in row-major order wins. */
+CLN_API cln_tensor cln_maxpool(cln_graph *graph, cln_tensor x, int kernel, int stride, int padding);
+/* Padding counts in the average; floor mode. */
+CLN_API cln_tensor cln_avgpool(cln_graph *graph, cln_tensor x, int kernel, int stride, int padding);
+CLN_API cln_tensor cln_global_avgpool(cln_graph *graph, cln_tensor x);
+/* To (n, c*h*w, 1, 1). */
+CLN_API cln_tensor cln_flatten(cln_graph *graph, cln_tensor x);
+/* Weight and bias start uniform within 1 / sqrt(in_features). `x` must be flat. */
+CLN_API cln_tensor cln_linear(cln_graph *graph, cln_tensor x, const char *name, int out_features);
+/* Zeroes with probability p and scales the rest by 1 / (1 - p); nothing in an evaluation plan. */
+CLN_API cln_tensor cln_dropout(cln_graph *graph, cln_tensor x, float p);
+/* Mean over the rows whose label is not negative of the cross-entropy of softmax(logits); with label smoothing e over
+ * K classes, (1 - e) CE + e / K * sum of -log p. A scalar; 0 if no row counts. */
+CLN_API cln_tensor cln_softmax_ce(cln_graph *graph, cln_tensor logits, cln_tensor labels, float label_smoothing);
+/* How many rows have their largest logit (the first, among equals) at their label. A scalar. */
+CLN_API cln_tensor cln_accuracy(cln_graph *graph, cln_tensor logits, cln_tensor labels);
+
+/* A layer of a summary: a node that the model's own code made. */
+typedef struct cln_layer {
+    const char *name; /* "blocks.0.net.0", or the operator's name where it has no parameters */
+    const char *op;
+    cln_shape output;
+    int64_t parameters;    /* trainable */
+    int64_t multiply_adds; /* for the whole batch, convolutions and linear layers only */
+} cln_layer;
+CLN_API int cln_graph_layers(const cln_graph *graph);
+CLN_API cln_layer cln_graph_layer(const cln_graph *graph, int index);
+CLN_API int64_t cln_graph_parameters(const cln_graph *graph);
+
+/* Writes the graph as text, a line a node. */
+CLN_API void cln_graph_print(const cln_graph *graph, FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

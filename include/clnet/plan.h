@@ -1,0 +1,138 @@
+/* From a graph to something that runs on a device: the weights, and plans that share them. */
+#ifndef CLNET_PLAN_H
+#define CLNET_PLAN_H
+
+#include "clnet/device.h"
+#include "clnet/graph.h"
+#include "clnet/safetensors.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- weights: the parameters and running statistics of a network, on a device --- */
+
+typedef struct cln_weights cln_weights;
+
+/* What is kept of each parameter. Running statistics have a value only. */
+typedef enum cln_slot {
+    CLN_VALUE,
+    CLN_GRADIENT,     /* of the last training step */
+    CLN_MOMENT1,      /* momentum of SGD, first moment of Adam */
+    CLN_MOMENT2,      /* second moment of Adam */
+    CLN_SLOT_COUNT
+} cln_slot;
+
+/* Memory for the parameters of `graph`, initialised from `seed` as the layers say. Borrows `device`; copies what it
+ * needs of `graph`. The caller frees *out, after the plans that use it. */
+CLN_API cln_status cln_weights_new(cln_device *device, const cln_graph *graph, uint64_t seed, cln_weights **out);
+CLN_API void cln_weights_free(cln_weights *weights);
+
+typedef struct cln_weight_info {
+    const char *name; /* as in PyTorch's state_dict */
+    int rank;
+    int64_t shape[4];
+    int64_t count;
+    bool trainable; /* false: a running statistic */
+} cln_weight_info;
+/* In the order of creation, parameters and statistics of a layer together. */
+CLN_API int cln_weights_count(const cln_weights *weights);
+CLN_API cln_weight_info cln_weights_info(const cln_weights *weights, int index);
+/* Copies a whole tensor out of or into the device, in PyTorch's order of elements. A moment that no optimiser has
+ * made yet reads as zeros. `count` must be the tensor's. */
+CLN_API cln_status cln_weights_get(cln_weights *weights, int index, cln_slot slot, float *out, int64_t count);
+CLN_API cln_status cln_weights_set(cln_weights *weights, int index, cln_slot slot, const float *values, int64_t count);
+
+/* Writes every value as a safetensors file, with the given metadata. */
+CLN_API cln_status cln_weights_save(cln_context *ctx, cln_weights *weights, const char *path,
+                                    const cln_metadata *metadata, size_t metadata_count);
+/* Sets every value from `file`; the first tensor that is missing, unknown or of another shape is named, and nothing is
+ * changed then. "num_batches_tracked" is ignored. */
+CLN_API cln_status cln_weights_load(cln_context *ctx, cln_weights *weights, const cln_safetensors *file,
+                                    const char *path);
+/* The name of the first tensor with an infinite or undefined value, or NULL in *name if all are finite. */
+CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, const char **name);
+
+/* --- optimisers --- */
+
+typedef enum cln_optimizer_kind {
+    CLN_NO_OPTIMIZER, /* gradients only */
+    CLN_SGD,   /* weight decay added to the gradient; momentum buffer starts as the first gradient */
+    CLN_ADAM,  /* Kingma and Ba, arXiv 1412.6980, weight decay added to the gradient (L2) */
+    CLN_ADAMW, /* Loshchilov and Hutter, arXiv 1711.05101: decoupled weight decay */
+} cln_optimizer_kind;
+
+typedef struct cln_optimizer {
+    cln_optimizer_kind kind;
+    float weight_decay; /* on every parameter */
+    float momentum;     /* SGD */
+    bool nesterov;      /* SGD */
+    float beta1, beta2, eps; /* Adam; 0: 0.9, 0.999, 1e-8 (outside the bias-corrected square root) */
+} cln_optimizer;
+/* "sgd", "adam", "adamw"; false if `name` is none of them. */
+CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
+
+/* --- plans --- */
+
+typedef struct cln_plan cln_plan;
+
+typedef struct cln_plan_options {
+    bool training;       /* batch statistics, dropout, gradients and the optimiser; else evaluation */
+    cln_tensor loss;     /* training: what is differentiated, a scalar unless `upstream` is given */
+    bool has_upstream;
+    cln_tensor upstream; /* an input of the loss's shape: the gradient from outside */
+    cln_optimizer optimizer;
+    const cln_tensor *outputs; /* tensors to read after a step */
+    int output_count;
+    const cln_tensor *gradients; /* inputs whose gradients are to be read after a step */
+    int gradient_count;
+    uint64_t seed;            /* of dropout */
+    const char *variant;      /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
+    uint64_t memory_limit_bytes; /* 0: the device's memory */
+} cln_plan_options;
+
+/* Plans `graph` for `device`: differentiates, lays out, lowers to kernel launches, places memory, compiles. Nothing is
+ * compiled or allocated after this. When it does not fit, the message gives need, limit and the largest batch that
+ * fits. Borrows device and weights; copies what it needs of graph. The caller frees *out. */
+CLN_API cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weights *weights,
+                                  const cln_plan_options *options, cln_plan **out);
+CLN_API void cln_plan_free(cln_plan *plan);
+
+/* Fills an input before the next step: `count` floats in NCHW order, or int32 labels. The data is copied before the call
+ * returns; the transfer itself goes on in the background. */
+CLN_API cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float *values, int64_t count);
+CLN_API cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t *labels, int64_t count);
+/* Enqueues one step (forward; in training also backward and the update) and returns at once. */
+CLN_API cln_status cln_plan_step(cln_plan *plan, float learning_rate);
+/* Waits for the steps enqueued so far and copies a kept tensor in NCHW order. */
+CLN_API cln_status cln_plan_read(cln_plan *plan, cln_tensor x, float *out, int64_t count);
+/* The same for the gradient of `x`, one of options.gradients. */
+CLN_API cln_status cln_plan_read_gradient(cln_plan *plan, cln_tensor x, float *out, int64_t count);
+/* Enqueues the copy of a kept scalar as it is after the steps so far; *ticket then fetches it (cln_plan_fetch), once, at
+ * any time before 8 further tickets are taken. So a loop can watch its loss without stopping the device. */
+CLN_API cln_status cln_plan_request_scalar(cln_plan *plan, cln_tensor x, int *ticket);
+CLN_API cln_status cln_plan_fetch(cln_plan *plan, int ticket, float *out);
+CLN_API cln_status cln_plan_finish(cln_plan *plan);
+
+/* How many updates the optimiser has made (Adam's t); set it when resuming. */
+CLN_API int64_t cln_plan_updates(const cln_plan *plan);
+CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
+
+/* Runs the forward part once, operator by operator, on the inputs written last; *layer names the first one that makes an
+ * infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed. */
+CLN_API cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer);
+
+typedef struct cln_plan_memory {
+    uint64_t planned_bytes;  /* activations, gradients and workspaces */
+    uint64_t unshared_bytes; /* what they would need with one buffer each */
+    uint64_t weights_bytes;  /* values, gradients and optimiser state */
+    int steps;
+} cln_plan_memory;
+CLN_API cln_plan_memory cln_plan_get_memory(const cln_plan *plan);
+/* Writes the steps, with kernels, sizes and addresses, as text. */
+CLN_API void cln_plan_print(const cln_plan *plan, FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# From a bare clone to a trained network: one epoch of ResNet on Fashion-MNIST, then its accuracy on the test images.
+#
+# usage: scripts/demo.sh [options of "cltrain fit", such as --device gpu]
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+case ${1:-} in -h | --help) usage ;; esac
+
+scripts/setup.sh
+scripts/build.sh
+
+say "training: 60,000 images, one epoch"
+build/cltrain fit --model ResNet --data fashion-mnist --epochs 1 --out runs/demo "$@"
+
+say "testing runs/demo/last.safetensors: 10,000 images"
+build/cltrain test --weights runs/demo/last.safetensors --data fashion-mnist --split test

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests. The last line is "N passed, N failed".
+# --all also runs the slow ones, among them the reference files of ../shared/golden where they are there.
+#
+# usage: scripts/test.sh [--all] [options of scripts/build.sh]
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+all=no options=()
+for argument in "$@"; do
+    case $argument in
+    --all) all=yes ;;
+    -h | --help) usage ;;
+    *) options+=("$argument") ;;
+    esac
+done
+folder=$(build_folder ${options[@]+"${options[@]}"})
+
+scripts/setup.sh
+scripts/build.sh ${options[@]+"${options[@]}"}
+
+# The suites skip what needs a device where there is none; with CI=true there must be one.
+if [[ ${CI:-} == true ]]; then
+    "$folder/cltrain" devices || die "no OpenCL device, and CI=true: the tests would not test"
+fi
+
+# Adds up the suites' own counts from ctest's log; a suite that did not get as far as to report counts as one.
+closing_line() {
+    awk '/^[0-9]+\/[0-9]+ Testing: / { checks = -1; bad = 0 }
+         match($0, /Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+/) {
+             split(substr($0, RSTART, RLENGTH), n, /[^0-9]+/)
+             if (checks < 0) checks = 0
+             checks += n[2]; bad += n[3] + n[4]
+         }
+         /^Test time = / { ended = 1; ok = 0 }
+         /^Test Passed\.$/ { ok = 1 }
+         /^".*" end time: / {
+             if (checks < 0) { checks = 1; bad = !ok } else if (!ok && !bad) { checks++; bad = 1 }
+             passed += checks - bad; failed += bad
+         }
+         END { printf "%d passed, %d failed\n", passed, failed }' "$1"
+}
+
+say "running the tests of $folder/"
+status=0
+selection=(--label-exclude slow)
+if [[ $all == yes ]]; then selection=(); fi
+ctest --test-dir "$folder" --output-on-failure --no-tests=error ${selection[@]+"${selection[@]}"} || status=$?
+
+closing_line "$folder/Testing/Temporary/LastTest.log"
+exit "$status"

@@ -1,0 +1,69 @@
+/* Internal side of clnet/base.h: failing with a message, checked arithmetic, counter-based random numbers. */
+#ifndef CLN_SRC_BASE_H
+#define CLN_SRC_BASE_H
+
+#include "clnet/base.h"
+
+#include <stdarg.h>
+
+#if defined(__GNUC__)
+#define CLN__PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define CLN__PRINTF(text, first)
+#endif
+
+#define CLN_TRY(expression)                                 \
+    do {                                                    \
+        cln_status cln_try_status_ = (expression);          \
+        if (cln_try_status_ != CLN_OK)                      \
+            return cln_try_status_;                         \
+    } while (0)
+
+/* Records the message of a failure at its origin and returns `status`. Thread-safe. */
+cln_status cln__fail(cln_context *ctx, cln_status status, const char *format, ...) CLN__PRINTF(3, 4);
+/* CLN_OUT_OF_MEMORY with a message naming what the host memory was for. */
+cln_status cln__fail_memory(cln_context *ctx, const char *what);
+/* Queues a warning (the oldest ones are kept, a flood is cut off with a note). Thread-safe. */
+void cln__warn(cln_context *ctx, const char *format, ...) CLN__PRINTF(2, 3);
+
+/* a * b and a + b for non-negative numbers; false if the result does not fit. */
+bool cln__mul_size(size_t a, size_t b, size_t *out);
+bool cln__add_size(size_t a, size_t b, size_t *out);
+/* n*c*h*w; false if an axis is below 1 or the product exceeds INT64_MAX / 16 (room for byte sizes). */
+bool cln__shape_count(cln_shape shape, int64_t *out);
+/* "8x16x32x32" into `text`, which must hold 84 bytes; returns `text`. */
+char *cln__shape_text(cln_shape shape, char *text);
+bool cln__shape_equal(cln_shape a, cln_shape b);
+
+int64_t cln__divide_up(int64_t a, int64_t b);
+int64_t cln__round_up(int64_t a, int64_t multiple);
+
+/* printf into a malloc'ed string; NULL for lack of memory. The caller frees it. */
+char *cln__format(const char *format, ...) CLN__PRINTF(1, 2);
+char *cln__format_va(const char *format, va_list arguments);
+
+/* The name among `names` (count of them) nearest to `name` by edit distance, or NULL if none is near:
+ * for "did you mean" in messages. */
+const char *cln__nearest(const char *name, const char *const *names, size_t count);
+
+/* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words
+ * that depend on (key, counter) alone, so any sample's numbers can be drawn at any time, in any order. */
+typedef struct cln__random {
+    uint32_t word[4];
+} cln__random;
+cln__random cln__philox(uint64_t key, uint64_t counter_high, uint64_t counter_low);
+/* Uniform in [0, 1), 24 bits. */
+float cln__uniform(uint32_t word);
+
+/* Purposes that draw from one seed without touching each other's numbers: xor'ed into the key. */
+enum {
+    CLN__STREAM_INIT = 1,
+    CLN__STREAM_SHUFFLE = 2,
+    CLN__STREAM_AUGMENT = 3,
+    CLN__STREAM_DROPOUT = 4,
+    CLN__STREAM_SPLIT = 5,
+    CLN__STREAM_SYNTHETIC = 6,
+};
+uint64_t cln__stream_key(uint64_t seed, unsigned stream);
+
+#endif

@@ -1,0 +1,67 @@
+/* Strings: printing into new memory, and the nearest of some names. */
+#include "base.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_NAME = 63 }; /* longer names are never near anything */
+
+char *cln__format_va(const char *format, va_list arguments) {
+    va_list measured;
+    va_copy(measured, arguments);
+    int length = vsnprintf(NULL, 0, format, measured);
+    va_end(measured);
+    char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, arguments);
+    return text;
+}
+
+char *cln__format(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = cln__format_va(format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Insertions, deletions and replacements that turn `a` into `b` (Levenshtein), letters of either case being equal.
+ * `b` has at most MAX_NAME characters. */
+static size_t edit_distance(const char *a, const char *b) {
+    size_t columns = strlen(b), row[MAX_NAME + 1];
+    for (size_t j = 0; j <= columns; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= columns; j++) {
+            bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+            size_t replaced = diagonal + (same ? 0 : 1);
+            diagonal = row[j];
+            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[columns];
+}
+
+const char *cln__nearest(const char *name, const char *const *names, size_t count) {
+    size_t length = strlen(name);
+    if (length == 0 || length > MAX_NAME)
+        return NULL;
+    const char *best = NULL;
+    size_t limit = least(1 + length / 3, length - 1); /* a third of the letters wrong is still a slip */
+    for (size_t i = 0; i < count; i++) {
+        size_t distance = edit_distance(names[i], name);
+        if (distance < limit || (distance == limit && !best)) {
+            best = names[i];
+            limit = distance;
+        }
+    }
+    return best;
+}

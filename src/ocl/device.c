@@ -1,0 +1,255 @@
+/* OpenCL devices: listing them, opening one, what the plan needs to know of it. */
+#include "cache.h"
+#include "ocl.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All devices of all platforms; infos[i] describes ids[i]. */
+typedef struct device_list {
+    cln_device_info *infos;
+    cl_device_id *ids;
+    size_t count;
+} device_list;
+
+static void free_list(device_list *list) {
+    free(list->infos);
+    free(list->ids);
+}
+
+/* What clGetDeviceInfo says of an integer, whatever its width; 0 if it does not know. */
+static uint64_t query_number(cl_device_id id, cl_device_info what) {
+    unsigned char raw[8] = {0};
+    size_t size = 0;
+    if (clGetDeviceInfo(id, what, sizeof raw, raw, &size) != CL_SUCCESS)
+        return 0;
+    uint32_t narrow;
+    uint64_t wide;
+    memcpy(&narrow, raw, sizeof narrow);
+    memcpy(&wide, raw, sizeof wide);
+    return size == sizeof narrow ? narrow : size == sizeof wide ? wide : 0;
+}
+
+/* Copies `text` without the blanks around it, cut to `size` bytes: some drivers pad their names. */
+static void copy_trimmed(char *out, size_t size, const char *text) {
+    while (isspace((unsigned char)*text))
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    length = length < size ? length : size - 1;
+    memcpy(out, text, length);
+    out[length] = '\0';
+}
+
+static void query_text(cl_device_id id, cl_device_info what, char out[256]) {
+    char text[4096] = "";
+    if (clGetDeviceInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS)
+        text[0] = '\0';
+    copy_trimmed(out, 256, text);
+}
+
+static bool has_extension(cl_device_id id, const char *name) {
+    size_t size = 0;
+    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
+        return false;
+    char *all = calloc(1, size + 1);
+    bool found = all && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS && strstr(all, name);
+    free(all);
+    return found;
+}
+
+static cln_device_info describe(cl_platform_id platform, cl_device_id id) {
+    cln_device_info info = {0};
+    uint64_t type = query_number(id, CL_DEVICE_TYPE);
+    info.type = type & CL_DEVICE_TYPE_GPU   ? CLN_DEVICE_GPU
+                : type & CL_DEVICE_TYPE_CPU ? CLN_DEVICE_CPU
+                                            : CLN_DEVICE_OTHER;
+    info.discrete = info.type == CLN_DEVICE_GPU && !query_number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
+    /* A device without a compiler is of no use to us, even if it is there. */
+    info.available = query_number(id, CL_DEVICE_AVAILABLE) && query_number(id, CL_DEVICE_COMPILER_AVAILABLE);
+    info.fp64 = query_number(id, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
+    info.fp16 = has_extension(id, "cl_khr_fp16");
+    query_text(id, CL_DEVICE_NAME, info.name);
+    query_text(id, CL_DEVICE_VENDOR, info.vendor);
+    query_text(id, CL_DEVICE_VERSION, info.version);
+    query_text(id, CL_DRIVER_VERSION, info.driver_version);
+    query_text(id, CL_DEVICE_OPENCL_C_VERSION, info.opencl_c_version);
+    char name[4096] = "";
+    if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS)
+        copy_trimmed(info.platform_name, sizeof info.platform_name, name);
+    info.compute_units = (int)query_number(id, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info.clock_mhz = (int)query_number(id, CL_DEVICE_MAX_CLOCK_FREQUENCY);
+    info.memory_bytes = query_number(id, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info.max_alloc_bytes = query_number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    info.local_bytes = query_number(id, CL_DEVICE_LOCAL_MEM_SIZE);
+    info.max_work_group = (size_t)query_number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    return info;
+}
+
+/* Adds the devices of one platform. One that fails is left out with a warning: the others may well work. */
+static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int index, device_list *list) {
+    cl_uint found = 0;
+    cl_int code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &found);
+    if (code == CL_DEVICE_NOT_FOUND || (code == CL_SUCCESS && found == 0))
+        return CLN_OK;
+    if (code != CL_SUCCESS) {
+        cln__warn(ctx, "OpenCL platform %d is left out: clGetDeviceIDs failed with %s (%d)", index,
+                  cln__cl_error_name(code), (int)code);
+        return CLN_OK;
+    }
+    cl_device_id *ids = realloc(list->ids, (list->count + found) * sizeof *ids);
+    if (ids)
+        list->ids = ids;
+    cln_device_info *infos = realloc(list->infos, (list->count + found) * sizeof *infos);
+    if (infos)
+        list->infos = infos;
+    if (!ids || !infos)
+        return cln__fail_memory(ctx, "the list of OpenCL devices");
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, ids + list->count, NULL) != CL_SUCCESS)
+        return CLN_OK;
+    for (cl_uint i = 0; i < found; i++, list->count++) {
+        infos[list->count] = describe(platform, ids[list->count]);
+        infos[list->count].platform = index;
+        infos[list->count].device = (int)i;
+    }
+    return CLN_OK;
+}
+
+static cln_status fail_no_device(cln_context *ctx, const char *found) {
+    return cln__fail(ctx, CLN_NO_DEVICE,
+                     "no OpenCL device: %s. Likely causes: no driver is installed (Debian: pocl-opencl-icd for CPUs, "
+                     "mesa-opencl-icd, intel-opencl-icd or nvidia-opencl-icd for GPUs; clinfo shows what there is); "
+                     "Mesa's Rusticl needs RUSTICL_ENABLE set to the GPU's driver (iris, radeonsi, ...); this user may "
+                     "not open /dev/dri/renderD* (join the group render or video); pocl finds no folder it can write "
+                     "(POCL_CACHE_DIR, or ~/.cache/pocl)",
+                     found);
+}
+
+/* On failure the list is empty. */
+static cln_status list_devices(cln_context *ctx, device_list *out) {
+    *out = (device_list){0};
+    cl_uint platforms = 0;
+    cl_int code = clGetPlatformIDs(0, NULL, &platforms);
+    if (code != CL_SUCCESS || platforms == 0)
+        return fail_no_device(ctx, "there is no OpenCL platform");
+    cl_platform_id *ids = calloc(platforms, sizeof *ids);
+    if (!ids)
+        return cln__fail_memory(ctx, "the list of OpenCL platforms");
+    cln_status status = CLN_OK;
+    if (clGetPlatformIDs(platforms, ids, NULL) == CL_SUCCESS)
+        for (cl_uint i = 0; i < platforms && status == CLN_OK; i++)
+            status = add_platform(ctx, ids[i], (int)i, out);
+    free(ids);
+    if (status == CLN_OK && out->count == 0)
+        status = fail_no_device(ctx, "none of the OpenCL platforms has one");
+    if (status != CLN_OK) {
+        free_list(out);
+        *out = (device_list){0};
+    }
+    return status;
+}
+
+cln_status cln_device_list(cln_context *ctx, cln_device_info **out, size_t *count) {
+    device_list list;
+    cln_status status = list_devices(ctx, &list);
+    free(list.ids);
+    *out = list.infos;
+    *count = list.count;
+    return status;
+}
+
+static uint64_t at_least(uint64_t value, uint64_t minimum) {
+    return value > minimum ? value : minimum;
+}
+
+static cln__caps caps_of(cl_device_id id, const cln_device_info *info) {
+    bool cpu = info->type == CLN_DEVICE_CPU;
+    int units = (int)at_least((uint64_t)info->compute_units, 1);
+    return (cln__caps){
+        .is_cpu = cpu,
+        .compute_units = units,
+        .block = cpu ? 16 : 4,
+        .work_group = cpu                         ? 1
+                      : info->max_work_group < 64 ? (int)at_least(info->max_work_group, 1)
+                                                  : 64,
+        /* CPU: enough pieces a core to even out. GPU: enough threads in flight to hide latency. */
+        .items_target = units * (cpu ? 16 : 1024),
+        .max_work_group = (size_t)at_least(info->max_work_group, 1),
+        .max_alloc_bytes = info->max_alloc_bytes,
+        .memory_bytes = info->memory_bytes,
+        .local_bytes = info->local_bytes,
+        .alignment_bytes = at_least(query_number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, 64),
+    };
+}
+
+static cln_status set_default_cache(cln_device *device) {
+    if (!cln__program_cache_wanted(device))
+        return CLN_OK;
+    char *folder;
+    CLN_TRY(cln__cache_default_folder(device->ctx, getenv("XDG_CACHE_HOME"), getenv("HOME"), &folder));
+    cln_status status = cln_device_set_cache(device, folder);
+    free(folder);
+    return status;
+}
+
+static cln_status start(cln_device *device) {
+    cl_int code;
+    cl_platform_id platform;
+    code = clGetDeviceInfo(device->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL);
+    if (code != CL_SUCCESS)
+        return cln__fail_cl(device, code, "clGetDeviceInfo", "opening the device");
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
+    device->cl = clCreateContext(properties, 1, &device->id, NULL, NULL, &code);
+    if (code != CL_SUCCESS)
+        return cln__fail_cl(device, code, "clCreateContext", "opening the device");
+    device->queue = clCreateCommandQueue(device->cl, device->id, 0, &code);
+    if (code != CL_SUCCESS)
+        return cln__fail_cl(device, code, "clCreateCommandQueue", "opening the device");
+    CLN_TRY(cln__program_cache_new(device));
+    return set_default_cache(device);
+}
+
+cln_status cln_device_open(cln_context *ctx, const char *spec, cln_device **out) {
+    *out = NULL;
+    device_list list;
+    CLN_TRY(list_devices(ctx, &list));
+    size_t index = 0;
+    cln_device *device = NULL;
+    cln_status status = cln__device_choose(ctx, list.infos, list.count, spec, &index);
+    if (status == CLN_OK) {
+        device = calloc(1, sizeof *device);
+        status = device ? CLN_OK : cln__fail_memory(ctx, "a device");
+    }
+    if (status == CLN_OK) {
+        device->ctx = ctx;
+        device->id = list.ids[index];
+        device->info = list.infos[index];
+        device->caps = caps_of(device->id, &device->info);
+        status = start(device);
+    }
+    free_list(&list);
+    if (status == CLN_OK)
+        *out = device;
+    else
+        cln_device_free(device);
+    return status;
+}
+
+void cln_device_free(cln_device *device) {
+    if (!device)
+        return;
+    if (device->queue)
+        clFinish(device->queue);
+    cln__program_cache_free(device);
+    if (device->queue)
+        clReleaseCommandQueue(device->queue);
+    if (device->cl)
+        clReleaseContext(device->cl);
+    free(device);
+}
+
+const cln_device_info *cln_device_get_info(const cln_device *device) {
+    return &device->info;
+}

@@ -1,0 +1,48 @@
+/* Internal side of clnet/device.h. Only src/ocl and src/runtime include this: the rest of the library never names OpenCL.
+ *
+ * A program is one file of cl/, embedded in the library, compiled with one string of -D options. It is looked up
+ * in memory, then in the disk cache, and only then compiled. */
+#ifndef CLN_SRC_OCL_H
+#define CLN_SRC_OCL_H
+
+#include "../base/base.h"
+#include "../base/caps.h"
+#include "clnet/device.h"
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+/* The .cl files, made by cmake/embed_kernels.cmake at build time; ends with a NULL name. */
+typedef struct cln__kernel_source {
+    const char *name; /* file name without ".cl" */
+    const char *text; /* with the files it includes already inlined */
+} cln__kernel_source;
+extern const cln__kernel_source cln__kernel_sources[];
+
+typedef struct cln__program_cache cln__program_cache;
+
+struct cln_device {
+    cln_context *ctx;
+    cl_device_id id;
+    cl_context cl;
+    cl_command_queue queue; /* in order */
+    cln_device_info info;
+    cln__caps caps;
+    cln__program_cache *programs;
+};
+
+/* The index in `devices` (count of them, at least one) of the device that `spec` names, as cln_device_open says. */
+cln_status cln__device_choose(cln_context *ctx, const cln_device_info *devices, size_t count, const char *spec,
+                              size_t *out);
+
+/* "CL_OUT_OF_RESOURCES" for -5, and so on; a static string, never NULL. */
+const char *cln__cl_error_name(cl_int code);
+/* Records "<what was attempted>: clFoo failed with CL_BAR (-n) on device D" and returns CLN_OPENCL
+ * (CLN_OUT_OF_MEMORY for the memory codes). */
+cln_status cln__fail_cl(cln_device *device, cl_int code, const char *call, const char *format, ...) CLN__PRINTF(4, 5);
+
+/* The compiled program of cl/<source>.cl with `options`; owned by the device, shared by everyone who asks for the same.
+ * Thread-safe. A compile error gives the whole build log. */
+cln_status cln__program_get(cln_device *device, const char *source, const char *options, cl_program *out);
+
+#endif

@@ -1,0 +1,258 @@
+/* Compiled programs: one list in memory for each device, and the choice of what is kept on disk (cache.c). */
+#include "cache.h"
+#include "ocl.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Before the caller's options. The kernels are OpenCL C 1.2; nothing here relaxes the arithmetic. */
+#define COMMON_OPTIONS "-cl-std=CL1.2 "
+
+/* Changes when the meaning of an entry does; part of the key. */
+#define KEY_FORMAT "clnet program 1"
+
+/* Whether our entries are worth having beside the driver's own cache, by part of the platform's name.
+ * pocl compiles a kernel for its work-group size at the first launch. A binary fetched right after the build lacks that
+ * half; fetched after use it is complete, but fetching compiles every kernel once more, for any size. Its own cache
+ * makes the warm start 20 ms a program, ours 1 ms, for 70% more time cold: bench/results/program-cache-pocl.md. */
+static const struct cache_policy {
+    const char *platform;
+    bool by_default; /* in the folder that cln_device_open sets; one set by cln_device_set_cache is always used */
+    bool after_use;  /* fetch binaries when the device is freed, not when they are built */
+} policies[] = {
+    {"Portable Computing Language", false, true}, {"", true, false}, /* everything else */
+};
+
+typedef struct program {
+    char *source, *options;
+    cl_program cl;
+    bool saved; /* in the folder, or never to be */
+    struct program *next;
+} program;
+
+struct cln__program_cache {
+    pthread_mutex_t mutex; /* held while compiling too: two threads never compile the same program */
+    program *programs;
+    char *folder; /* NULL: no disk cache */
+    const struct cache_policy *policy;
+};
+
+static const struct cache_policy *policy_of(const cln_device *device) {
+    const struct cache_policy *policy = policies;
+    while (!strstr(device->info.platform_name, policy->platform))
+        policy++;
+    return policy;
+}
+
+cln_status cln__program_cache_new(cln_device *device) {
+    cln__program_cache *cache = calloc(1, sizeof *cache);
+    if (!cache || pthread_mutex_init(&cache->mutex, NULL) != 0) {
+        free(cache);
+        return cln__fail_memory(device->ctx, "the program cache");
+    }
+    cache->policy = policy_of(device);
+    device->programs = cache;
+    return CLN_OK;
+}
+
+bool cln__program_cache_wanted(const cln_device *device) {
+    return device->programs->policy->by_default;
+}
+
+cln_status cln_device_set_cache(cln_device *device, const char *folder) {
+    char *copy = NULL;
+    if (folder && cln__cache_prepare(device->ctx, folder)) {
+        copy = cln__format("%s", folder);
+        if (!copy)
+            return cln__fail_memory(device->ctx, "the path of the program cache");
+    }
+    pthread_mutex_lock(&device->programs->mutex);
+    free(device->programs->folder);
+    device->programs->folder = copy;
+    pthread_mutex_unlock(&device->programs->mutex);
+    return CLN_OK;
+}
+
+static const char *source_text(const char *source) {
+    for (const cln__kernel_source *s = cln__kernel_sources; s->name; s++)
+        if (strcmp(s->name, source) == 0)
+            return s->text;
+    return NULL;
+}
+
+/* Everything that a binary depends on, malloc'ed. */
+static char *key_text(const cln_device *device, const char *source, const char *options) {
+    const cln_device_info *info = &device->info;
+    return cln__format("%s\nplatform %s\ndevice %s\nversion %s\ndriver %s\noptions %s%s\nsource %s\n%s", KEY_FORMAT,
+                       info->platform_name, info->name, info->version, info->driver_version, COMMON_OPTIONS, options,
+                       source, source_text(source));
+}
+
+/* The driver's binary, malloc'ed; NULL if it gives none, which costs no more than the saving. */
+static unsigned char *fetch_binary(cl_program cl, size_t *size) {
+    *size = 0;
+    if (clGetProgramInfo(cl, CL_PROGRAM_BINARY_SIZES, sizeof *size, size, NULL) != CL_SUCCESS || *size == 0)
+        return NULL;
+    unsigned char *binary = malloc(*size);
+    if (binary && clGetProgramInfo(cl, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
+        return binary;
+    free(binary);
+    return NULL;
+}
+
+/* The caller holds the mutex, or is the last user. */
+static void save(cln_device *device, program *p) {
+    cln__program_cache *cache = device->programs;
+    if (p->saved || !cache->folder)
+        return;
+    p->saved = true;
+    size_t size;
+    char *key = key_text(device, p->source, p->options);
+    unsigned char *binary = key ? fetch_binary(p->cl, &size) : NULL;
+    if (binary && !cln__cache_store(cache->folder, key, strlen(key), binary, size)) {
+        cln__warn(device->ctx, "compiled programs are not kept: cannot write to '%s': %s", cache->folder,
+                  strerror(errno));
+        free(cache->folder); /* one warning is enough, and so is one wait for a slow or full disk */
+        cache->folder = NULL;
+    }
+    free(binary);
+    free(key);
+}
+
+static void release(program *p) {
+    if (p->cl)
+        clReleaseProgram(p->cl);
+    free(p->source);
+    free(p->options);
+    free(p);
+}
+
+void cln__program_cache_free(cln_device *device) {
+    cln__program_cache *cache = device->programs;
+    if (!cache)
+        return;
+    while (cache->programs) {
+        program *p = cache->programs;
+        cache->programs = p->next;
+        save(device, p);
+        release(p);
+    }
+    free(cache->folder);
+    pthread_mutex_destroy(&cache->mutex);
+    free(cache);
+    device->programs = NULL;
+}
+
+/* Leaves p->cl NULL if there is no entry, or the driver does not take it. */
+static void load(cln_device *device, program *p, const char *options) {
+    char *key = key_text(device, p->source, p->options);
+    char *what = cln__format("cl/%s.cl with '%s'", p->source, p->options);
+    unsigned char *binary = NULL;
+    size_t size;
+    if (!key || !what ||
+        !cln__cache_load(device->ctx, device->programs->folder, what, key, strlen(key), &binary, &size))
+        goto done;
+    cl_int taken = CL_SUCCESS, code;
+    const unsigned char *const_binary = binary;
+    cl_program cl = clCreateProgramWithBinary(device->cl, 1, &device->id, &size, &const_binary, &taken, &code);
+    if (code == CL_SUCCESS && taken != CL_SUCCESS)
+        code = taken;
+    if (code == CL_SUCCESS)
+        code = clBuildProgram(cl, 1, &device->id, options, NULL, NULL);
+    if (code == CL_SUCCESS) {
+        p->cl = cl;
+        p->saved = true;
+    } else {
+        cln__warn(device->ctx, "the driver refuses the cache entry of %s, it is compiled again: %s (%d)", what,
+                  cln__cl_error_name(code), (int)code);
+        if (cl)
+            clReleaseProgram(cl);
+    }
+done:
+    free(binary);
+    free(what);
+    free(key);
+}
+
+static cln_status fail_build(cln_device *device, const program *p, cl_int code) {
+    size_t size = 0;
+    clGetProgramBuildInfo(p->cl, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size);
+    char *log = calloc(1, size + 1);
+    if (log)
+        clGetProgramBuildInfo(p->cl, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    cln_status status =
+        cln__fail(device->ctx, CLN_OPENCL,
+                  "compiling cl/%s.cl with '%s': clBuildProgram failed with %s (%d) on device %s; "
+                  "the build log:\n%s",
+                  p->source, p->options, cln__cl_error_name(code), (int)code, device->info.name, log ? log : "");
+    free(log);
+    return status;
+}
+
+static cln_status compile(cln_device *device, program *p, const char *options) {
+    cl_int code;
+    const char *text = source_text(p->source);
+    p->cl = clCreateProgramWithSource(device->cl, 1, &text, NULL, &code);
+    if (code != CL_SUCCESS)
+        return cln__fail_cl(device, code, "clCreateProgramWithSource", "compiling cl/%s.cl", p->source);
+    code = clBuildProgram(p->cl, 1, &device->id, options, NULL, NULL);
+    return code == CL_SUCCESS ? CLN_OK : fail_build(device, p, code);
+}
+
+/* From the disk or the compiler; the caller holds the mutex. */
+static cln_status make(cln_device *device, const char *source, const char *options, program **out) {
+    cln__program_cache *cache = device->programs;
+    cln_status status = CLN_OUT_OF_MEMORY;
+    program *p = calloc(1, sizeof *p);
+    char *all_options = cln__format("%s%s", COMMON_OPTIONS, options);
+    if (p) {
+        p->source = cln__format("%s", source);
+        p->options = cln__format("%s", options);
+    }
+    if (!p || !p->source || !p->options || !all_options) {
+        status = cln__fail_memory(device->ctx, "a program");
+        goto fail;
+    }
+    if (cache->folder)
+        load(device, p, all_options);
+    if (!p->cl) {
+        status = compile(device, p, all_options);
+        if (status != CLN_OK)
+            goto fail;
+        if (!cache->policy->after_use)
+            save(device, p);
+    }
+    free(all_options);
+    *out = p;
+    return CLN_OK;
+fail:
+    if (p)
+        release(p);
+    free(all_options);
+    return status;
+}
+
+cln_status cln__program_get(cln_device *device, const char *source, const char *options, cl_program *out) {
+    *out = NULL;
+    if (!source_text(source))
+        return cln__fail(device->ctx, CLN_INTERNAL, "the library has no kernel file cl/%s.cl", source);
+    cln__program_cache *cache = device->programs;
+    cln_status status = CLN_OK;
+    pthread_mutex_lock(&cache->mutex);
+    program *p = cache->programs;
+    while (p && (strcmp(p->source, source) != 0 || strcmp(p->options, options) != 0))
+        p = p->next;
+    if (!p) {
+        status = make(device, source, options, &p);
+        if (status == CLN_OK) {
+            p->next = cache->programs;
+            cache->programs = p;
+        }
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    if (status == CLN_OK)
+        *out = p->cl;
+    return status;
+}

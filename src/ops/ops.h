@@ -1,0 +1,24 @@
+/* The operators' descriptions (cln__op_<name>, one for each line of ops.def), and the helpers that their files share. */
+#ifndef CLN_SRC_OPS_H
+#define CLN_SRC_OPS_H
+
+#include "../plan/plan.h"
+
+#define CLN_OP(name) extern const cln__op cln__op_##name;
+#include "ops.def"
+#undef CLN_OP
+
+/* Sum of `x` over images and pixels, a number a channel: the gradient of a bias. */
+cln_tensor cln__channel_sum(cln_graph *g, cln_tensor x);
+
+/* Launches `step` over every vector of `x`: work-items (pixel run, channel block, image). Adds the two int arguments
+ * that such kernels end with: the pixels of an image, and the pixels that a work-item takes (one on a GPU; on a CPU
+ * enough to be worth a work-item). Defines B, the channels of a block of x. */
+void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x);
+
+/* Copies channels `first_from`... of `from` to channels `first_to`... of `to`, `count` of them, pixel by pixel, whatever
+ * their layouts. */
+cln_status cln__lower_copy(cln__lowering *l, cln_tensor from, int64_t first_from, cln_tensor to, int64_t first_to,
+                           int64_t count);
+
+#endif

@@ -1,0 +1,248 @@
+/* Gives every tensor its channel blocks and strides, and finds the tensors that need no memory of their own.
+ *
+ * A concatenation numbers its stored channels by laying the inputs' blocks side by side, padding included, so every
+ * input starts on a block and can be written in place, whatever its channel count. Whoever reads the result sees a
+ * channel map with gaps; the weights that meet it are packed with the same gaps (zeros), so kernels need not know. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Images of this many channels or fewer stay planar: padding them to a block would multiply their traffic. */
+enum { PLANAR_CHANNELS = 4 };
+
+typedef struct pass {
+    const cln_graph *g;
+    const cln__caps *caps;
+    cln__layouts *layouts;
+    bool *force_dense;
+} pass;
+
+static void set_strides(cln__layout *layout, cln_shape shape) {
+    layout->pixel = layout->block;
+    layout->block_stride = shape.h * shape.w * layout->block;
+    layout->image = shape.h * shape.w * layout->stored;
+    layout->elements = shape.n * layout->image;
+}
+
+static bool new_map(cln__layout *layout, int64_t channels) {
+    layout->map = malloc(sizeof(int32_t) * (size_t)channels);
+    return layout->map != NULL;
+}
+
+static bool lay_blocked(cln__layout *layout, cln_shape shape, int block) {
+    layout->block = block;
+    layout->stored = cln__round_up(shape.c, block);
+    layout->dense = true;
+    if (!new_map(layout, shape.c))
+        return false;
+    for (int64_t c = 0; c < shape.c; c++)
+        layout->map[c] = (int32_t)c;
+    set_strides(layout, shape);
+    return true;
+}
+
+static bool lay_like(cln__layout *layout, const cln__layout *like, cln_shape shape) {
+    layout->block = like->block;
+    layout->stored = like->stored;
+    layout->dense = like->dense;
+    if (!new_map(layout, shape.c))
+        return false;
+    memcpy(layout->map, like->map, sizeof(int32_t) * (size_t)shape.c);
+    set_strides(layout, shape);
+    return true;
+}
+
+/* The inputs' blocks side by side; channels renumbered without gaps if that is forced or their blocks differ. */
+static bool lay_joined(const pass *p, cln__layout *layout, int tensor) {
+    const cln__tensor *t = &p->g->tensors[tensor];
+    const cln__node *node = &p->g->nodes[t->producer];
+    const cln__layout *of = p->layouts->of;
+    bool dense = p->force_dense[tensor];
+    for (int i = 0; i < node->input_count; i++)
+        dense = dense || of[node->inputs[i]].block != p->caps->block;
+    if (dense)
+        return lay_blocked(layout, t->shape, p->caps->block);
+    layout->block = p->caps->block;
+    layout->dense = true;
+    if (!new_map(layout, t->shape.c))
+        return false;
+    int64_t channel = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        const cln__layout *in = &of[node->inputs[i]];
+        for (int64_t c = 0; c < cln__input_shape(p->g, node, i).c; c++, channel++) {
+            layout->map[channel] = (int32_t)(layout->stored + in->map[c]);
+            layout->dense = layout->dense && layout->map[channel] == channel;
+        }
+        layout->stored += in->stored;
+    }
+    set_strides(layout, t->shape);
+    return true;
+}
+
+static bool lay_flat(cln__layout *layout, cln_shape shape) {
+    if (!lay_blocked(layout, shape, 1))
+        return false;
+    layout->pixel = 1;
+    return true;
+}
+
+/* [kh*kw][stored in][stored out]; a grouped weight's input channels are not padded. */
+static bool lay_weight(const pass *p, cln__layout *layout, const cln__tensor *t) {
+    const cln__layout *of = p->layouts->of;
+    int64_t in = t->like < 0 ? t->shape.c : of[t->like].stored;
+    layout->block = 1;
+    layout->stored = of[t->like_out].stored;
+    layout->pixel = 1;
+    layout->elements = t->shape.h * t->shape.w * in * layout->stored;
+    return true;
+}
+
+static bool lay(const pass *p, int tensor) {
+    const cln__tensor *t = &p->g->tensors[tensor];
+    cln__layout *layout = &p->layouts->of[tensor];
+    *layout = (cln__layout){.root = tensor};
+    switch (t->packing) {
+    case CLN__BLOCKED: {
+        bool planar = t->role == CLN__INPUT && t->shape.c <= PLANAR_CHANNELS && t->shape.h * t->shape.w > 1;
+        return lay_blocked(layout, t->shape, planar ? 1 : p->caps->block);
+    }
+    case CLN__LIKE:
+        return lay_like(layout, &p->layouts->of[t->like], t->shape);
+    case CLN__JOINED:
+        return lay_joined(p, layout, tensor);
+    case CLN__FLAT:
+        return lay_flat(layout, t->shape);
+    case CLN__WEIGHT:
+        break; /* after everything that it refers to */
+    }
+    return true;
+}
+
+/* Marks the concatenations behind the activations of operators that cannot deal with gaps. */
+static void mark_dense(const pass *p) {
+    for (int i = 0; i < p->g->node_count; i++) {
+        const cln__node *node = &p->g->nodes[i];
+        if (!node->op->needs_dense || !node->op->needs_dense(p->g, node))
+            continue;
+        for (int k = 0; k < node->input_count; k++) {
+            int t = node->inputs[k];
+            while (p->g->tensors[t].packing == CLN__LIKE)
+                t = p->g->tensors[t].like;
+            p->force_dense[t] = true;
+        }
+    }
+}
+
+/* Whether the channels from `first` on of tensor `whole` lie exactly as tensor `part` would lie alone, padding included;
+ * *stored: where they start. A block shared with a following channel is refused: it would not be padding. */
+static bool lies_within(const pass *p, int whole, int part, int64_t first, int64_t *stored) {
+    const cln__layout *outer = &p->layouts->of[whole], *inner = &p->layouts->of[part];
+    int64_t channels = p->g->tensors[part].shape.c, after = first + channels;
+    *stored = outer->map[first] - inner->map[0];
+    if (inner->block != outer->block || *stored < 0 || *stored % outer->block)
+        return false;
+    for (int64_t c = 0; c < channels; c++)
+        if (outer->map[first + c] != *stored + inner->map[c])
+            return false;
+    bool shares = after < p->g->tensors[whole].shape.c && outer->map[after] < *stored + inner->stored;
+    return !shares && *stored + inner->stored <= outer->stored;
+}
+
+static void make_view(cln__layout *view, const cln__layout *of, int64_t stored) {
+    view->root = of->root;
+    view->offset = of->offset + stored / of->block * of->block_stride;
+    view->image = of->image;
+    view->block_stride = of->block_stride;
+    view->pixel = of->pixel;
+}
+
+static bool makes_view(const pass *p, const cln__node *node, bool training, int64_t *first) {
+    return node->op->is_view && node->op->is_view(p->g, node, training, first);
+}
+
+/* Makes the inputs of a concatenation views of its output. Outer concatenations come first (the walk is backwards), so
+ * that inner ones inherit their place. */
+static void join_inputs(const pass *p, const cln__node *node, bool training) {
+    cln__layout *of = p->layouts->of;
+    int whole = node->outputs[0];
+    int64_t first = 0, stored, unused;
+    for (int i = 0; i < node->input_count; i++) {
+        int in = node->inputs[i];
+        const cln__tensor *t = &p->g->tensors[in];
+        bool owned = t->role == CLN__VALUE && of[in].root == in && of[in].region == CLN__ARENA &&
+                     !makes_view(p, &p->g->nodes[t->producer], training, &unused);
+        if (owned && lies_within(p, whole, in, first, &stored))
+            make_view(&of[in], &of[whole], stored);
+        first += t->shape.c;
+    }
+}
+
+static void find_views(const pass *p, bool training) {
+    cln__layout *of = p->layouts->of;
+    for (int i = p->g->node_count - 1; i >= 0; i--)
+        if (p->g->nodes[i].op->joins)
+            join_inputs(p, &p->g->nodes[i], training);
+    for (int i = 0; i < p->g->node_count; i++) {
+        const cln__node *node = &p->g->nodes[i];
+        int64_t first = 0, stored;
+        if (!makes_view(p, node, training, &first))
+            continue;
+        int out = node->outputs[0];
+        if (lies_within(p, node->inputs[0], out, first, &stored))
+            make_view(&of[out], &of[node->inputs[0]], stored);
+    }
+}
+
+/* Parameters and states lie in the weights' regions, in order of creation. */
+static void assign_regions(const pass *p) {
+    int64_t align = (int64_t)(p->caps->alignment_bytes / sizeof(float));
+    for (int i = 0; i < p->g->tensor_count; i++) {
+        cln__layout *layout = &p->layouts->of[i];
+        cln__role role = p->g->tensors[i].role;
+        if (role != CLN__PARAM && role != CLN__STATE)
+            continue;
+        int64_t *end = role == CLN__PARAM ? &p->layouts->values_elements : &p->layouts->states_elements;
+        layout->region = role == CLN__PARAM ? CLN__VALUES : CLN__STATES;
+        layout->region_offset = *end;
+        *end += cln__round_up(layout->elements, align);
+    }
+}
+
+static bool lay_all(const pass *p) {
+    for (int i = 0; i < p->g->tensor_count; i++)
+        if (!lay(p, i))
+            return false;
+    for (int i = 0; i < p->g->tensor_count; i++)
+        if (p->g->tensors[i].packing == CLN__WEIGHT && !lay_weight(p, &p->layouts->of[i], &p->g->tensors[i]))
+            return false;
+    return true;
+}
+
+cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool training, cln__layouts *out) {
+    *out = (cln__layouts){.count = g->tensor_count};
+    pass p = {.g = g, .caps = caps, .layouts = out};
+    p.force_dense = calloc((size_t)g->tensor_count + 1, sizeof(bool));
+    out->of = calloc((size_t)g->tensor_count + 1, sizeof *out->of);
+    bool ok = p.force_dense && out->of;
+    if (ok) {
+        mark_dense(&p);
+        ok = lay_all(&p);
+    }
+    if (ok) {
+        assign_regions(&p);
+        find_views(&p, training);
+    }
+    free(p.force_dense);
+    if (ok)
+        return CLN_OK;
+    cln__layouts_free(out);
+    return cln__fail_memory(g->ctx, "the layouts of the graph");
+}
+
+void cln__layouts_free(cln__layouts *layouts) {
+    for (int i = 0; i < layouts->count && layouts->of; i++)
+        free(layouts->of[i].map);
+    free(layouts->of);
+    *layouts = (cln__layouts){0};
+}

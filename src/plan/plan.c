@@ -1,0 +1,143 @@
+/* The stages from a graph to a plan, in order: differentiate, lay out, lower, place. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static cln_status lower_all(cln__lowering *l) {
+    for (int i = 0; i < l->g->node_count && l->status == CLN_OK; i++) {
+        l->node = i;
+        const cln__node *node = &l->g->nodes[i];
+        bool viewed = node->op->is_view && l->layouts->of[node->outputs[0]].root != node->outputs[0];
+        int first = l->step_count;
+        if (!viewed)
+            CLN_TRY(node->op->lower(l, node));
+        for (int s = first; s < l->step_count; s++)
+            if (l->steps[s].arg_count > CLN__MAX_ARGS)
+                return cln__lower_fail(l, CLN_INTERNAL, "kernel %s has %d arguments", l->steps[s].kernel,
+                                       l->steps[s].arg_count);
+    }
+    return l->status;
+}
+
+/* The gradients of the parameters lie in the weights' gradient region, where the optimiser and the host find them. */
+static cln_status place_gradients(cln__host_plan *plan) {
+    cln_graph *g = plan->graph;
+    for (int i = 0; plan->gradients && i < plan->gradients->count; i++) {
+        int gradient = plan->gradients->gradient[i];
+        if (g->tensors[i].role != CLN__PARAM || gradient < 0)
+            continue;
+        cln__layout *layout = &plan->layouts.of[gradient];
+        if (layout->root != gradient || layout->elements != plan->layouts.of[i].elements)
+            return cln__fail(g->ctx, CLN_INTERNAL, "the gradient of '%s' is not laid out like it", g->tensors[i].name);
+        layout->region = CLN__GRADS;
+        layout->region_offset = plan->layouts.of[i].region_offset;
+    }
+    return CLN_OK;
+}
+
+static cln_status differentiate(cln__host_plan *plan, const cln__plan_request *r) {
+    if (!r->training || r->loss.id < 0)
+        return CLN_OK;
+    CLN_TRY(cln__differentiate(plan->graph, r->loss, r->upstream, r->gradients, r->gradient_count, &plan->gradients));
+    if (r->optimizer.kind != CLN_NO_OPTIMIZER)
+        cln__optimizer_add(plan->graph, r->loss, &r->optimizer);
+    return plan->graph->status;
+}
+
+/* The tensors that must outlive the step: requested outputs and gradients. */
+static cln_status place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps, const cln__plan_request *r) {
+    int count = 0;
+    int *kept = malloc(sizeof(int) * (size_t)(r->output_count + r->gradient_count + 1));
+    if (!kept)
+        return cln__fail_memory(ctx, "the plan's outputs");
+    for (int i = 0; i < r->output_count; i++)
+        kept[count++] = r->outputs[i].id;
+    for (int i = 0; i < r->gradient_count && plan->gradients; i++)
+        if (plan->gradients->gradient[r->gradients[i].id] >= 0)
+            kept[count++] = plan->gradients->gradient[r->gradients[i].id];
+    cln_status status = cln__place(ctx, plan, caps, kept, count);
+    free(kept);
+    return status;
+}
+
+static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
+    CLN_TRY(differentiate(plan, r));
+    CLN_TRY(cln__layouts_build(plan->graph, caps, r->training, &plan->layouts));
+    CLN_TRY(place_gradients(plan));
+    cln__lowering l = {.ctx = ctx,
+                       .g = plan->graph,
+                       .caps = caps,
+                       .layouts = &plan->layouts,
+                       .training = r->training,
+                       .forced_variant = r->variant,
+                       .seed = r->seed};
+    cln_status status = lower_all(&l);
+    plan->steps = l.steps;
+    plan->step_count = l.step_count;
+    free(l.dummy.defines);
+    CLN_TRY(status);
+    return place(ctx, plan, caps, r);
+}
+
+cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
+                          int64_t batch, cln__host_plan *out) {
+    *out = (cln__host_plan){0};
+    CLN_TRY(g->status);
+    for (int i = 0; i < request->output_count; i++)
+        if (request->outputs[i].id < 0 || request->outputs[i].id >= g->tensor_count)
+            return cln__fail(ctx, CLN_INVALID_ARGUMENT, "plan: output %d is not a tensor of this graph", i);
+    out->graph = cln__graph_clone(g);
+    if (!out->graph)
+        return cln__fail_memory(ctx, "the plan's copy of the graph");
+    cln_status status = batch ? cln__graph_rebatch(out->graph, batch) : CLN_OK;
+    if (status == CLN_OK)
+        status = make(ctx, caps, request, out);
+    if (status != CLN_OK)
+        cln__plan_drop(out);
+    return status;
+}
+
+void cln__plan_drop(cln__host_plan *plan) {
+    for (int i = 0; i < plan->step_count; i++)
+        free(plan->steps[i].defines);
+    free(plan->steps);
+    free(plan->arena_of);
+    free(plan->address_of);
+    cln__layouts_free(&plan->layouts);
+    cln__gradients_free(plan->gradients);
+    cln_graph_free(plan->graph);
+    *plan = (cln__host_plan){0};
+}
+
+static void print_tensor(const cln__host_plan *plan, const cln__arg *arg, FILE *out) {
+    static const char *const region_names[] = {"arena", "values", "grads", "slot0", "slot1", "states"};
+    const cln__layout *view = &plan->layouts.of[arg->tensor];
+    const cln__layout *root = &plan->layouts.of[view->root];
+    const char *mode = arg->access == CLN__READ ? "" : arg->access == CLN__WRITE ? "=" : "+=";
+    if (root->region == CLN__ARENA)
+        fprintf(out, " %s%%%d@%d:%lld", mode, arg->tensor, plan->arena_of[view->root],
+                (long long)(plan->address_of[view->root] + view->offset));
+    else
+        fprintf(out, " %s%%%d@%s:%lld", mode, arg->tensor, region_names[root->region],
+                (long long)(root->region_offset + view->offset));
+}
+
+void cln__plan_text(const cln__host_plan *plan, FILE *out) {
+    for (int i = 0; i < plan->step_count; i++) {
+        const cln__step *step = &plan->steps[i];
+        const cln__node *node = &plan->graph->nodes[step->node];
+        fprintf(out, "%4d %s '%s' %s%s%s.%s", i, node->op->name, node->name, step->variant, *step->variant ? " " : "",
+                step->source, step->kernel);
+        if (step->kind == CLN__GEMM)
+            fprintf(out, " %lldx%lldx%lld", (long long)step->gemm.m, (long long)step->gemm.n, (long long)step->gemm.k);
+        else
+            fprintf(out, " [%zu %zu %zu]", step->global[0], step->global[1], step->global[2]);
+        for (int a = 0; a < step->arg_count; a++)
+            if (step->args[a].kind == CLN__ARG_TENSOR)
+                print_tensor(plan, &step->args[a], out);
+        fprintf(out, "%s\n", step->defines);
+    }
+    fprintf(out, "%d steps, %d arenas, %llu bytes planned, %llu bytes with one buffer a tensor\n", plan->step_count,
+            plan->arenas.count, (unsigned long long)plan->planned_bytes, (unsigned long long)plan->unshared_bytes);
+}

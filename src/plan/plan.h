@@ -1,0 +1,198 @@
+/* The plan: from a graph to a list of kernel launches with every size, option and address decided. Host only: a device
+ * is known through cln__caps, so plans can be made, printed and tested where there is no OpenCL.
+ *
+ * Stages, in order (plan.c): layout.c gives every tensor its channel blocks, strides and the storage that it views;
+ * lower.c asks each operator for its steps; place.c gives every storage its address in an arena. */
+#ifndef CLN_SRC_PLAN_H
+#define CLN_SRC_PLAN_H
+
+#include "../base/caps.h"
+#include "../graph/graph.h"
+#include "../graph/autodiff.h"
+#include "clnet/plan.h"
+
+/* Where a storage lives. */
+typedef enum cln__region {
+    CLN__ARENA,    /* planned by place.c */
+    CLN__VALUES,   /* parameters, in the weights */
+    CLN__GRADS,    /* their gradients, in the weights, at the same offsets */
+    CLN__SLOT0,    /* optimiser state (momentum; first moment) at the same offsets */
+    CLN__SLOT1,    /* (second moment) */
+    CLN__STATES,   /* running statistics */
+} cln__region;
+
+/* A tensor's place and form. Element (n, c, h, w) of a blocked tensor, with s = map[c], is at
+ * offset + n*image + (s / block)*block_stride + (h*width + w)*pixel + s % block, counted in elements of its root's storage. */
+typedef struct cln__layout {
+    int root;   /* the tensor whose storage it lies in; itself, unless it is a view (concat, slice, flatten) */
+    int block;  /* channels in a block */
+    int64_t stored; /* channels including the padding, which holds zeros; a multiple of block */
+    int32_t *map;   /* shape.c stored channel numbers, ascending; owned by the layouts */
+    int64_t offset, image, block_stride, pixel;
+    bool dense;    /* map[c] == c */
+    int64_t elements; /* of the storage if it is its own root */
+    cln__region region;
+    int64_t region_offset; /* elements, for the regions of the weights */
+} cln__layout;
+
+typedef struct cln__layouts {
+    int count;
+    cln__layout *of; /* by tensor */
+    int64_t values_elements, states_elements; /* sizes of the weights' regions */
+} cln__layouts;
+
+cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool training, cln__layouts *out);
+void cln__layouts_free(cln__layouts *layouts);
+
+/* Values that change from step to step, set by the runtime before each. */
+typedef enum cln__scalar {
+    CLN__LEARNING_RATE,
+    CLN__BIAS_CORRECTION1, /* 1 - beta1^t */
+    CLN__BIAS_CORRECTION2, /* 1 - beta2^t */
+    CLN__SCALAR_COUNT
+} cln__scalar;
+
+typedef enum cln__arg_kind {
+    CLN__ARG_TENSOR, /* two kernel arguments: __global pointer to the arena, ulong4 (offset, image, block, pixel strides) */
+    CLN__ARG_REGION, /* __global pointer to a whole region of the weights (optimisers) */
+    CLN__ARG_INT,    /* int */
+    CLN__ARG_FLOAT,  /* float */
+    CLN__ARG_SCALAR, /* float, from the scalars of the step */
+    CLN__ARG_KEY,    /* ulong2: (random key, step number), for dropout */
+} cln__arg_kind;
+
+typedef enum cln__access { CLN__READ = 1, CLN__WRITE = 2, CLN__READ_WRITE = 3 } cln__access;
+
+typedef struct cln__arg {
+    cln__arg_kind kind;
+    cln__access access;
+    int tensor;
+    union {
+        int32_t i;
+        float f;
+        cln__scalar scalar;
+        cln__region region;
+        uint64_t key;
+    };
+} cln__arg;
+
+enum { CLN__MAX_ARGS = 16 };
+
+typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
+
+/* C = alpha * op(A) * op(B) + beta * C, row-major (CLBlast). Tensors are args 0 (A), 1 (B), 2 (C); batch > 1 repeats it
+ * with the given strides. */
+typedef struct cln__gemm {
+    bool transpose_a, transpose_b;
+    int64_t m, n, k;
+    int64_t lda, ldb, ldc;
+    int64_t offset_a, offset_b, offset_c; /* elements, added to the tensors' own */
+    float beta;
+} cln__gemm;
+
+typedef struct cln__step {
+    cln__step_kind kind;
+    int node;
+    const char *variant;    /* of the operator, or "" */
+    const char *source;     /* cl/<source>.cl */
+    const char *kernel;     /* a kernel of that file */
+    char *defines;          /* " -DB=16 -DH=32": the program's options */
+    size_t global[3];       /* work-items; the runtime rounds up to the group, kernels check their bounds */
+    size_t local[3];        /* 0: caps.work_group along axis 0, 1 along the others */
+    int arg_count;
+    cln__arg args[CLN__MAX_ARGS];
+    cln__gemm gemm;
+    double flops, bytes; /* useful work, for reports; 0: not counted */
+} cln__step;
+
+/* One lowering in progress: what an operator's lower function works with. Allocation failures are sticky. */
+struct cln__lowering {
+    cln_context *ctx;
+    cln_graph *g;
+    const cln__caps *caps;
+    cln__layouts *layouts;
+    bool training;
+    const char *forced_variant; /* --variant, or NULL */
+    uint64_t seed;
+    int node; /* being lowered */
+    cln_status status;
+    int step_count, step_capacity;
+    cln__step *steps;
+    cln__step dummy;
+};
+
+/* --- for lower functions --- */
+
+/* A new last step that launches `kernel` of cl/<source>.cl; never NULL (a dummy after an allocation failure).
+ * Valid until the next cln__step_new. */
+cln__step *cln__step_new(cln__lowering *l, const char *source, const char *kernel);
+/* A CLBlast SGEMM over tensors a, b, c. `accumulate`: beta 1. */
+cln__step *cln__step_gemm(cln__lowering *l, cln_tensor a, cln_tensor b, cln_tensor c, cln__gemm gemm);
+/* Appends " -D<format>". */
+void cln__step_define(cln__lowering *l, cln__step *step, const char *format, ...) CLN__PRINTF(3, 4);
+/* The work-items along each axis. */
+void cln__step_items(cln__step *step, int64_t x, int64_t y, int64_t z);
+void cln__arg_tensor(cln__step *step, cln_tensor x, cln__access access);
+void cln__arg_region(cln__step *step, cln__region region, cln__access access);
+void cln__arg_int(cln__step *step, int64_t value);
+void cln__arg_float(cln__step *step, double value);
+void cln__arg_scalar(cln__step *step, cln__scalar scalar);
+void cln__arg_key(cln__step *step, uint64_t key);
+
+/* A tensor of `elements` floats (FLAT) that lives only while this node's steps run. */
+cln_tensor cln__scratch(cln__lowering *l, int64_t elements);
+/* One of the shape of x, in channel blocks without gaps. */
+cln_tensor cln__scratch_dense(cln__lowering *l, cln_tensor x);
+/* By value: scratch tensors may move the table. */
+cln__layout cln__layout_of(const cln__lowering *l, cln_tensor x);
+cln_shape cln__shape_of(const cln__lowering *l, cln_tensor x);
+/* Channel blocks of x: stored / block. */
+int64_t cln__blocks(const cln__lowering *l, cln_tensor x);
+/* Fails as "lowering <op> '<name>': ...". */
+cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *format, ...) CLN__PRINTF(3, 4);
+
+/* --- the stages --- */
+
+/* Adds the node that updates every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
+void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
+
+enum { CLN__MAX_ARENAS = 64 };
+typedef struct cln__arena_sizes {
+    int count;
+    uint64_t bytes[CLN__MAX_ARENAS];
+} cln__arena_sizes;
+
+/* Everything decided: steps in order, and where every tensor lies. */
+typedef struct cln__host_plan {
+    cln_graph *graph; /* owned: the clone with its gradients */
+    cln__gradients *gradients; /* owned, NULL in evaluation */
+    cln__layouts layouts;
+    cln__step *steps;
+    int step_count;
+    int *arena_of;       /* by root tensor: arena index, or -1 */
+    int64_t *address_of; /* by root tensor: first element in its arena or region */
+    cln__arena_sizes arenas;
+    uint64_t planned_bytes; /* sum of the arenas */
+    uint64_t unshared_bytes; /* what one buffer a tensor would need */
+} cln__host_plan;
+
+typedef struct cln__plan_request {
+    bool training;
+    cln_tensor loss, upstream;
+    const cln_tensor *outputs; /* kept readable after a step */
+    int output_count;
+    const cln_tensor *gradients; /* inputs whose gradients are wanted and kept */
+    int gradient_count;
+    cln_optimizer optimizer;
+    const char *variant;
+    uint64_t seed;
+} cln__plan_request;
+
+/* `batch` replaces the batch of the inputs; 0 leaves it. */
+cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
+                          int64_t batch, cln__host_plan *out);
+void cln__plan_drop(cln__host_plan *plan);
+cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps, const int *kept, int kept_count);
+void cln__plan_text(const cln__host_plan *plan, FILE *out);
+
+#endif

@@ -1,0 +1,354 @@
+/* cln_plan_build: a host plan, checked against the device's memory, its programs compiled, its buffers made. */
+#include "runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- does it fit? --- */
+
+static uint64_t weights_bytes(const cln__host_plan *host) {
+    bool used[CLN__REGION_COUNT] = {[CLN__VALUES] = true, [CLN__STATES] = true};
+    for (int i = 0; i < host->layouts.count; i++)
+        used[host->layouts.of[i].region] = true;
+    for (int s = 0; s < host->step_count; s++)
+        for (int a = 0; a < host->steps[s].arg_count; a++)
+            if (host->steps[s].args[a].kind == CLN__ARG_REGION)
+                used[host->steps[s].args[a].region] = true;
+    uint64_t bytes = 0;
+    for (int r = CLN__ARENA + 1; r < CLN__REGION_COUNT; r++)
+        if (used[r])
+            bytes += 4 * (uint64_t)(r == CLN__STATES ? host->layouts.states_elements : host->layouts.values_elements);
+    return bytes;
+}
+
+static uint64_t memory_limit(const cln_device *device, const cln_plan_options *options) {
+    return options->memory_limit_bytes ? options->memory_limit_bytes : device->caps.memory_bytes;
+}
+
+static bool batch_fits(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request, int64_t batch,
+                       uint64_t limit) {
+    cln__host_plan trial;
+    if (cln__plan_make(plan->device->ctx, graph, &plan->device->caps, request, batch, &trial) != CLN_OK)
+        return false;
+    bool fits = trial.planned_bytes + weights_bytes(&trial) <= limit;
+    cln__plan_drop(&trial);
+    return fits;
+}
+
+/* The batch of the inputs. */
+static int64_t batch_of(const cln_graph *g) {
+    for (int i = 0; i < g->tensor_count; i++)
+        if (g->tensors[i].role == CLN__INPUT)
+            return g->tensors[i].shape.n;
+    return 1;
+}
+
+static int64_t largest_batch(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
+                             uint64_t limit) {
+    int64_t fits = 0, fails = batch_of(graph);
+    while (fails - fits > 1) {
+        int64_t middle = fits + (fails - fits) / 2;
+        if (batch_fits(plan, graph, request, middle, limit))
+            fits = middle;
+        else
+            fails = middle;
+    }
+    return fits;
+}
+
+static cln_status fail_fit(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request, uint64_t limit,
+                           const char *need) {
+    double mib = 1024.0 * 1024.0;
+    int64_t batch = largest_batch(plan, graph, request, limit);
+    return cln__fail(plan->device->ctx, CLN_OUT_OF_MEMORY,
+                     "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld",
+                     (long long)batch_of(graph), need, plan->device->info.name, (double)limit / mib,
+                     (double)plan->device->caps.max_alloc_bytes / mib,
+                     batch ? "the largest batch size that fits is " : "not even one image fits, the largest batch size is ",
+                     (long long)batch);
+}
+
+static cln_status make_host_plan(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
+                                 const cln_plan_options *options) {
+    char need[160];
+    uint64_t limit = memory_limit(plan->device, options);
+    cln_status status = cln__plan_make(plan->device->ctx, graph, &plan->device->caps, request, 0, &plan->host);
+    if (status == CLN_OUT_OF_MEMORY)
+        return fail_fit(plan, graph, request, limit, "a tensor larger than the device can allocate");
+    CLN_TRY(status);
+    uint64_t weights = weights_bytes(&plan->host);
+    if (plan->host.planned_bytes + weights <= limit)
+        return CLN_OK;
+    snprintf(need, sizeof need, "%.1f MiB for activations and %.1f MiB for weights",
+             (double)plan->host.planned_bytes / (1024.0 * 1024.0), (double)weights / (1024.0 * 1024.0));
+    return fail_fit(plan, graph, request, limit, need);
+}
+
+/* --- buffers --- */
+
+static cln_status make_arenas(cln_plan *plan) {
+    for (int i = 0; i < plan->host.arenas.count; i++)
+        if (plan->host.arenas.bytes[i])
+            CLN_TRY(cln__buffer_new(plan->device, plan->host.arenas.bytes[i], "activations", &plan->arenas[i]));
+    return CLN_OK;
+}
+
+static cln_status make_staging(cln_plan *plan) {
+    const cln_graph *g = plan->host.graph;
+    plan->staging = calloc((size_t)g->tensor_count, sizeof *plan->staging);
+    if (!plan->staging)
+        return cln__fail_memory(plan->device->ctx, "the plan's inputs");
+    for (int i = 0; i < g->tensor_count; i++) {
+        if (g->tensors[i].role != CLN__INPUT)
+            continue;
+        cln__staging *s = &plan->staging[plan->staging_count++];
+        s->tensor = i;
+        for (int k = 0; k < CLN__STAGING; k++) {
+            s->host[k] = malloc((size_t)cln__span(g, &plan->host.layouts, i) * sizeof(float));
+            if (!s->host[k])
+                return cln__fail_memory(plan->device->ctx, "the plan's inputs");
+        }
+    }
+    return CLN_OK;
+}
+
+/* The plan's parameters must lie where the weights keep them: both come from the same builder. */
+static cln_status check_weights(cln_plan *plan) {
+    const cln_graph *g = plan->host.graph;
+    const cln_weights *w = plan->weights;
+    for (int i = 0; i < g->tensor_count; i++) {
+        const cln__tensor *t = &g->tensors[i];
+        if (t->role != CLN__PARAM && t->role != CLN__STATE)
+            continue;
+        int id = cln__find_tensor(w->graph, t->name).id;
+        if (id < 0)
+            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights have no '%s'", t->name);
+        const cln__layout *ours = &plan->host.layouts.of[i], *theirs = &w->layouts.of[id];
+        if (!cln__shape_equal(t->shape, w->graph->tensors[id].shape) || ours->elements != theirs->elements ||
+            ours->region_offset != theirs->region_offset)
+            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights' '%s' is another network's", t->name);
+    }
+    return CLN_OK;
+}
+
+cln_status cln__plan_locate(cln_plan *plan, int id, cln__place_of *out) {
+    const cln__layout *view = &plan->host.layouts.of[id];
+    const cln__layout *root = &plan->host.layouts.of[view->root];
+    int64_t start = root->region_offset;
+    if (root->region != CLN__ARENA) {
+        CLN_TRY(cln__weights_region(plan->weights, root->region, &out->buffer));
+    } else {
+        int arena = plan->host.arena_of[view->root];
+        if (arena < 0)
+            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "tensor %d is not computed by this plan", id);
+        out->buffer = plan->arenas[arena];
+        start = plan->host.address_of[view->root];
+    }
+    out->offset = (cl_ulong)(start + view->offset);
+    out->image = (cl_ulong)view->image;
+    out->block_stride = (cl_ulong)view->block_stride;
+    out->pixel = (cl_ulong)view->pixel;
+    return CLN_OK;
+}
+
+/* --- kernels --- */
+
+static cln_status fail_arg(cln_plan *plan, const cln__step *step, int arg, cl_int code) {
+    const cln__node *node = &plan->host.graph->nodes[step->node];
+    return cln__fail_cl(plan->device, code, "clSetKernelArg", "%s '%s': argument %d of kernel %s in cl/%s.cl",
+                        node->op->name, node->name, arg, step->kernel, step->source);
+}
+
+/* Sets one argument; *index is the kernel argument it starts at, and moves on. */
+static cl_int set_arg(cln_plan *plan, cl_kernel kernel, const cln__arg *arg, cl_uint *index, cln_status *status) {
+    static const float zero_scalar = 0;
+    static const cl_ulong2 zero_key;
+    cln__place_of place;
+    cl_mem buffer;
+    switch (arg->kind) {
+    case CLN__ARG_TENSOR: {
+        if ((*status = cln__plan_locate(plan, arg->tensor, &place)) != CLN_OK)
+            return CL_SUCCESS;
+        cl_int code = clSetKernelArg(kernel, (*index)++, sizeof(cl_mem), &place.buffer);
+        cl_ulong4 view = {{place.offset, place.image, place.block_stride, place.pixel}};
+        return code == CL_SUCCESS ? clSetKernelArg(kernel, (*index)++, sizeof view, &view) : code;
+    }
+    case CLN__ARG_REGION:
+        if ((*status = cln__weights_region(plan->weights, arg->region, &buffer)) != CLN_OK)
+            return CL_SUCCESS;
+        return clSetKernelArg(kernel, (*index)++, sizeof(cl_mem), &buffer);
+    case CLN__ARG_INT:
+        return clSetKernelArg(kernel, (*index)++, sizeof(cl_int), &arg->i);
+    case CLN__ARG_FLOAT:
+        return clSetKernelArg(kernel, (*index)++, sizeof(float), &arg->f);
+    case CLN__ARG_SCALAR:
+        return clSetKernelArg(kernel, (*index)++, sizeof(float), &zero_scalar);
+    case CLN__ARG_KEY:
+        return clSetKernelArg(kernel, (*index)++, sizeof zero_key, &zero_key);
+    }
+    return CL_INVALID_VALUE;
+}
+
+static cln_status set_args(cln_plan *plan, int index) {
+    const cln__step *step = &plan->host.steps[index];
+    cl_uint position = 0;
+    for (int i = 0; i < step->arg_count; i++) {
+        const cln__arg *arg = &step->args[i];
+        cln_status status = CLN_OK;
+        if (arg->kind == CLN__ARG_SCALAR || arg->kind == CLN__ARG_KEY)
+            plan->patches[plan->patch_count++] = (cln__patch){index, position, arg};
+        cl_int code = set_arg(plan, plan->kernels[index], arg, &position, &status);
+        CLN_TRY(status);
+        if (code != CL_SUCCESS)
+            return fail_arg(plan, step, i, code);
+    }
+    return CLN_OK;
+}
+
+/* Groups of caps.work_group along axis 0 where the step does not say, as large as the kernel allows. */
+static cln_status set_range(cln_plan *plan, int index) {
+    const cln__step *step = &plan->host.steps[index];
+    size_t limit = 1;
+    cl_int code = clGetKernelWorkGroupInfo(plan->kernels[index], plan->device->id, CL_KERNEL_WORK_GROUP_SIZE,
+                                           sizeof limit, &limit, NULL);
+    if (code != CL_SUCCESS)
+        return cln__fail_cl(plan->device, code, "clGetKernelWorkGroupInfo", "kernel %s", step->kernel);
+    for (int axis = 0; axis < 3; axis++) {
+        size_t usual = axis == 0 ? (size_t)plan->device->caps.work_group : 1;
+        size_t local = step->local[axis] ? step->local[axis] : usual < limit ? usual : limit;
+        plan->local[index][axis] = local;
+        plan->global[index][axis] = (size_t)cln__round_up((int64_t)step->global[axis], (int64_t)local);
+    }
+    return CLN_OK;
+}
+
+static cln_status bind_kernel(cln_plan *plan, int index) {
+    const cln__step *step = &plan->host.steps[index];
+    cl_program program;
+    cl_int code;
+    CLN_TRY(cln__program_get(plan->device, step->source, step->defines, &program));
+    plan->kernels[index] = clCreateKernel(program, step->kernel, &code);
+    if (!plan->kernels[index])
+        return cln__fail_cl(plan->device, code, "clCreateKernel", "kernel %s of cl/%s.cl", step->kernel, step->source);
+    CLN_TRY(set_args(plan, index));
+    return set_range(plan, index);
+}
+
+/* CLBlast compiles at the first call for a shape class, so every GEMM runs once now, on buffers that hold zeros. */
+static cln_status bind_gemms(cln_plan *plan) {
+    size_t largest = 0;
+    for (int i = 0; i < plan->host.step_count; i++) {
+        size_t bytes = 0;
+        if (plan->host.steps[i].kind == CLN__GEMM)
+            CLN_TRY(cln__gemm_temp_bytes(plan, &plan->host.steps[i], &bytes));
+        largest = bytes > largest ? bytes : largest;
+    }
+    plan->gemm_temp_bytes = largest;
+    if (largest)
+        CLN_TRY(cln__buffer_new(plan->device, largest, "CLBlast's workspace", &plan->gemm_temp));
+    for (int i = 0; i < plan->host.step_count; i++)
+        if (plan->host.steps[i].kind == CLN__GEMM)
+            CLN_TRY(cln__gemm_enqueue(plan, &plan->host.steps[i]));
+    return CLN_OK;
+}
+
+static cln_status bind(cln_plan *plan) {
+    size_t steps = (size_t)plan->host.step_count + 1;
+    plan->kernels = calloc(steps, sizeof *plan->kernels);
+    plan->global = calloc(steps, sizeof *plan->global);
+    plan->local = calloc(steps, sizeof *plan->local);
+    plan->patches = calloc(steps * CLN__MAX_ARGS, sizeof *plan->patches);
+    if (!plan->kernels || !plan->global || !plan->local || !plan->patches)
+        return cln__fail_memory(plan->device->ctx, "the plan's kernels");
+    CLN_TRY(check_weights(plan));
+    CLN_TRY(make_arenas(plan));
+    CLN_TRY(make_staging(plan));
+    for (int i = 0; i < plan->host.step_count; i++)
+        if (plan->host.steps[i].kind == CLN__KERNEL)
+            CLN_TRY(bind_kernel(plan, i));
+    CLN_TRY(bind_gemms(plan));
+    return cln_plan_finish(plan);
+}
+
+/* --- the object --- */
+
+static cln__plan_request make_request(const cln_plan_options *o) {
+    return (cln__plan_request){.training = o->training,
+                               .loss = o->training ? o->loss : CLN_NO_TENSOR,
+                               .upstream = o->has_upstream ? o->upstream : CLN_NO_TENSOR,
+                               .outputs = o->outputs,
+                               .output_count = o->output_count,
+                               .gradients = o->gradients,
+                               .gradient_count = o->gradient_count,
+                               .optimizer = o->optimizer,
+                               .variant = o->variant,
+                               .seed = o->seed};
+}
+
+cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weights *weights,
+                          const cln_plan_options *options, cln_plan **out) {
+    *out = NULL;
+    cln_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return cln__fail_memory(device->ctx, "a plan");
+    plan->device = device;
+    plan->weights = weights;
+    plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
+    plan->beta1 = options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
+    plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;
+    cln__plan_request request = make_request(options);
+    cln_status status = make_host_plan(plan, graph, &request, options);
+    if (status == CLN_OK)
+        status = bind(plan);
+    if (status != CLN_OK) {
+        cln_plan_free(plan);
+        return status;
+    }
+    *out = plan;
+    return CLN_OK;
+}
+
+static void release_events(cln_plan *plan) {
+    for (int i = 0; i < CLN__TICKETS; i++)
+        if (plan->tickets[i])
+            clReleaseEvent(plan->tickets[i]);
+    for (int i = 0; i < plan->staging_count; i++)
+        for (int k = 0; k < CLN__STAGING; k++) {
+            if (plan->staging[i].sent[k])
+                clReleaseEvent(plan->staging[i].sent[k]);
+            free(plan->staging[i].host[k]);
+        }
+}
+
+void cln_plan_free(cln_plan *plan) {
+    if (!plan)
+        return;
+    clFinish(plan->device->queue); /* transfers may still use the host buffers */
+    release_events(plan);
+    for (int i = 0; i < plan->host.step_count && plan->kernels; i++)
+        if (plan->kernels[i])
+            clReleaseKernel(plan->kernels[i]);
+    for (int i = 0; i < CLN__MAX_ARENAS; i++)
+        if (plan->arenas[i])
+            clReleaseMemObject(plan->arenas[i]);
+    if (plan->gemm_temp)
+        clReleaseMemObject(plan->gemm_temp);
+    free(plan->staging);
+    free(plan->kernels);
+    free(plan->global);
+    free(plan->local);
+    free(plan->patches);
+    cln__plan_drop(&plan->host);
+    free(plan);
+}
+
+cln_plan_memory cln_plan_get_memory(const cln_plan *plan) {
+    return (cln_plan_memory){.planned_bytes = plan->host.planned_bytes,
+                             .unshared_bytes = plan->host.unshared_bytes,
+                             .weights_bytes = weights_bytes(&plan->host),
+                             .steps = plan->host.step_count};
+}
+
+void cln_plan_print(const cln_plan *plan, FILE *out) {
+    cln__plan_text(&plan->host, out);
+}

@@ -1,0 +1,71 @@
+/* One step: set the arguments that change, enqueue every launch in order, and return without waiting. */
+#include "runtime.h"
+
+#include <math.h>
+
+static cl_int set_patch(cln_plan *plan, const cln__patch *patch, const float *scalars) {
+    cl_kernel kernel = plan->kernels[patch->step];
+    if (patch->arg->kind == CLN__ARG_SCALAR)
+        return clSetKernelArg(kernel, patch->index, sizeof(float), &scalars[patch->arg->scalar]);
+    cl_ulong2 key = {{patch->arg->key, (cl_ulong)plan->steps}};
+    return clSetKernelArg(kernel, patch->index, sizeof key, &key);
+}
+
+static cln_status set_patches(cln_plan *plan, float learning_rate) {
+    double t = (double)(plan->updates + 1);
+    const float scalars[CLN__SCALAR_COUNT] = {
+        [CLN__LEARNING_RATE] = learning_rate,
+        [CLN__BIAS_CORRECTION1] = (float)(1 - pow(plan->beta1, t)),
+        [CLN__BIAS_CORRECTION2] = (float)(1 - pow(plan->beta2, t)),
+    };
+    for (int i = 0; i < plan->patch_count; i++) {
+        cl_int code = set_patch(plan, &plan->patches[i], scalars);
+        if (code != CL_SUCCESS)
+            return cln__fail_cl(plan->device, code, "clSetKernelArg", "preparing a step");
+    }
+    return CLN_OK;
+}
+
+static cln_status enqueue(cln_plan *plan, int index) {
+    const cln__step *step = &plan->host.steps[index];
+    if (step->kind == CLN__GEMM)
+        return cln__gemm_enqueue(plan, step);
+    cl_int code = clEnqueueNDRangeKernel(plan->device->queue, plan->kernels[index], 3, NULL, plan->global[index],
+                                         plan->local[index], 0, NULL, NULL);
+    if (code == CL_SUCCESS)
+        return CLN_OK;
+    const cln__node *node = &plan->host.graph->nodes[step->node];
+    return cln__fail_cl(plan->device, code, "clEnqueueNDRangeKernel",
+                        "%s '%s': kernel %s with %zux%zux%zu work-items in groups of %zu", node->op->name, node->name,
+                        step->kernel, plan->global[index][0], plan->global[index][1], plan->global[index][2],
+                        plan->local[index][0]);
+}
+
+cln_status cln__enqueue(cln_plan *plan, int first, int last) {
+    for (int i = first; i < last; i++)
+        CLN_TRY(enqueue(plan, i));
+    return CLN_OK;
+}
+
+cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
+    CLN_TRY(set_patches(plan, learning_rate));
+    CLN_TRY(cln__enqueue(plan, 0, plan->host.step_count));
+    plan->steps++;
+    plan->updates += plan->updates_weights;
+    cl_int code = clFlush(plan->device->queue);
+    return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");
+}
+
+cln_status cln_plan_finish(cln_plan *plan) {
+    cl_int code = clFinish(plan->device->queue);
+    return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFinish", "waiting for the steps");
+}
+
+int64_t cln_plan_updates(const cln_plan *plan) {
+    return plan->updates;
+}
+
+void cln_plan_set_updates(cln_plan *plan, int64_t updates) {
+    plan->updates = updates;
+    plan->steps = updates;
+}

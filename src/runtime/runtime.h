@@ -1,0 +1,89 @@
+/* The runtime: weights and plans bound to a device. With src/ocl the only code that names OpenCL.
+ *
+ * weights.c    parameters on the device: initial values, get and set
+ * bind.c       cln_plan_build: makes the host plan, checks that it fits, compiles, allocates
+ * execute.c    a step: set what changes, enqueue everything
+ * transfer.c   between NCHW on the host and the plan's layouts on the device
+ * gemm.c       the calls to CLBlast
+ * diagnose.c   finding the layer where numbers stop being finite */
+#ifndef CLN_SRC_RUNTIME_H
+#define CLN_SRC_RUNTIME_H
+
+#include "../ocl/ocl.h"
+#include "../plan/plan.h"
+#include "clnet/plan.h"
+
+enum { CLN__REGION_COUNT = CLN__STATES + 1, CLN__TICKETS = 8, CLN__STAGING = 2 };
+
+struct cln_weights {
+    cln_device *device;
+    cln_graph *graph; /* a copy: names, shapes, initial values */
+    cln__layouts layouts;
+    cl_mem region[CLN__REGION_COUNT]; /* by cln__region; [CLN__ARENA] unused; made when first needed, as zeros */
+    int count;
+    int *tensors; /* the graph's parameters and states, in order */
+};
+
+/* A launch argument that is set anew before each step. */
+typedef struct cln__patch {
+    int step;
+    cl_uint index;
+    const cln__arg *arg;
+} cln__patch;
+
+/* An input's way to the device: two host buffers in turn, so that filling one overlaps with sending the other. */
+typedef struct cln__staging {
+    int tensor;
+    float *host[CLN__STAGING];
+    cl_event sent[CLN__STAGING];
+    int next;
+} cln__staging;
+
+struct cln_plan {
+    cln_device *device;
+    cln_weights *weights;
+    cln__host_plan host;
+    cl_mem arenas[CLN__MAX_ARENAS];
+    cl_kernel *kernels; /* by step; NULL for a GEMM */
+    size_t (*global)[3], (*local)[3];
+    cl_mem gemm_temp;
+    size_t gemm_temp_bytes;
+    int patch_count;
+    cln__patch *patches;
+    int staging_count;
+    cln__staging *staging; /* by input */
+    bool updates_weights;
+    float beta1, beta2;
+    int64_t updates; /* of the optimiser */
+    int64_t steps;   /* enqueued so far: the random counter of dropout */
+    int next_ticket;
+    float scalars[CLN__TICKETS];
+    cl_event tickets[CLN__TICKETS];
+};
+
+/* The buffer of a region, made and zeroed at first use. */
+cln_status cln__weights_region(cln_weights *weights, cln__region region, cl_mem *out);
+/* A zeroed device buffer. `what` names it in messages. */
+cln_status cln__buffer_new(cln_device *device, uint64_t bytes, const char *what, cl_mem *out);
+
+/* Where tensor `id` of the plan is: buffer, and strides with the offset in floats. */
+typedef struct cln__place_of {
+    cl_mem buffer;
+    cl_ulong offset, image, block_stride, pixel;
+} cln__place_of;
+cln_status cln__plan_locate(cln_plan *plan, int id, cln__place_of *out);
+
+/* Floats between the first and the last element of a tensor's storage. */
+int64_t cln__span(const cln_graph *g, const cln__layouts *layouts, int id);
+/* NCHW (OIHW) to layout: `packed` (cln__span floats) is zeroed first. And back. */
+void cln__pack(const cln_graph *g, const cln__layouts *layouts, int id, const float *values, float *packed);
+void cln__unpack(const cln_graph *g, const cln__layouts *layouts, int id, const float *packed, float *values);
+
+/* Enqueues the GEMM of `step`; finds out its workspace beforehand. */
+cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
+cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step);
+
+/* Enqueues steps first..last-1. */
+cln_status cln__enqueue(cln_plan *plan, int first, int last);
+
+#endif

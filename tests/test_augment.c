@@ -1,0 +1,211 @@
+/* Flip and random resized crop: against the reference, and by properties. */
+#include "../src/data/augment.h"
+#include "clnet/safetensors.h"
+#include "files.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cln_context *ctx;
+
+static void setup(void) {
+    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
+}
+
+static void teardown(void) {
+    cln_context_free(ctx);
+}
+
+/* Images of any bytes, from the counter. */
+static void fill_random(uint8_t *bytes, size_t size, uint64_t key) {
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)cln__philox(key, 0, i).word[0];
+}
+
+START_TEST(whole_box_is_identity) {
+    static const int sizes[][2] = {{1, 1}, {1, 7}, {7, 1}, {5, 9}, {32, 32}, {33, 31}};
+    uint8_t image[3 * 33 * 33], out[sizeof image], again[sizeof image];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int h = sizes[i][0], w = sizes[i][1], box[4] = {0, 0, h, w};
+        size_t size = (size_t)(3 * h * w);
+        fill_random(image, size, i);
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 3, h, w, false, box, out), CLN_OK);
+        ck_assert_mem_eq(out, image, size);
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 3, h, w, true, box, out), CLN_OK);
+        for (int r = 0; r < 3 * h; r++)
+            for (int x = 0; x < w; x++)
+                ck_assert_uint_eq(out[r * w + x], image[r * w + w - 1 - x]);
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, out, 3, h, w, true, box, again), CLN_OK);
+        ck_assert_mem_eq(again, image, size);
+    }
+}
+END_TEST
+
+/* The same in plain double precision, pixel by pixel. */
+static int naive_pass(double position, int crop, const int *row) {
+    double below = floor(position), f = position - below;
+    int a = (int)below < 0 ? 0 : (int)below, b = (int)below + 1 < crop ? (int)below + 1 : crop - 1;
+    return (int)floor(row[a] * (1 - f) + row[b] * f + 0.5);
+}
+
+static int naive_pixel(const uint8_t *plane, int h, int w, bool flip, const int box[4], int y, int x) {
+    int column[64], row[64];
+    for (int r = 0; r < box[2]; r++) {
+        for (int c = 0; c < box[3]; c++) {
+            int from = box[1] + c;
+            row[c] = plane[(box[0] + r) * w + (flip ? w - 1 - from : from)];
+        }
+        column[r] = naive_pass((x + 0.5) * box[3] / w - 0.5, box[3], row);
+    }
+    return naive_pass((y + 0.5) * box[2] / h - 0.5, box[2], column);
+}
+
+START_TEST(any_box_is_bilinear) {
+    uint8_t image[2 * 24 * 40], out[sizeof image];
+    const int h = 24, w = 40;
+    fill_random(image, sizeof image, 99);
+    int most = 0;
+    for (uint64_t i = 0; i < 60; i++) {
+        cln__random r = cln__philox(5, 0, i);
+        int bh = 1 + (int)(r.word[0] % 24), bw = 1 + (int)(r.word[1] % 40);
+        int box[4] = {(int)(r.word[2] % (unsigned)(h - bh + 1)), (int)(r.word[3] % (unsigned)(w - bw + 1)), bh, bw};
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 2, h, w, i % 2, box, out), CLN_OK);
+        for (int c = 0; c < 2; c++)
+            for (int y = 0; y < h; y++)
+                for (int x = 0; x < w; x++) {
+                    int wanted = naive_pixel(image + c * h * w, h, w, i % 2, box, y, x);
+                    int error = abs(out[(c * h + y) * w + x] - wanted);
+                    most = error > most ? error : most;
+                }
+    }
+    /* Weights of 22 bits may tip a half to the other side. */
+    ck_assert_int_le(most, 1);
+}
+END_TEST
+
+START_TEST(bad_boxes) {
+    static const int bad[][4] = {{-1, 0, 2, 2}, {0, -1, 2, 2}, {0, 0, 0, 2}, {0, 0, 2, 0},
+                                 {0, 0, 5, 2},  {0, 0, 2, 5},  {3, 0, 2, 2}, {0, 2147483647, 2, 2147483647}};
+    uint8_t image[16] = {0}, out[16];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 1, 4, 4, false, bad[i], out), CLN_INVALID_ARGUMENT);
+        ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "is not within the image of 4x4"));
+    }
+    ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 0, 4, 4, false, bad[0], out), CLN_INVALID_ARGUMENT);
+}
+END_TEST
+
+START_TEST(draws_follow_the_recipe) {
+    int flips = 0, tops = 0, whole = 0;
+    double area = 0, ratio = 0;
+    const int n = 20000;
+    for (int i = 0; i < n; i++) {
+        cln__augmentation a = cln__augment_draw(3, 1, i, 32, 32), b = cln__augment_draw(3, 1, i, 32, 32);
+        ck_assert(a.flip == b.flip && memcmp(a.box, b.box, sizeof a.box) == 0);
+        ck_assert(a.box[0] >= 0 && a.box[1] >= 0 && a.box[0] + a.box[2] <= 32 && a.box[1] + a.box[3] <= 32);
+        /* sqrt(0.8 / 1.1) of 32 is 27.3 */
+        ck_assert(a.box[2] >= 27 && a.box[3] >= 27);
+        flips += a.flip;
+        tops += a.box[0] * 2 == 32 - a.box[2] ? 0 : a.box[0] * 2 < 32 - a.box[2] ? 1 : -1;
+        whole += a.box[2] == 32 && a.box[3] == 32;
+        area += a.box[2] * a.box[3] / 1024.0 / n;
+        ratio += log((double)a.box[3] / a.box[2]) / n;
+    }
+    /* 4 deviations of a fair coin, and of a symmetric position. */
+    ck_assert_int_lt(abs(flips - n / 2), 300);
+    ck_assert_int_lt(abs(tops), 600);
+    ck_assert_int_gt(whole, 0);
+    ck_assert_int_lt(whole, n / 10);
+    ck_assert_double_eq_tol(ratio, 0, 0.003);
+    /* A little under 0.9: the larger areas fit less often. */
+    ck_assert_double_eq_tol(area, 0.89, 0.02);
+}
+END_TEST
+
+START_TEST(draws_depend_on_seed_epoch_sample) {
+    int same[3] = {0};
+    for (int i = 0; i < 1000; i++) {
+        cln__augmentation a = cln__augment_draw(3, 1, i, 32, 32);
+        cln__augmentation other[3] = {cln__augment_draw(4, 1, i, 32, 32), cln__augment_draw(3, 2, i, 32, 32),
+                                      cln__augment_draw(3, 1, i + 1, 32, 32)};
+        for (int k = 0; k < 3; k++)
+            same[k] += a.flip == other[k].flip && memcmp(a.box, other[k].box, sizeof a.box) == 0;
+    }
+    for (int k = 0; k < 3; k++)
+        ck_assert_int_lt(same[k], 50);
+}
+END_TEST
+
+START_TEST(oblong_images_fall_back) {
+    static const struct {
+        int height, width, box[4];
+    } cases[] = {{10, 40, {0, 14, 10, 11}}, {40, 10, {14, 0, 11, 10}}};
+    for (int i = 0; i < 2; i++) {
+        cln__augmentation a = cln__augment_draw(1, 0, 0, cases[i].height, cases[i].width);
+        ck_assert_mem_eq(a.box, cases[i].box, sizeof a.box);
+    }
+}
+END_TEST
+
+static float *floats_of(const cln_safetensors *file, const char *name) {
+    const cln_file_tensor *tensor = cln_safetensors_find(file, name);
+    ck_assert_ptr_nonnull(tensor);
+    float *values = malloc((size_t)tensor->count * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    cln_file_tensor_to_float(tensor, values);
+    return values;
+}
+
+START_TEST(reference_images) {
+    char *path = shared_path("golden/augment-crop-flip.safetensors", "augmentation against the reference");
+    if (!path)
+        return;
+    cln_safetensors *file;
+    ck_assert_int_eq(cln_safetensors_read(ctx, path, &file), CLN_OK);
+    float *images = floats_of(file, "image"), *boxes = floats_of(file, "box"), *flips = floats_of(file, "flip"),
+          *results = floats_of(file, "result");
+    int64_t count = cln_safetensors_find(file, "flip")->count;
+    for (int64_t i = 0; i < count; i++) {
+        uint8_t image[3072], out[3072];
+        int box[4];
+        for (int k = 0; k < 3072; k++)
+            image[k] = (uint8_t)images[i * 3072 + k];
+        for (int k = 0; k < 4; k++)
+            box[k] = (int)boxes[i * 4 + k];
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 3, 32, 32, flips[i] > 0, box, out), CLN_OK);
+        /* To the bit, though one grey level would do: the weights are PIL's. */
+        for (int k = 0; k < 3072; k++)
+            ck_assert_int_eq(out[k], (int)results[i * 3072 + k]);
+    }
+    free(images);
+    free(boxes);
+    free(flips);
+    free(results);
+    cln_safetensors_free(file);
+    free(path);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("augment");
+    TCase *tests = tcase_create("augment");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, whole_box_is_identity);
+    tcase_add_test(tests, any_box_is_bilinear);
+    tcase_add_test(tests, bad_boxes);
+    tcase_add_test(tests, draws_follow_the_recipe);
+    tcase_add_test(tests, draws_depend_on_seed_epoch_sample);
+    tcase_add_test(tests, oblong_images_fall_back);
+    tcase_add_test(tests, reference_images);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -150,9 +150,10 @@ START_TEST(cifar_bad_files) {
     write_all_cifar();
     uint8_t record[2 * RECORD] = {0};
     file_write(folder, "data_batch_2.bin", record, 2 * RECORD - 1);
-    expect_failure(folder, CLN_SPLIT_TRAIN, CLN_INVALID_FILE,
-                   "data_batch_2.bin' has 6145 bytes, expected one or more whole records of 3073 bytes (found 1 records "
-                   "and 3072 bytes)");
+    expect_failure(
+        folder, CLN_SPLIT_TRAIN, CLN_INVALID_FILE,
+        "data_batch_2.bin' has 6145 bytes, expected one or more whole records of 3073 bytes (found 1 records "
+        "and 3072 bytes)");
     file_write(folder, "data_batch_2.bin", record, 0);
     expect_failure(folder, CLN_SPLIT_TRAIN, CLN_INVALID_FILE, "data_batch_2.bin' has 0 bytes, expected");
     record[RECORD] = 10;
@@ -220,8 +221,7 @@ START_TEST(idx_classes) {
     d = load(folder, CLN_SPLIT_TRAIN);
     ck_assert_int_eq(d->num_classes, 4);
     cln_dataset_free(d);
-    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE,
-                   "record 0 (counted from 0) has label 9, expected 0 to 3");
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE, "record 0 (counted from 0) has label 9, expected 0 to 3");
     write_labels(TRAIN_LABELS, (const uint8_t[]){0, 1, 200, 2}, 4, 4);
     expect_failure(folder, CLN_SPLIT_TRAIN, CLN_INVALID_FILE,
                    TRAIN_LABELS "': record 2 (counted from 0) has label 200, expected 0 to 9");
@@ -231,8 +231,7 @@ END_TEST
 START_TEST(idx_bad_files) {
     const uint8_t labels[3] = {0, 1, 2};
     write_images(TRAIN_IMAGES, 3, 28, 28, 0);
-    expect_failure(folder, CLN_SPLIT_TRAIN, CLN_IO,
-                   "neither " TRAIN_LABELS " nor " TRAIN_LABELS ".gz is there");
+    expect_failure(folder, CLN_SPLIT_TRAIN, CLN_IO, "neither " TRAIN_LABELS " nor " TRAIN_LABELS ".gz is there");
     write_labels(TRAIN_LABELS, labels, 3, 3);
     expect_failure(folder, CLN_SPLIT_TEST, CLN_IO, "neither " TEST_IMAGES " nor");
     write_labels(TRAIN_LABELS, labels, 2, 2);
@@ -294,7 +293,7 @@ START_TEST(bad_paths) {
     expect_failure(folder, CLN_SPLIT_TRAIN, CLN_INVALID_FILE, "found nothing");
     expect_message("expected CIFAR-10 binary");
     for (int i = 0; i < 7; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "file%d.txt", i);
         file_write(folder, name, "x", 1);
     }
@@ -362,9 +361,22 @@ START_TEST(normalization_bad_options) {
     uint8_t pixels[4] = {7, 7, 7, 7};
     char idx[] = "idx";
     cln_dataset d = {.count = 2, .channels = 1, .height = 1, .width = 2, .images = pixels, .format = idx};
-    static const char *const bad[] = {"",       "imagenet", "0.5",     "0.5/",    "/0.5",        "0.5/0.5x",
-                                      "1,2/3",  "1,/2,3",   "1;2/3;4", "nan/1",   "1,2,3,4,5/1,2,3,4,5", "0.5/inf",
-                                      "0.5 /1", "0.5/ 1",   "1/1/1",   "1/1,"};
+    static const char *const bad[] = {"",
+                                      "imagenet",
+                                      "0.5",
+                                      "0.5/",
+                                      "/0.5",
+                                      "0.5/0.5x",
+                                      "1,2/3",
+                                      "1,/2,3",
+                                      "1;2/3;4",
+                                      "nan/1",
+                                      "1,2,3,4,5/1,2,3,4,5",
+                                      "0.5/inf",
+                                      "0.5 /1",
+                                      "0.5/ 1",
+                                      "1/1/1",
+                                      "1/1,"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_normalization(bad[i], &d, "expected dataset, cifar10, or as many means as deviations");
     expect_normalization("0.5/0", &d, "deviation 0 is not above zero");

@@ -21,17 +21,17 @@ extern "C" {
 #endif
 
 /* name, number (also the exit status of cltrain and clbench), meaning */
-#define CLN_STATUS_LIST(X)                                                 \
-    X(OK, 0, "success")                                                    \
-    X(FAILED, 1, "a check failed")                                         \
-    X(INVALID_ARGUMENT, 2, "an option, value or shape is invalid")         \
-    X(INVALID_FILE, 3, "a file's content is not what it should be")        \
-    X(IO, 4, "a file could not be read or written")                        \
-    X(NO_DEVICE, 5, "no such OpenCL device")                               \
-    X(OPENCL, 6, "an OpenCL call failed")                                  \
-    X(OUT_OF_MEMORY, 7, "not enough memory on the host or the device")     \
-    X(DIVERGED, 8, "the loss or a weight became infinite or not a number") \
-    X(UNSUPPORTED, 9, "a valid request that this build cannot serve")      \
+#define CLN_STATUS_LIST(X)                                                                                             \
+    X(OK, 0, "success")                                                                                                \
+    X(FAILED, 1, "a check failed")                                                                                     \
+    X(INVALID_ARGUMENT, 2, "an option, value or shape is invalid")                                                     \
+    X(INVALID_FILE, 3, "a file's content is not what it should be")                                                    \
+    X(IO, 4, "a file could not be read or written")                                                                    \
+    X(NO_DEVICE, 5, "no such OpenCL device")                                                                           \
+    X(OPENCL, 6, "an OpenCL call failed")                                                                              \
+    X(OUT_OF_MEMORY, 7, "not enough memory on the host or the device")                                                 \
+    X(DIVERGED, 8, "the loss or a weight became infinite or not a number")                                             \
+    X(UNSUPPORTED, 9, "a valid request that this build cannot serve")                                                  \
     X(INTERNAL, 10, "a broken invariant: please report it")
 
 typedef enum cln_status {
@@ -59,6 +59,9 @@ CLN_API const char *cln_context_error(const cln_context *ctx);
 /* Copies the oldest warning not yet taken into `text` (cut to `size` bytes) and forgets it;
  * false if there is none. Warnings tell of things handled, such as a corrupt cache entry rebuilt. */
 CLN_API bool cln_context_take_warning(cln_context *ctx, char *text, size_t size);
+
+/* The name among `names` (count of them) nearest to `name`, or NULL if none is near: for "did you mean". */
+CLN_API const char *cln_nearest_name(const char *name, const char *const *names, size_t count);
 
 /* Batch, channels, height, width; what does not apply is 1. */
 typedef struct cln_shape {

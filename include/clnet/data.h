@@ -38,12 +38,14 @@ typedef struct cln_normalization {
 /* From the option --normalize: "dataset" (computed from `train`: mean and population deviation over all its images),
  * "cifar10" (the published values), "M1,M2,M3/S1,S2,S3", or NULL: the published values for the CIFAR-10 layout,
  * else computed. */
-CLN_API cln_status cln_normalization_choose(cln_context *ctx, const char *option, const cln_dataset *train, cln_normalization *out);
+CLN_API cln_status cln_normalization_choose(cln_context *ctx, const char *option, const cln_dataset *train,
+                                            cln_normalization *out);
 
 /* Splits 0..count-1 as PyTorch's random_split does: a permutation by MT19937 seeded with `seed` (torch.randperm),
  * the last `validation_count` of it for validation. Both arrays are malloc'ed, owned by the caller; *validation is
  * NULL when validation_count is 0. */
-CLN_API cln_status cln_split_indices(cln_context *ctx, int64_t count, int64_t validation_count, uint64_t seed, int64_t **train, int64_t **validation);
+CLN_API cln_status cln_split_indices(cln_context *ctx, int64_t count, int64_t validation_count, uint64_t seed,
+                                     int64_t **train, int64_t **validation);
 
 /* The training augmentation on one image [channels][height][width]: flips it left to right if `flip`, cuts out
  * box = {top, left, height, width} and resizes that to the whole size, as torchvision does with PIL images: bilinear,
@@ -54,9 +56,9 @@ CLN_API cln_status cln_augment_crop_flip(cln_context *ctx, const uint8_t *image,
 
 typedef struct cln_loader_options {
     int64_t batch_size;
-    bool shuffle;     /* a new order each epoch, from (seed, epoch) */
-    bool augment;     /* the recipe's flip and random resized crop, from (seed, epoch, sample) */
-    bool drop_last;   /* leave out the last partial batch */
+    bool shuffle;   /* a new order each epoch, from (seed, epoch) */
+    bool augment;   /* the recipe's flip and random resized crop, from (seed, epoch, sample) */
+    bool drop_last; /* leave out the last partial batch */
     uint64_t seed;
     int workers; /* threads that prepare batches ahead; 0: prepared in the caller's thread */
     cln_normalization normalization;
@@ -64,9 +66,9 @@ typedef struct cln_loader_options {
 
 /* A batch, owned by the loader, valid until the next call. Rows beyond `count` are zero and labelled -1 (ignored). */
 typedef struct cln_batch {
-    int64_t count; /* valid rows */
-    int64_t size;  /* rows: always the batch size */
-    int64_t index; /* of the batch in its epoch */
+    int64_t count;         /* valid rows */
+    int64_t size;          /* rows: always the batch size */
+    int64_t index;         /* of the batch in its epoch */
     const float *images;   /* [size][channels][height][width] */
     const int32_t *labels; /* [size] */
 } cln_batch;
@@ -75,7 +77,8 @@ typedef struct cln_loader cln_loader;
 
 /* `indices` (copied; NULL: all of the data set) picks the samples. Borrows `dataset`. The same options give the same
  * batches whatever the number of workers. Fails if drop_last leaves no batch. */
-CLN_API cln_status cln_loader_new(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices, int64_t count, const cln_loader_options *options, cln_loader **out);
+CLN_API cln_status cln_loader_new(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices, int64_t count,
+                                  const cln_loader_options *options, cln_loader **out);
 CLN_API void cln_loader_free(cln_loader *loader);
 CLN_API int64_t cln_loader_batches(const cln_loader *loader); /* in an epoch */
 /* Starts `epoch` at its batch `first`; whatever was prepared of another is dropped. */

@@ -49,7 +49,8 @@ typedef enum cln_activation {
 /* "identity", "relu", "leakyrelu", "tanh", "gelu"; false if `name` is none of them. */
 CLN_API bool cln_activation_parse(const char *name, cln_activation *out);
 CLN_API const char *cln_activation_name(cln_activation activation);
-/* The gain of Kaiming initialisation in front of `activation` (He et al., arXiv 1502.01852): sqrt(2), or 5/3 for tanh. */
+/* The gain of Kaiming initialisation in front of `activation` (He et al., arXiv 1502.01852): sqrt(2), or 5/3 for tanh.
+ */
 CLN_API float cln_activation_gain(cln_activation activation);
 
 /* Parameters are made by the layers below, named "<name>.weight" and "<name>.bias" as PyTorch names them. */
@@ -62,7 +63,8 @@ typedef struct cln_conv2d_options {
     int kernel_h, kernel_w;
     int stride, padding, dilation, groups;
     bool bias;
-    cln_fan fan; /* the weight starts normal with deviation gain / sqrt(fan), the bias uniform within 1 / sqrt(fan-in) */
+    cln_fan
+        fan; /* the weight starts normal with deviation gain / sqrt(fan), the bias uniform within 1 / sqrt(fan-in) */
     float gain;
 } cln_conv2d_options;
 CLN_API cln_tensor cln_conv2d(cln_graph *graph, cln_tensor x, const char *name, const cln_conv2d_options *options);
@@ -73,7 +75,8 @@ typedef struct cln_batchnorm_options {
     float eps, momentum; /* 0: 1e-5, 0.1 */
     bool use_running;
 } cln_batchnorm_options;
-CLN_API cln_tensor cln_batchnorm(cln_graph *graph, cln_tensor x, const char *name, const cln_batchnorm_options *options);
+CLN_API cln_tensor cln_batchnorm(cln_graph *graph, cln_tensor x, const char *name,
+                                 const cln_batchnorm_options *options);
 
 CLN_API cln_tensor cln_activate(cln_graph *graph, cln_tensor x, cln_activation activation);
 CLN_API cln_tensor cln_add(cln_graph *graph, cln_tensor a, cln_tensor b);

@@ -17,9 +17,9 @@ typedef struct cln_weights cln_weights;
 /* What is kept of each parameter. Running statistics have a value only. */
 typedef enum cln_slot {
     CLN_VALUE,
-    CLN_GRADIENT,     /* of the last training step */
-    CLN_MOMENT1,      /* momentum of SGD, first moment of Adam */
-    CLN_MOMENT2,      /* second moment of Adam */
+    CLN_GRADIENT, /* of the last training step */
+    CLN_MOMENT1,  /* momentum of SGD, first moment of Adam */
+    CLN_MOMENT2,  /* second moment of Adam */
     CLN_SLOT_COUNT
 } cln_slot;
 
@@ -57,16 +57,16 @@ CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, const char *
 
 typedef enum cln_optimizer_kind {
     CLN_NO_OPTIMIZER, /* gradients only */
-    CLN_SGD,   /* weight decay added to the gradient; momentum buffer starts as the first gradient */
-    CLN_ADAM,  /* Kingma and Ba, arXiv 1412.6980, weight decay added to the gradient (L2) */
-    CLN_ADAMW, /* Loshchilov and Hutter, arXiv 1711.05101: decoupled weight decay */
+    CLN_SGD,          /* weight decay added to the gradient; momentum buffer starts as the first gradient */
+    CLN_ADAM,         /* Kingma and Ba, arXiv 1412.6980, weight decay added to the gradient (L2) */
+    CLN_ADAMW,        /* Loshchilov and Hutter, arXiv 1711.05101: decoupled weight decay */
 } cln_optimizer_kind;
 
 typedef struct cln_optimizer {
     cln_optimizer_kind kind;
-    float weight_decay; /* on every parameter */
-    float momentum;     /* SGD */
-    bool nesterov;      /* SGD */
+    float weight_decay;      /* on every parameter */
+    float momentum;          /* SGD */
+    bool nesterov;           /* SGD */
     float beta1, beta2, eps; /* Adam; 0: 0.9, 0.999, 1e-8 (outside the bias-corrected square root) */
 } cln_optimizer;
 /* "sgd", "adam", "adamw"; false if `name` is none of them. */
@@ -77,8 +77,8 @@ CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
 typedef struct cln_plan cln_plan;
 
 typedef struct cln_plan_options {
-    bool training;       /* batch statistics, dropout, gradients and the optimiser; else evaluation */
-    cln_tensor loss;     /* training: what is differentiated, a scalar unless `upstream` is given */
+    bool training;   /* batch statistics, dropout, gradients and the optimiser; else evaluation */
+    cln_tensor loss; /* training: what is differentiated, a scalar unless `upstream` is given */
     bool has_upstream;
     cln_tensor upstream; /* an input of the loss's shape: the gradient from outside */
     cln_optimizer optimizer;
@@ -86,8 +86,8 @@ typedef struct cln_plan_options {
     int output_count;
     const cln_tensor *gradients; /* inputs whose gradients are to be read after a step */
     int gradient_count;
-    uint64_t seed;            /* of dropout */
-    const char *variant;      /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
+    uint64_t seed;               /* of dropout */
+    const char *variant;         /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
     uint64_t memory_limit_bytes; /* 0: the device's memory */
 } cln_plan_options;
 
@@ -98,8 +98,8 @@ CLN_API cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cl
                                   const cln_plan_options *options, cln_plan **out);
 CLN_API void cln_plan_free(cln_plan *plan);
 
-/* Fills an input before the next step: `count` floats in NCHW order, or int32 labels. The data is copied before the call
- * returns; the transfer itself goes on in the background. */
+/* Fills an input before the next step: `count` floats in NCHW order, or int32 labels. The data is copied before the
+ * call returns; the transfer itself goes on in the background. */
 CLN_API cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float *values, int64_t count);
 CLN_API cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t *labels, int64_t count);
 /* Enqueues one step (forward; in training also backward and the update) and returns at once. */
@@ -108,8 +108,8 @@ CLN_API cln_status cln_plan_step(cln_plan *plan, float learning_rate);
 CLN_API cln_status cln_plan_read(cln_plan *plan, cln_tensor x, float *out, int64_t count);
 /* The same for the gradient of `x`, one of options.gradients. */
 CLN_API cln_status cln_plan_read_gradient(cln_plan *plan, cln_tensor x, float *out, int64_t count);
-/* Enqueues the copy of a kept scalar as it is after the steps so far; *ticket then fetches it (cln_plan_fetch), once, at
- * any time before 8 further tickets are taken. So a loop can watch its loss without stopping the device. */
+/* Enqueues the copy of a kept scalar as it is after the steps so far; *ticket then fetches it (cln_plan_fetch), once,
+ * at any time before 8 further tickets are taken. So a loop can watch its loss without stopping the device. */
 CLN_API cln_status cln_plan_request_scalar(cln_plan *plan, cln_tensor x, int *ticket);
 CLN_API cln_status cln_plan_fetch(cln_plan *plan, int ticket, float *out);
 CLN_API cln_status cln_plan_finish(cln_plan *plan);
@@ -118,8 +118,8 @@ CLN_API cln_status cln_plan_finish(cln_plan *plan);
 CLN_API int64_t cln_plan_updates(const cln_plan *plan);
 CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
 
-/* Runs the forward part once, operator by operator, on the inputs written last; *layer names the first one that makes an
- * infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed. */
+/* Runs the forward part once, operator by operator, on the inputs written last; *layer names the first one that makes
+ * an infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed. */
 CLN_API cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer);
 
 typedef struct cln_plan_memory {

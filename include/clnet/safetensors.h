@@ -10,7 +10,19 @@ extern "C" {
 
 enum { CLN_MAX_RANK = 8 };
 
-typedef enum cln_dtype { CLN_F32, CLN_F64, CLN_F16, CLN_BF16, CLN_I64, CLN_I32, CLN_I16, CLN_I8, CLN_U8, CLN_BOOL, CLN_DTYPE_COUNT } cln_dtype;
+typedef enum cln_dtype {
+    CLN_F32,
+    CLN_F64,
+    CLN_F16,
+    CLN_BF16,
+    CLN_I64,
+    CLN_I32,
+    CLN_I16,
+    CLN_I8,
+    CLN_U8,
+    CLN_BOOL,
+    CLN_DTYPE_COUNT
+} cln_dtype;
 
 /* Bytes of one element, and the format's name ("F32", ...). */
 CLN_API size_t cln_dtype_size(cln_dtype dtype);
@@ -47,7 +59,8 @@ typedef struct cln_metadata {
 
 /* Writes tensors and metadata beside `path`, syncs, and renames into place: `path` holds the old file or the whole
  * new one, whatever happens. Metadata and tensors keep their order; the same input gives the same bytes. */
-CLN_API cln_status cln_safetensors_write(cln_context *ctx, const char *path, const cln_file_tensor *tensors, size_t count, const cln_metadata *metadata, size_t metadata_count);
+CLN_API cln_status cln_safetensors_write(cln_context *ctx, const char *path, const cln_file_tensor *tensors,
+                                         size_t count, const cln_metadata *metadata, size_t metadata_count);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,37 @@
+/* The networks that come with the library, and the registry that finds them by name. */
+#ifndef CLNET_MODELS_H
+#define CLNET_MODELS_H
+
+#include "clnet/train.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* All of them; an array of *count that lives for ever. */
+CLN_API const cln_model *const *cln_models(int *count);
+/* NULL if there is none of this name. */
+CLN_API const cln_model *cln_model_find(const char *name);
+
+typedef enum cln_resnet_block { CLN_RESNET_BLOCK, CLN_PREACT_RESNET_BLOCK } cln_resnet_block;
+
+/* Residual networks (He et al., arXiv 1512.03385; with CLN_PREACT_RESNET_BLOCK arXiv 1603.05027). In JSON act_fn is
+ * "act_fn_name" and block is "block_name": "ResNetBlock" or "PreActResNetBlock". */
+typedef struct cln_resnet_hparams {
+    int num_classes;
+    int in_channels; /* of the images */
+    cln_ints
+        num_blocks;    /* blocks in each group; the first block of every group but the first halves height and width */
+    cln_ints c_hidden; /* channels of each group */
+    cln_activation act_fn;
+    int block; /* cln_resnet_block */
+} cln_resnet_hparams;
+
+/* Adds a residual network to the graph, its parameters named as in PyTorch ("blocks.3.net.0.weight"), and returns the
+ * logits. */
+CLN_API cln_tensor cln_resnet(cln_graph *graph, cln_tensor x, const cln_resnet_hparams *hparams);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

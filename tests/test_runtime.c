@@ -1,0 +1,262 @@
+/* Weights and plans on a device, through the public interface: what fits, what is kept, what is shared, what is
+ * reported when numbers stop being finite. */
+#include "clnet/plan.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cln_context *ctx;
+static cln_device *device;
+
+static void ok(cln_status status) {
+    ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
+}
+
+typedef struct network {
+    cln_graph *g;
+    cln_tensor x, labels, logits, loss;
+} network;
+
+/* conv, batch norm, relu, concatenation of unequal parts, pooling, linear: one of each kind of memory. */
+static network make_network(int64_t batch) {
+    network n = {.g = cln_graph_new(ctx)};
+    n.x = cln_input(n.g, "image", batch, 3, 8, 8);
+    n.labels = cln_labels(n.g, "label", batch);
+    cln_tensor parts[2];
+    for (int i = 0; i < 2; i++) {
+        cln_tensor h =
+            cln_conv2d(n.g, n.x, cln_name(n.g, "conv%d", i),
+                       &(cln_conv2d_options){.out_channels = 5 + 7 * i, .kernel_h = 3, .kernel_w = 3, .padding = 1});
+        h = cln_batchnorm(n.g, h, cln_name(n.g, "norm%d", i), NULL);
+        parts[i] = cln_activate(n.g, h, CLN_RELU);
+    }
+    cln_tensor h = cln_flatten(n.g, cln_global_avgpool(n.g, cln_concat(n.g, parts, 2)));
+    n.logits = cln_linear(n.g, h, "head", 10);
+    n.loss = cln_softmax_ce(n.g, n.logits, n.labels, 0);
+    ok(cln_graph_status(n.g));
+    return n;
+}
+
+static cln_plan_options training(const network *n) {
+    return (cln_plan_options){.training = true,
+                              .loss = n->loss,
+                              .optimizer = {.kind = CLN_SGD, .momentum = 0.9f},
+                              .outputs = &n->loss,
+                              .output_count = 1};
+}
+
+static void write_batch(cln_plan *plan, const network *n, float scale) {
+    int64_t batch = cln_tensor_shape(n->g, n->labels).n, count = batch * 3 * 8 * 8;
+    float *images = malloc((size_t)count * sizeof *images);
+    int32_t *labels = malloc((size_t)batch * sizeof *labels);
+    for (int64_t i = 0; i < count; i++)
+        images[i] = scale * sinf((float)(i * 37 % 1009));
+    for (int64_t i = 0; i < batch; i++)
+        labels[i] = (int32_t)(i % 10);
+    ok(cln_plan_write(plan, n->x, images, count));
+    ok(cln_plan_write_labels(plan, n->labels, labels, batch));
+    free(images);
+    free(labels);
+}
+
+static float step_loss(cln_plan *plan, const network *n, float lr) {
+    int ticket;
+    float loss;
+    ok(cln_plan_step(plan, lr));
+    ok(cln_plan_request_scalar(plan, n->loss, &ticket));
+    ok(cln_plan_fetch(plan, ticket, &loss));
+    return loss;
+}
+
+START_TEST(training_lowers_the_loss_and_evaluation_shares_the_weights) {
+    network n = make_network(12);
+    cln_weights *weights;
+    cln_plan *train, *eval;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    ok(cln_plan_build(device, n.g, weights, &options, &train));
+    ok(cln_plan_build(device, n.g, weights, &(cln_plan_options){.outputs = &n.loss, .output_count = 1}, &eval));
+    write_batch(train, &n, 1);
+    write_batch(eval, &n, 1);
+    float before = step_loss(eval, &n, 0), first = step_loss(train, &n, 0.1f), last = first;
+    for (int i = 0; i < 60; i++)
+        last = step_loss(train, &n, 0.1f);
+    ck_assert_float_lt(last, 0.7f * first);
+    ck_assert_float_lt(step_loss(eval, &n, 0), 0.8f * before);
+    ck_assert_int_eq(cln_plan_updates(train), 61);
+    cln_plan_memory memory = cln_plan_get_memory(train);
+    ck_assert_uint_gt(memory.planned_bytes, 0);
+    ck_assert_uint_lt(memory.planned_bytes, memory.unshared_bytes);
+    cln_plan_free(train);
+    cln_plan_free(eval);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(weights_come_back_as_they_were_set) {
+    network n = make_network(2);
+    cln_weights *weights;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    for (int i = 0; i < cln_weights_count(weights); i++) {
+        cln_weight_info info = cln_weights_info(weights, i);
+        float *set = malloc((size_t)info.count * sizeof *set), *got = malloc((size_t)info.count * sizeof *got);
+        for (int64_t k = 0; k < info.count; k++)
+            set[k] = (float)(k + 1) / (float)(i + 1);
+        ok(cln_weights_set(weights, i, CLN_VALUE, set, info.count));
+        ok(cln_weights_get(weights, i, CLN_VALUE, got, info.count));
+        ck_assert_mem_eq(set, got, (size_t)info.count * sizeof *set);
+        free(set);
+        free(got);
+    }
+    ck_assert_int_eq(cln_weights_set(weights, 0, CLN_VALUE, NULL, 3), CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "weight 'conv0.weight' has 135 values, not 3"));
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(initial_weights_depend_on_the_seed_alone) {
+    network n = make_network(2);
+    float values[3][135];
+    for (int i = 0; i < 3; i++) {
+        cln_weights *weights;
+        ok(cln_weights_new(device, n.g, i == 2 ? 8 : 7, &weights));
+        ok(cln_weights_get(weights, 0, CLN_VALUE, values[i], 135));
+        cln_weights_free(weights);
+    }
+    ck_assert_mem_eq(values[0], values[1], sizeof values[0]);
+    ck_assert_mem_ne(values[0], values[2], sizeof values[0]);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(a_plan_that_does_not_fit_names_the_largest_batch_that_does) {
+    network n = make_network(64), smaller;
+    cln_weights *weights;
+    cln_plan *plan;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    options.memory_limit_bytes = 400000;
+    ck_assert_int_eq(cln_plan_build(device, n.g, weights, &options, &plan), CLN_OUT_OF_MEMORY);
+    ck_assert_ptr_null(plan);
+    const char *message = cln_context_error(ctx);
+    ck_assert_ptr_nonnull(strstr(message, "batch size 64 needs"));
+    const char *found = strstr(message, "the largest batch size that fits is ");
+    ck_assert_msg(found != NULL, "%s", message);
+    int batch = atoi(found + strlen("the largest batch size that fits is "));
+    ck_assert_int_gt(batch, 0);
+    ck_assert_int_lt(batch, 64);
+    for (int more = 0; more < 2; more++) {
+        smaller = make_network(batch + more);
+        cln_plan_options again = training(&smaller);
+        again.memory_limit_bytes = options.memory_limit_bytes;
+        ck_assert_int_eq(cln_plan_build(device, smaller.g, weights, &again, &plan), more ? CLN_OUT_OF_MEMORY : CLN_OK);
+        cln_plan_free(plan);
+        cln_graph_free(smaller.g);
+    }
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(only_kept_tensors_can_be_read) {
+    network n = make_network(2);
+    cln_weights *weights;
+    cln_plan *plan;
+    float logits[20];
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    ok(cln_plan_build(device, n.g, weights, &options, &plan));
+    ck_assert_int_eq(cln_plan_read(plan, n.logits, logits, 20), CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "is not among the outputs"));
+    ck_assert_int_eq(cln_plan_write(plan, n.labels, logits, 20), CLN_INVALID_ARGUMENT);
+    ck_assert_int_eq(cln_plan_write(plan, n.x, logits, 20), CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "input 'image' takes 384 values, 20 were given"));
+    cln_plan_free(plan);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(the_first_layer_that_is_not_finite_is_named_and_weights_stay) {
+    network n = make_network(4);
+    cln_weights *weights;
+    cln_plan *plan;
+    const char *layer, *weight;
+    float before[135], after[135], gamma[12];
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    ok(cln_plan_build(device, n.g, weights, &options, &plan));
+    write_batch(plan, &n, 1);
+    ok(cln_plan_find_nonfinite(plan, &layer));
+    ck_assert_ptr_null(layer);
+    ok(cln_weights_get(weights, 0, CLN_VALUE, before, 135));
+    for (int i = 0; i < cln_weights_count(weights); i++)
+        if (strcmp(cln_weights_info(weights, i).name, "norm1.weight") == 0) {
+            ok(cln_weights_get(weights, i, CLN_VALUE, gamma, 12));
+            gamma[7] = INFINITY;
+            ok(cln_weights_set(weights, i, CLN_VALUE, gamma, 12));
+        }
+    ck_assert(!isfinite(step_loss(plan, &n, 0.1f)));
+    ok(cln_weights_get(weights, 0, CLN_VALUE, after, 135));
+    ck_assert_mem_eq(before, after, sizeof before);
+    ok(cln_plan_find_nonfinite(plan, &layer));
+    ck_assert_str_eq(layer, "norm1");
+    ok(cln_weights_find_nonfinite(weights, &weight));
+    ck_assert_str_eq(weight, "norm1.weight");
+    cln_plan_free(plan);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+START_TEST(weights_of_another_network_are_refused) {
+    network n = make_network(2);
+    cln_graph *other = cln_graph_new(ctx);
+    cln_tensor x = cln_input(other, "image", 2, 3, 8, 8);
+    cln_tensor y =
+        cln_conv2d(other, x, "conv0", &(cln_conv2d_options){.out_channels = 6, .kernel_h = 3, .kernel_w = 3});
+    cln_weights *weights;
+    cln_plan *plan;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = {.outputs = &y, .output_count = 1};
+    ck_assert_int_eq(cln_plan_build(device, other, weights, &options, &plan), CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "'conv0.weight' is another network's"));
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+    cln_graph_free(other);
+}
+END_TEST
+
+int main(void) {
+    if (cln_context_new(&ctx) != CLN_OK)
+        return EXIT_FAILURE;
+    if (cln_device_open(ctx, NULL, &device) != CLN_OK) {
+        printf("skipped: %s\n", cln_context_error(ctx));
+        cln_context_free(ctx);
+        return EXIT_SUCCESS;
+    }
+    TCase *tcase = tcase_create("runtime");
+    tcase_set_timeout(tcase, 0);
+    tcase_add_test(tcase, training_lowers_the_loss_and_evaluation_shares_the_weights);
+    tcase_add_test(tcase, weights_come_back_as_they_were_set);
+    tcase_add_test(tcase, initial_weights_depend_on_the_seed_alone);
+    tcase_add_test(tcase, a_plan_that_does_not_fit_names_the_largest_batch_that_does);
+    tcase_add_test(tcase, only_kept_tensors_can_be_read);
+    tcase_add_test(tcase, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
+    tcase_add_test(tcase, weights_of_another_network_are_refused);
+    Suite *suite = suite_create("runtime");
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    cln_device_free(device);
+    cln_context_free(ctx);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,21 +1,26 @@
 /* Register-tiled direct convolution: forward, and the gradient of the input as a convolution of dy.
  *
- *   y[n][o][h][w] = bias[o] + sum over c, ky, kx of  x[n][c][(h*S + ky*D - P) / UP][(w*S + kx*D - P) / UP] * w[ky][kx][c][o]
+ *   y[n][o][h][w] = bias[o] + sum over c, ky, kx of  x[n][c][(h*S + ky*D - P) / UP][(w*S + kx*D - P) / UP] *
+ * w[ky][kx][c][o]
  *
  * where taps count only if the division is exact and the input pixel exists. UP > 1 reads x as if UP - 1 zeros stood
  * between its pixels: the gradient of a convolution of stride s, padding p is this with S = 1, UP = s,
  * PH = D*(KH - 1) - p, PW likewise (they may be negative), and the weights turned by conv2d_direct_flip.
  *
- * Layout: y in channel blocks [n][o/B][h][w][B], x likewise in blocks of XB channels (1: planar); weights [ky][kx][C][O].
- * Index map: work-item = (image, group of NB output blocks, group of ROWS output rows), the rows running fastest.
- * Work per item: for each of its rows, tiles of TW columns, kept in NB * TW vector registers from first tap to last:
+ * Layout: y in channel blocks [n][o/B][h][w][B], x likewise in blocks of XB channels (1: planar); weights
+ * [ky][kx][C][O]. Index map: work-item = (image, group of NB output blocks, group of ROWS output rows), the rows
+ * running fastest. Work per item: for each of its rows, tiles of TW columns, kept in NB * TW vector registers from
+ * first tap to last:
  *
  *        column      0   UP  ...  (TW-1)*UP
  *      block 0     [ B lanes ][    ]...[    ]     one step, for a tap and an input channel c: load NB weight vectors
  *      block NB-1  [         ][    ]...[    ]     w[ky][kx][c][B lanes], then y += x[c of the column's pixel] * vector
  *
- * A tile's columns share their remainder modulo UP, so that they share their taps. Which columns of a tile at the border
- * have an input pixel is known when compiling, since those tiles are unrolled; the tiles between them test nothing. */
+ * A tile's columns share their remainder modulo UP, so that they share their taps. Which columns of a tile at the
+ * border have an input pixel is known when compiling, since those tiles are unrolled; the tiles between them test
+ * nothing. */
+
+#include "tensor.clh"
 
 #ifndef B
 #define B 16 /* channels in a block, lanes of a vector */
@@ -71,29 +76,18 @@
 #ifndef ROWS
 #define ROWS 32 /* output rows of a work-item */
 #endif
-#ifndef UNROLL
-#define UNROLL 2 /* input channels in a step of the innermost loop */
-#endif
 #ifndef BIAS
 #define BIAS 0 /* whether there is a bias */
 #endif
-#ifndef WORK_GROUP
-#define WORK_GROUP 1
-#endif
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#if B == 1
-#define floatB float
-#define LOAD(p) (*(p))
-#define STORE(v, p) (*(p) = (v))
-#else
-#define floatB JOIN(float, B)
-#define LOAD(p) JOIN(vload, B)(0, p)
-#define STORE(v, p) (*(__global floatB *)(p) = (v)) /* a block is aligned to its size; vstore16 is slower on pocl */
-#endif
+typedef VEC(B) vec;
+/* Blocks are aligned to their size where they are written. On pocl a vstore16 becomes four stores: a few percent
+ * slower, and a third more to compile. */
+#define STORE_BLOCK(v, p) (*(__global vec *)(p) = (v))
+/* The accumulators stay in registers only if the calls disappear, however large the unrolled bodies. */
+#define INLINE static inline __attribute__((always_inline))
 
-#define DIVIDE_UP(a, b) (((a) + (b) - 1) / (b))
+#define DIVIDE_UP(a, b) (((a) + (b)-1) / (b))
 #define SPAN (TW * UP) /* output columns from a tile to the next of the same remainder */
 #define TILES DIVIDE_UP(WO, SPAN)
 /* Output columns whose last tap has an input pixel: whole tiles of them need no test, nor do tiles past the padding. */
@@ -105,23 +99,23 @@
 
 /* Adds one filter tap to a tile whose first column reads input column `first`; `x` is the input row, `tap` the weights.
  * Where `test` is set, only columns below `columns` that have an input pixel take part. */
-static inline __attribute__((always_inline)) void tap_add(floatB sum[TW][NB], __global const float *x, const ulong block_stride,
-                           __global const float *tap, const int first, const int columns, const int test) {
+INLINE void tap_add(vec sum[TW][NB], __global const float *x, const ulong x_block, __global const float *tap,
+                    const int first, const int columns, const int test) {
     __global const float *pixels = x + (long)first * X_PIXEL;
-    for (int block = 0; block < C / XB; block++, pixels += block_stride) {
-#pragma unroll UNROLL
+    for (int block = 0; block < C / XB; block++, pixels += x_block) {
+#pragma unroll 1 /* a tile has independent sums enough */
         for (int lane = 0; lane < XB; lane++, tap += O) {
-            floatB weight[NB];
+            vec weight[NB];
 #pragma unroll
             for (int b = 0; b < NB; b++)
-                weight[b] = LOAD(tap + b * B);
+                weight[b] = LOAD(B, tap + b * B);
 #pragma unroll
             for (int i = 0; i < TW; i++) {
                 if (test && (i >= columns || first + i * S < 0 || first + i * S >= W))
                     continue;
 #pragma unroll
                 for (int b = 0; b < NB; b++)
-                    sum[i][b] = fma((floatB)(pixels[i * S * X_PIXEL + lane]), weight[b], sum[i][b]);
+                    sum[i][b] = fma((vec)(pixels[i * S * X_PIXEL + lane]), weight[b], sum[i][b]);
             }
         }
     }
@@ -129,14 +123,14 @@ static inline __attribute__((always_inline)) void tap_add(floatB sum[TW][NB], __
 
 /* One tile: output row `row`, columns `column`, `column` + UP, ... `x` is the image; `w`, `bias` begin at the item's
  * output channels, `y` at the output row. `phase` is `column` modulo UP. */
-static inline __attribute__((always_inline)) void tile_compute(__global const float *x, const ulong4 xv, __global const float *w,
-                                __global const float *bias, __global float *y, const ulong4 yv, const int row,
-                                const int column, const int phase, const int test) {
+INLINE void tile_compute(__global const float *x, const ulong x_block, __global const float *w,
+                         __global const float *bias, __global float *y, const ulong y_block, const int row,
+                         const int column, const int phase, const int test) {
     const int columns = DIVIDE_UP(WO - column, UP); /* that exist */
-    floatB sum[TW][NB];
+    vec sum[TW][NB];
 #pragma unroll
     for (int b = 0; b < NB; b++) {
-        const floatB start = BIAS ? LOAD(bias + b * B) : (floatB)(0);
+        const vec start = BIAS ? LOAD(B, bias + b * B) : (vec)(0);
 #pragma unroll
         for (int i = 0; i < TW; i++)
             sum[i][b] = start;
@@ -148,7 +142,7 @@ static inline __attribute__((always_inline)) void tile_compute(__global const fl
 #pragma unroll
         for (int kx = 0; kx < KW; kx++)
             if ((phase * S + kx * D - PW) % UP == 0)
-                tap_add(sum, x + input_row * W * X_PIXEL, xv.s2, w + (ky * KW + kx) * C * O,
+                tap_add(sum, x + input_row * W * X_PIXEL, x_block, w + (ky * KW + kx) * C * O,
                         (column * S + kx * D - PW) / UP, columns, test);
     }
 #pragma unroll
@@ -156,16 +150,13 @@ static inline __attribute__((always_inline)) void tile_compute(__global const fl
         if (!test || i < columns)
 #pragma unroll
             for (int b = 0; b < NB; b++)
-                STORE(sum[i][b], y + b * yv.s2 + (column + i * UP) * Y_PIXEL);
+                STORE_BLOCK(sum[i][b], y + b * y_block + (column + i * UP) * Y_PIXEL);
 }
 
-/* Each tensor comes with (offset, image stride, channel-block stride, pixel stride) in elements. */
-__kernel __attribute__((reqd_work_group_size(WORK_GROUP, 1, 1))) void
-conv2d_direct(__global const float *restrict x, const ulong4 xv, __global const float *restrict w, const ulong4 wv,
-#if BIAS
-              __global const float *restrict bias, const ulong4 biasv,
-#endif
-              __global float *restrict y, const ulong4 yv, const int items) {
+/* `bias` is not read unless BIAS. */
+__kernel void conv2d_direct(__global const float *restrict x, const ulong4 xv, __global const float *restrict w,
+                            const ulong4 wv, __global const float *restrict bias, const ulong4 biasv,
+                            __global float *restrict y, const ulong4 yv, const int items) {
     const int item = get_global_id(0);
     if (item >= items)
         return;
@@ -175,39 +166,35 @@ conv2d_direct(__global const float *restrict x, const ulong4 xv, __global const 
 
     __global const float *image = x + xv.s0 + n * xv.s1;
     __global float *out = y + yv.s0 + n * yv.s1 + block0 * yv.s2;
-    __global const float *taps = w + wv.s0 + block0 * B;
-#if BIAS
-    __global const float *start = bias + biasv.s0 + block0 * B;
-#else
-    __global const float *start = 0;
-#endif
+    __global const float *taps = w + wv.s0 + block0 * B, *start = bias + biasv.s0 + block0 * B;
     for (int row = row0; row < min(row0 + ROWS, HO); row++) {
         __global float *out_row = out + row * WO * Y_PIXEL;
 #pragma unroll
         for (int phase = 0; phase < UP; phase++) {
 #pragma unroll
             for (int t = 0; t < LEFT; t++)
-                tile_compute(image, xv, taps, start, out_row, yv, row, t * SPAN + phase, phase, 1);
+                tile_compute(image, xv.s2, taps, start, out_row, yv.s2, row, t * SPAN + phase, phase, 1);
             for (int t = LEFT; t < RIGHT; t++)
-                tile_compute(image, xv, taps, start, out_row, yv, row, t * SPAN + phase, phase, 0);
+                tile_compute(image, xv.s2, taps, start, out_row, yv.s2, row, t * SPAN + phase, phase, 0);
 #pragma unroll
             for (int t = RIGHT; t < TILES; t++)
-                tile_compute(image, xv, taps, start, out_row, yv, row, t * SPAN + phase, phase, 1);
+                tile_compute(image, xv.s2, taps, start, out_row, yv.s2, row, t * SPAN + phase, phase, 1);
         }
     }
 }
 
-/* Turns packed weights [ky][kx][C][O] for the gradient of the input: flipped[KH-1-ky][KW-1-kx][o][c] = w[ky][kx][c][o].
- * Index map: work-item = B elements of flipped. C and O are those of w. */
-__kernel __attribute__((reqd_work_group_size(WORK_GROUP, 1, 1))) void
-conv2d_direct_flip(__global const float *restrict w, const ulong4 wv, __global float *restrict flipped,
-                   const ulong4 flippedv, const int items) {
-    const int item = get_global_id(0);
-    if (item >= items)
+/* Turns weights for the gradient of the input: flipped[last tap - tap][o][c] = w[tap][c][o]. Sizes are arguments, so
+ * that one program serves all layers. Index map: work-item = (tap of flipped, block of o, block of c), the last running
+ * fastest. Work per item: B * B elements. */
+__kernel void conv2d_direct_flip(__global const float *restrict w, const ulong4 wv, __global float *restrict flipped,
+                                 const ulong4 flippedv, const int taps, const int channels, const int outputs) {
+    const int item = get_global_id(0), c_blocks = channels / B, o_blocks = outputs / B;
+    const int c = item % c_blocks * B, o = item / c_blocks % o_blocks * B, tap = item / c_blocks / o_blocks;
+    if (tap >= taps)
         return;
-    const int c = item % (C / B) * B, o = item / (C / B) % O, tap = item / (C / B) / O;
-    __global const float *from = w + wv.s0 + ((KH * KW - 1 - tap) * C + c) * O + o;
-    __global float *to = flipped + flippedv.s0 + (tap * O + o) * C + c;
+    __global const float *from = w + wv.s0 + ((taps - 1 - tap) * channels + c) * outputs + o;
+    __global float *to = flipped + flippedv.s0 + (tap * outputs + o) * channels + c;
     for (int i = 0; i < B; i++)
-        to[i] = from[i * O];
+        for (int j = 0; j < B; j++)
+            to[i * channels + j] = from[j * outputs + i];
 }

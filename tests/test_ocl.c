@@ -57,8 +57,10 @@ START_TEST(default_prefers_discrete_then_integrated_then_cpu) {
     ck_assert_int_eq(choose(FAKES, ""), 3);
     ck_assert_int_eq(choose(3, NULL), 2);
     ck_assert_int_eq(choose(2, NULL), 0);
-    fakes[3].available = false;
+    fakes[4].compute_units = 80; /* among equals the larger one, then the first */
     ck_assert_int_eq(choose(FAKES, NULL), 4);
+    fakes[4].available = false;
+    ck_assert_int_eq(choose(FAKES, NULL), 3);
     for (int i = 0; i < FAKES; i++)
         fakes[i].available = false;
     ck_assert_int_eq(choose(FAKES, NULL), -1);

@@ -31,7 +31,8 @@ CLN_API cln_status cln_device_list(cln_context *ctx, cln_device_info **out, size
 typedef struct cln_device cln_device;
 
 /* Opens the device that `spec` names: "platform:device" index, "cpu", "gpu", or a part of its name
- * (any case); NULL or "" chooses: discrete GPU, then integrated, then CPU, then anything.
+ * (any case); NULL or "" chooses: discrete GPU, then integrated, then CPU, then anything; among equals the one with
+ * the most compute units.
  * An unknown or ambiguous name fails with the list of devices. The caller frees *out. */
 CLN_API cln_status cln_device_open(cln_context *ctx, const char *spec, cln_device **out);
 CLN_API void cln_device_free(cln_device *device);

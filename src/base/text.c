@@ -65,3 +65,7 @@ const char *cln__nearest(const char *name, const char *const *names, size_t coun
     }
     return best;
 }
+
+const char *cln_nearest_name(const char *name, const char *const *names, size_t count) {
+    return cln__nearest(name, names, count);
+}

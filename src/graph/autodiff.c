@@ -91,9 +91,9 @@ cln_status cln__differentiate(cln_graph *g, cln_tensor target, cln_tensor upstre
         grads->gradient[i] = -1;
     mark_wanted(grads, also, also_count);
     g->differentiating = true;
-    cln_tensor seed = upstream.id >= 0 ? upstream : cln__ones_like(g, target);
     if (upstream.id >= 0 && !cln__shape_equal(cln_tensor_shape(g, upstream), cln_tensor_shape(g, target)))
         cln_graph_fail(g, "differentiate: the upstream gradient's shape is not the target's");
+    cln_tensor seed = upstream.id >= 0 ? cln__laid_like(g, upstream, target) : cln__ones_like(g, target);
     if (g->status == CLN_OK && grads->wanted[target.id]) {
         grads->gradient[target.id] = seed.id;
         walk(grads);

@@ -6,9 +6,9 @@
 
 struct cln__gradients {
     cln_graph *g;
-    int count;       /* tensors when the walk began: only they have gradients */
-    int *gradient;   /* of each tensor, or -1 */
-    bool *wanted;    /* whether it depends on a parameter or on a requested input */
+    int count;     /* tensors when the walk began: only they have gradients */
+    int *gradient; /* of each tensor, or -1 */
+    bool *wanted;  /* whether it depends on a parameter or on a requested input */
 };
 
 /* Adds the nodes that compute the gradient of `target` (with upstream gradient `upstream`, or ones where that is
@@ -20,6 +20,9 @@ void cln__gradients_free(cln__gradients *grads);
 
 /* A tensor of ones in the shape of `x`: the default upstream gradient (ops/constant.c). */
 cln_tensor cln__ones_like(cln_graph *g, cln_tensor x);
+/* `x` with its channels laid out like those of `like`, which has its shape: what the gradient of a tensor must be. Shows
+ * x itself where they agree already (ops/concat.c). */
+cln_tensor cln__laid_like(cln_graph *g, cln_tensor x, cln_tensor like);
 
 /* For backward functions. The gradient of a tensor so far (CLN_NO_TENSOR: none reaches it). */
 cln_tensor cln__gradient_of(const cln__gradients *grads, cln_tensor x);

@@ -77,8 +77,7 @@ static bool grow(cln_graph *g, void **array, int *capacity, int count, size_t si
 }
 
 const char *cln_name(cln_graph *g, const char *format, ...) {
-    if (g->status != CLN_OK ||
-        !grow(g, (void **)&g->strings, &g->string_capacity, g->string_count, sizeof *g->strings))
+    if (g->status != CLN_OK || !grow(g, (void **)&g->strings, &g->string_capacity, g->string_count, sizeof *g->strings))
         return "";
     va_list arguments;
     va_start(arguments, format);
@@ -125,11 +124,11 @@ static cln_tensor named_add(cln_graph *g, cln__tensor tensor) {
         return CLN_NO_TENSOR;
     }
     if (!cln__shape_count(tensor.shape, &count))
-        message = cln__format("'%s': shape %s is empty or too large", tensor.name,
-                              cln__shape_text(tensor.shape, shape));
+        message =
+            cln__format("'%s': shape %s is empty or too large", tensor.name, cln__shape_text(tensor.shape, shape));
     else if (cln__find_tensor(g, tensor.name).id >= 0)
-        message = cln__format("'%s': there is already a tensor of this name; layers need names of their own",
-                              tensor.name);
+        message =
+            cln__format("'%s': there is already a tensor of this name; layers need names of their own", tensor.name);
     else
         return tensor_add(g, tensor);
     fail(g, CLN_INVALID_ARGUMENT, message);
@@ -139,12 +138,7 @@ static cln_tensor named_add(cln_graph *g, cln__tensor tensor) {
 }
 
 static cln__tensor new_tensor(cln__role role, cln_shape shape, cln__packing packing) {
-    return (cln__tensor){.shape = shape,
-                         .role = role,
-                         .packing = packing,
-                         .producer = -1,
-                         .like = -1,
-                         .like_out = -1};
+    return (cln__tensor){.shape = shape, .role = role, .packing = packing, .producer = -1, .like = -1, .like_out = -1};
 }
 
 cln_tensor cln_input(cln_graph *g, const char *name, int64_t n, int64_t c, int64_t h, int64_t w) {
@@ -195,8 +189,8 @@ static cln_status make_outputs(cln_graph *g, cln__node *node, int index) {
                              : CLN_OK;
 }
 
-cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs,
-                         const cln_tensor *inputs, int input_count) {
+cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
+                         int input_count) {
     if (g->status != CLN_OK || !grow(g, (void **)&g->nodes, &g->node_capacity, g->node_count, sizeof *g->nodes))
         return CLN_NO_TENSOR;
     cln__node node = {.op = op, .is_forward = !g->differentiating, .input_count = input_count};

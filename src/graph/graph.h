@@ -38,9 +38,9 @@ typedef struct cln__tensor {
     bool is_int;
     int producer; /* node, or -1 */
     cln__packing packing;
-    int like, like_out; /* see cln__packing; -1 where unused */
-    cln__initial initial;      /* how a parameter or state starts */
-    float scale;               /* deviation of NORMAL, half the width of UNIFORM */
+    int like, like_out;   /* see cln__packing; -1 where unused */
+    cln__initial initial; /* how a parameter or state starts */
+    float scale;          /* deviation of NORMAL, half the width of UNIFORM */
 } cln__tensor;
 
 /* One operator. Gradient operators are operators too, added by autodiff. */
@@ -72,7 +72,7 @@ typedef struct cln__op {
 
 struct cln__node {
     const cln__op *op;
-    char *name;     /* "blocks.0.net.0", or the operator's name */
+    char *name;      /* "blocks.0.net.0", or the operator's name */
     bool is_forward; /* made by the model, not by autodiff */
     int input_count;
     int *inputs; /* tensors */

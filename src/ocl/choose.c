@@ -52,13 +52,17 @@ static int rank(const cln_device_info *device) {
     return device->type == CLN_DEVICE_CPU ? 2 : 1;
 }
 
+static bool is_better(const cln_device_info *a, const cln_device_info *b) {
+    return rank(a) != rank(b) ? rank(a) > rank(b) : a->compute_units > b->compute_units;
+}
+
 /* The best available device, of `type` only unless that is negative; `count` if there is none. */
 static size_t best_of(const cln_device_info *devices, size_t count, int type) {
     size_t best = count;
     for (size_t i = 0; i < count; i++) {
         if (!devices[i].available || (type >= 0 && (int)devices[i].type != type))
             continue;
-        if (best == count || rank(&devices[i]) > rank(&devices[best]))
+        if (best == count || is_better(&devices[i], &devices[best]))
             best = i;
     }
     return best;

@@ -1,4 +1,5 @@
-/* Internal side of clnet/device.h. Only src/ocl and src/runtime include this: the rest of the library never names OpenCL.
+/* Internal side of clnet/device.h. Only src/ocl and src/runtime include this: the rest of the library never names
+ * OpenCL.
  *
  * A program is one file of cl/, embedded in the library, compiled with one string of -D options. It is looked up
  * in memory, then in the disk cache, and only then compiled. */

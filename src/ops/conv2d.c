@@ -1,5 +1,6 @@
-/* conv2d: two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups, its shape rules, its
- * gradients, and the choice among the variants that compute it. The mathematics is written out in cl/conv2d_reference.cl. */
+/* conv2d: two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups, its shape rules,
+ * its gradients, and the choice among the variants that compute it. The mathematics is written out in
+ * cl/conv2d_reference.cl. */
 #include "conv2d.h"
 
 #include <math.h>
@@ -85,8 +86,8 @@ cln_tensor cln_conv2d(cln_graph *g, cln_tensor x, const char *name, const cln_co
 
 static void describe(const cln__node *node, char *text, size_t size) {
     const cln__conv2d_attrs *a = node->attrs;
-    int used = snprintf(text, size, " kernel %dx%d stride %d padding %d", a->kernel_h, a->kernel_w, a->stride,
-                        a->padding);
+    int used =
+        snprintf(text, size, " kernel %dx%d stride %d padding %d", a->kernel_h, a->kernel_w, a->stride, a->padding);
     if (a->dilation > 1 && used > 0)
         used += snprintf(text + used, size - (size_t)used, " dilation %d", a->dilation);
     if (a->groups > 1 && used > 0)

@@ -20,5 +20,7 @@ void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x);
  * their layouts. */
 cln_status cln__lower_copy(cln__lowering *l, cln_tensor from, int64_t first_from, cln_tensor to, int64_t first_to,
                            int64_t count);
+/* Sets every channel of `x` to `value`, and its padding to zero. */
+cln_status cln__lower_fill(cln__lowering *l, cln_tensor x, double value);
 
 #endif

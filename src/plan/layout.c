@@ -134,8 +134,8 @@ static void mark_dense(const pass *p) {
     }
 }
 
-/* Whether the channels from `first` on of tensor `whole` lie exactly as tensor `part` would lie alone, padding included;
- * *stored: where they start. A block shared with a following channel is refused: it would not be padding. */
+/* Whether the channels from `first` on of tensor `whole` lie exactly as tensor `part` would lie alone, padding
+ * included; *stored: where they start. A block shared with a following channel is refused: it would not be padding. */
 static bool lies_within(const pass *p, int whole, int part, int64_t first, int64_t *stored) {
     const cln__layout *outer = &p->layouts->of[whole], *inner = &p->layouts->of[part];
     int64_t channels = p->g->tensors[part].shape.c, after = first + channels;
@@ -189,8 +189,10 @@ static void find_views(const pass *p, bool training) {
         if (!makes_view(p, node, training, &first))
             continue;
         int out = node->outputs[0];
-        if (lies_within(p, node->inputs[0], out, first, &stored))
-            make_view(&of[out], &of[node->inputs[0]], stored);
+        if (!lies_within(p, node->inputs[0], out, first, &stored))
+            continue;
+        make_view(&of[out], &of[node->inputs[0]], stored);
+        of[out].shows_input = true;
     }
 }
 

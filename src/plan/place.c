@@ -32,7 +32,7 @@ static void use(placing *p, int tensor, int step) {
         p->last[root] = step;
 }
 
-static void find_lifetimes(placing *p, const int *kept, int kept_count) {
+static void find_lifetimes(placing *p) {
     const cln__host_plan *plan = p->plan;
     for (int i = 0; i < plan->layouts.count; i++) {
         p->first[i] = plan->step_count;
@@ -46,8 +46,9 @@ static void find_lifetimes(placing *p, const int *kept, int kept_count) {
         for (int a = 0; a < plan->steps[s].arg_count; a++)
             if (plan->steps[s].args[a].kind == CLN__ARG_TENSOR)
                 use(p, plan->steps[s].args[a].tensor, s);
-    for (int i = 0; i < kept_count; i++)
-        use(p, kept[i], plan->step_count);
+    for (int i = 0; i < plan->graph->tensor_count; i++)
+        if (plan->kept[i])
+            use(p, i, plan->step_count);
 }
 
 static bool in_arena(const placing *p, int tensor) {
@@ -64,8 +65,8 @@ static void merge_in_place(placing *p) {
             continue;
         int in = node->inputs[0], out = node->outputs[0];
         const cln__layout *from = &p->plan->layouts.of[in], *to = &p->plan->layouts.of[out];
-        bool fits = in_arena(p, in) && in_arena(p, out) && from->elements == to->elements &&
-                    from->block == to->block && g->tensors[in].role == CLN__VALUE;
+        bool fits = in_arena(p, in) && in_arena(p, out) && from->elements == to->elements && from->block == to->block &&
+                    g->tensors[in].role == CLN__VALUE;
         if (!fits || p->last[in] != s || p->first[out] != s || p->merged[out] != out)
             continue;
         int keeper = p->merged[in];
@@ -110,8 +111,8 @@ static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *lis
             return cln__fail(ctx, CLN_OUT_OF_MEMORY,
                              "a tensor of shape %s needs %lld bytes in one piece; the device allocates at most %llu at "
                              "a time: use a smaller batch",
-                             cln__shape_text(plan->graph->tensors[list[i].root].shape, shape),
-                             (long long)list[i].bytes, (unsigned long long)max_alloc);
+                             cln__shape_text(plan->graph->tensors[list[i].root].shape, shape), (long long)list[i].bytes,
+                             (unsigned long long)max_alloc);
         }
         int arena = 0;
         int64_t address = lowest_free(list, i, &list[i], arena);
@@ -133,12 +134,12 @@ static int list_storages(const placing *p, storage *list, int64_t alignment) {
     int count = 0;
     for (int i = 0; i < p->plan->layouts.count; i++)
         if (in_arena(p, i) && p->merged[i] == i && p->last[i] > -2)
-            list[count++] = (storage){
-                .root = i,
-                .first = p->first[i],
-                .last = p->last[i],
-                .arena = -1,
-                .bytes = cln__round_up(p->plan->layouts.of[i].elements * (int64_t)sizeof(float), alignment)};
+            list[count++] =
+                (storage){.root = i,
+                          .first = p->first[i],
+                          .last = p->last[i],
+                          .arena = -1,
+                          .bytes = cln__round_up(p->plan->layouts.of[i].elements * (int64_t)sizeof(float), alignment)};
     qsort(list, (size_t)count, sizeof *list, by_size);
     return count;
 }
@@ -164,7 +165,7 @@ static void record(const placing *p, const storage *list, int count) {
     }
 }
 
-cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps, const int *kept, int kept_count) {
+cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps) {
     size_t count = (size_t)plan->layouts.count + 1;
     placing p = {.plan = plan};
     p.first = calloc(count, sizeof(int));
@@ -178,7 +179,7 @@ cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *c
         status = cln__fail_memory(ctx, "the plan's memory placement");
     } else {
         memset(plan->arena_of, 0xff, count * sizeof(int));
-        find_lifetimes(&p, kept, kept_count);
+        find_lifetimes(&p);
         merge_in_place(&p);
         int storages = list_storages(&p, list, (int64_t)caps->alignment_bytes);
         status = place_all(ctx, plan, list, storages, caps->max_alloc_bytes);

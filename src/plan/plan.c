@@ -8,7 +8,7 @@ static cln_status lower_all(cln__lowering *l) {
     for (int i = 0; i < l->g->node_count && l->status == CLN_OK; i++) {
         l->node = i;
         const cln__node *node = &l->g->nodes[i];
-        bool viewed = node->op->is_view && l->layouts->of[node->outputs[0]].root != node->outputs[0];
+        bool viewed = node->op->outputs && l->layouts->of[node->outputs[0]].shows_input;
         int first = l->step_count;
         if (!viewed)
             CLN_TRY(node->op->lower(l, node));
@@ -46,19 +46,16 @@ static cln_status differentiate(cln__host_plan *plan, const cln__plan_request *r
 }
 
 /* The tensors that must outlive the step: requested outputs and gradients. */
-static cln_status place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps, const cln__plan_request *r) {
-    int count = 0;
-    int *kept = malloc(sizeof(int) * (size_t)(r->output_count + r->gradient_count + 1));
-    if (!kept)
+static cln_status mark_kept(cln_context *ctx, cln__host_plan *plan, const cln__plan_request *r) {
+    plan->kept = calloc((size_t)plan->graph->tensor_count + 1, sizeof(bool));
+    if (!plan->kept)
         return cln__fail_memory(ctx, "the plan's outputs");
     for (int i = 0; i < r->output_count; i++)
-        kept[count++] = r->outputs[i].id;
+        plan->kept[r->outputs[i].id] = true;
     for (int i = 0; i < r->gradient_count && plan->gradients; i++)
         if (plan->gradients->gradient[r->gradients[i].id] >= 0)
-            kept[count++] = plan->gradients->gradient[r->gradients[i].id];
-    cln_status status = cln__place(ctx, plan, caps, kept, count);
-    free(kept);
-    return status;
+            plan->kept[plan->gradients->gradient[r->gradients[i].id]] = true;
+    return CLN_OK;
 }
 
 static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
@@ -77,7 +74,8 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
     plan->step_count = l.step_count;
     free(l.dummy.defines);
     CLN_TRY(status);
-    return place(ctx, plan, caps, r);
+    CLN_TRY(mark_kept(ctx, plan, r));
+    return cln__place(ctx, plan, caps);
 }
 
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
@@ -102,6 +100,7 @@ void cln__plan_drop(cln__host_plan *plan) {
     for (int i = 0; i < plan->step_count; i++)
         free(plan->steps[i].defines);
     free(plan->steps);
+    free(plan->kept);
     free(plan->arena_of);
     free(plan->address_of);
     cln__layouts_free(&plan->layouts);

@@ -7,29 +7,31 @@
 #define CLN_SRC_PLAN_H
 
 #include "../base/caps.h"
-#include "../graph/graph.h"
 #include "../graph/autodiff.h"
+#include "../graph/graph.h"
 #include "clnet/plan.h"
 
 /* Where a storage lives. */
 typedef enum cln__region {
-    CLN__ARENA,    /* planned by place.c */
-    CLN__VALUES,   /* parameters, in the weights */
-    CLN__GRADS,    /* their gradients, in the weights, at the same offsets */
-    CLN__SLOT0,    /* optimiser state (momentum; first moment) at the same offsets */
-    CLN__SLOT1,    /* (second moment) */
-    CLN__STATES,   /* running statistics */
+    CLN__ARENA,  /* planned by place.c */
+    CLN__VALUES, /* parameters, in the weights */
+    CLN__GRADS,  /* their gradients, in the weights, at the same offsets */
+    CLN__SLOT0,  /* optimiser state (momentum; first moment) at the same offsets */
+    CLN__SLOT1,  /* (second moment) */
+    CLN__STATES, /* running statistics */
 } cln__region;
 
 /* A tensor's place and form. Element (n, c, h, w) of a blocked tensor, with s = map[c], is at
- * offset + n*image + (s / block)*block_stride + (h*width + w)*pixel + s % block, counted in elements of its root's storage. */
+ * offset + n*image + (s / block)*block_stride + (h*width + w)*pixel + s % block, counted in elements of its root's
+ * storage. */
 typedef struct cln__layout {
-    int root;   /* the tensor whose storage it lies in; itself, unless it is a view (concat, slice, flatten) */
-    int block;  /* channels in a block */
+    int root;       /* the tensor whose storage it lies in; itself, unless it is a view (concat, slice, flatten) */
+    int block;      /* channels in a block */
     int64_t stored; /* channels including the padding, which holds zeros; a multiple of block */
     int32_t *map;   /* shape.c stored channel numbers, ascending; owned by the layouts */
     int64_t offset, image, block_stride, pixel;
-    bool dense;    /* map[c] == c */
+    bool dense;       /* map[c] == c */
+    bool shows_input; /* its node only shows another tensor differently (cln__op.is_view): no step */
     int64_t elements; /* of the storage if it is its own root */
     cln__region region;
     int64_t region_offset; /* elements, for the regions of the weights */
@@ -37,7 +39,7 @@ typedef struct cln__layout {
 
 typedef struct cln__layouts {
     int count;
-    cln__layout *of; /* by tensor */
+    cln__layout *of;                          /* by tensor */
     int64_t values_elements, states_elements; /* sizes of the weights' regions */
 } cln__layouts;
 
@@ -53,7 +55,8 @@ typedef enum cln__scalar {
 } cln__scalar;
 
 typedef enum cln__arg_kind {
-    CLN__ARG_TENSOR, /* two kernel arguments: __global pointer to the arena, ulong4 (offset, image, block, pixel strides) */
+    CLN__ARG_TENSOR, /* two kernel arguments: __global pointer to the arena, ulong4 (offset, image, block, pixel
+                        strides) */
     CLN__ARG_REGION, /* __global pointer to a whole region of the weights (optimisers) */
     CLN__ARG_INT,    /* int */
     CLN__ARG_FLOAT,  /* float */
@@ -93,12 +96,12 @@ typedef struct cln__gemm {
 typedef struct cln__step {
     cln__step_kind kind;
     int node;
-    const char *variant;    /* of the operator, or "" */
-    const char *source;     /* cl/<source>.cl */
-    const char *kernel;     /* a kernel of that file */
-    char *defines;          /* " -DB=16 -DH=32": the program's options */
-    size_t global[3];       /* work-items; the runtime rounds up to the group, kernels check their bounds */
-    size_t local[3];        /* 0: caps.work_group along axis 0, 1 along the others */
+    const char *variant; /* of the operator, or "" */
+    const char *source;  /* cl/<source>.cl */
+    const char *kernel;  /* a kernel of that file */
+    char *defines;       /* " -DB=16 -DH=32": the program's options */
+    size_t global[3];    /* work-items; the runtime rounds up to the group, kernels check their bounds */
+    size_t local[3];     /* 0: caps.work_group along axis 0, 1 along the others */
     int arg_count;
     cln__arg args[CLN__MAX_ARGS];
     cln__gemm gemm;
@@ -164,15 +167,16 @@ typedef struct cln__arena_sizes {
 
 /* Everything decided: steps in order, and where every tensor lies. */
 typedef struct cln__host_plan {
-    cln_graph *graph; /* owned: the clone with its gradients */
+    cln_graph *graph;          /* owned: the clone with its gradients */
     cln__gradients *gradients; /* owned, NULL in evaluation */
     cln__layouts layouts;
     cln__step *steps;
     int step_count;
+    bool *kept;          /* by tensor: holds its value after a step */
     int *arena_of;       /* by root tensor: arena index, or -1 */
     int64_t *address_of; /* by root tensor: first element in its arena or region */
     cln__arena_sizes arenas;
-    uint64_t planned_bytes; /* sum of the arenas */
+    uint64_t planned_bytes;  /* sum of the arenas */
     uint64_t unshared_bytes; /* what one buffer a tensor would need */
 } cln__host_plan;
 
@@ -192,7 +196,7 @@ typedef struct cln__plan_request {
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
                           int64_t batch, cln__host_plan *out);
 void cln__plan_drop(cln__host_plan *plan);
-cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps, const int *kept, int kept_count);
+cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps);
 void cln__plan_text(const cln__host_plan *plan, FILE *out);
 
 #endif

@@ -43,8 +43,7 @@ static int64_t batch_of(const cln_graph *g) {
     return 1;
 }
 
-static int64_t largest_batch(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
-                             uint64_t limit) {
+static int64_t largest_batch(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request, uint64_t limit) {
     int64_t fits = 0, fails = batch_of(graph);
     while (fails - fits > 1) {
         int64_t middle = fits + (fails - fits) / 2;
@@ -60,12 +59,12 @@ static cln_status fail_fit(cln_plan *plan, const cln_graph *graph, const cln__pl
                            const char *need) {
     double mib = 1024.0 * 1024.0;
     int64_t batch = largest_batch(plan, graph, request, limit);
-    return cln__fail(plan->device->ctx, CLN_OUT_OF_MEMORY,
-                     "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld",
-                     (long long)batch_of(graph), need, plan->device->info.name, (double)limit / mib,
-                     (double)plan->device->caps.max_alloc_bytes / mib,
-                     batch ? "the largest batch size that fits is " : "not even one image fits, the largest batch size is ",
-                     (long long)batch);
+    return cln__fail(
+        plan->device->ctx, CLN_OUT_OF_MEMORY,
+        "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld", (long long)batch_of(graph),
+        need, plan->device->info.name, (double)limit / mib, (double)plan->device->caps.max_alloc_bytes / mib,
+        batch ? "the largest batch size that fits is " : "not even one image fits, the largest batch size is ",
+        (long long)batch);
 }
 
 static cln_status make_host_plan(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
@@ -126,7 +125,8 @@ static cln_status check_weights(cln_plan *plan) {
         const cln__layout *ours = &plan->host.layouts.of[i], *theirs = &w->layouts.of[id];
         if (!cln__shape_equal(t->shape, w->graph->tensors[id].shape) || ours->elements != theirs->elements ||
             ours->region_offset != theirs->region_offset)
-            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights' '%s' is another network's", t->name);
+            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights' '%s' is another network's",
+                             t->name);
     }
     return CLN_OK;
 }

@@ -17,7 +17,7 @@ static cln_status output_finite(cln_plan *plan, int tensor, bool *finite) {
     float *values = malloc((size_t)count * sizeof *values);
     if (!values)
         return cln__fail_memory(plan->device->ctx, "looking for the first layer that is not finite");
-    cln_status status = cln_plan_read(plan, (cln_tensor){tensor}, values, count);
+    cln_status status = cln__plan_read(plan, tensor, values, count);
     *finite = status != CLN_OK || all_finite(values, count);
     free(values);
     return status;

@@ -31,10 +31,10 @@ cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *b
     cln__place_of p[3];
     CLN_TRY(locate(plan, step, p));
     pthread_mutex_lock(&clblast_lock);
-    CLBlastStatusCode code = CLBlastSGemmTempBufferSize(
-        CLBlastLayoutRowMajor, transpose(g->transpose_a), transpose(g->transpose_b), (size_t)g->m, (size_t)g->n,
-        (size_t)g->k, p[0].offset, (size_t)g->lda, p[1].offset, (size_t)g->ldb, p[2].offset, (size_t)g->ldc,
-        &plan->device->queue, bytes);
+    CLBlastStatusCode code =
+        CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, transpose(g->transpose_a), transpose(g->transpose_b),
+                                   (size_t)g->m, (size_t)g->n, (size_t)g->k, p[0].offset, (size_t)g->lda, p[1].offset,
+                                   (size_t)g->ldb, p[2].offset, (size_t)g->ldc, &plan->device->queue, bytes);
     pthread_mutex_unlock(&clblast_lock);
     return code == CLBlastSuccess ? CLN_OK : fail(plan, step, code);
 }
@@ -46,8 +46,8 @@ cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step) {
     pthread_mutex_lock(&clblast_lock);
     CLBlastStatusCode code = CLBlastSgemmWithTempBuffer(
         CLBlastLayoutRowMajor, transpose(g->transpose_a), transpose(g->transpose_b), (size_t)g->m, (size_t)g->n,
-        (size_t)g->k, 1.0f, p[0].buffer, p[0].offset, (size_t)g->lda, p[1].buffer, p[1].offset, (size_t)g->ldb,
-        g->beta, p[2].buffer, p[2].offset, (size_t)g->ldc, &plan->device->queue, NULL, plan->gemm_temp);
+        (size_t)g->k, 1.0f, p[0].buffer, p[0].offset, (size_t)g->lda, p[1].buffer, p[1].offset, (size_t)g->ldb, g->beta,
+        p[2].buffer, p[2].offset, (size_t)g->ldc, &plan->device->queue, NULL, plan->gemm_temp);
     pthread_mutex_unlock(&clblast_lock);
     return code == CLBlastSuccess ? CLN_OK : fail(plan, step, code);
 }

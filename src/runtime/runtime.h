@@ -79,6 +79,9 @@ int64_t cln__span(const cln_graph *g, const cln__layouts *layouts, int id);
 void cln__pack(const cln_graph *g, const cln__layouts *layouts, int id, const float *values, float *packed);
 void cln__unpack(const cln_graph *g, const cln__layouts *layouts, int id, const float *packed, float *values);
 
+/* cln_plan_read of any tensor, kept or not: for the moment right after it was made. */
+cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count);
+
 /* Enqueues the GEMM of `step`; finds out its workspace beforehand. */
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
 cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step);

@@ -98,9 +98,8 @@ static cln_status find_input(cln_plan *plan, cln_tensor input, bool labels, int6
             continue;
         cln__shape_count(t->shape, &expected);
         if (count != expected)
-            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT,
-                             "input '%s' takes %lld values, %lld were given", t->name, (long long)expected,
-                             (long long)count);
+            return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "input '%s' takes %lld values, %lld were given",
+                             t->name, (long long)expected, (long long)count);
         *out = &plan->staging[i];
         return CLN_OK;
     }
@@ -155,7 +154,7 @@ cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t
 
 /* --- outputs --- */
 
-static cln_status read_tensor(cln_plan *plan, int id, float *out, int64_t count) {
+cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count) {
     cln_graph *g = plan->host.graph;
     int64_t expected = 0;
     cln__shape_count(g->tensors[id].shape, &expected);
@@ -177,22 +176,29 @@ static cln_status read_tensor(cln_plan *plan, int id, float *out, int64_t count)
                               : cln__fail_cl(plan->device, code, "clEnqueueReadBuffer", "reading tensor %d", id);
 }
 
+/* Memory is shared, so only what the plan was asked to keep holds its value after a step. */
+static cln_status check_kept(const cln_plan *plan, cln_tensor x) {
+    if (x.id >= 0 && x.id < plan->host.graph->tensor_count && plan->host.kept[x.id])
+        return CLN_OK;
+    return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT,
+                     "read: tensor %d is not among the outputs that the plan keeps", x.id);
+}
+
 cln_status cln_plan_read(cln_plan *plan, cln_tensor x, float *out, int64_t count) {
-    if (x.id < 0 || x.id >= plan->host.graph->tensor_count)
-        return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "read: not a tensor of this plan");
-    return read_tensor(plan, x.id, out, count);
+    CLN_TRY(check_kept(plan, x));
+    return cln__plan_read(plan, x.id, out, count);
 }
 
 cln_status cln_plan_read_gradient(cln_plan *plan, cln_tensor x, float *out, int64_t count) {
     cln_tensor gradient = plan->host.gradients ? cln__gradient_of(plan->host.gradients, x) : CLN_NO_TENSOR;
     if (gradient.id < 0)
         return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "this plan computes no gradient of tensor %d", x.id);
-    return read_tensor(plan, gradient.id, out, count);
+    CLN_TRY(check_kept(plan, gradient));
+    return cln__plan_read(plan, gradient.id, out, count);
 }
 
 cln_status cln_plan_request_scalar(cln_plan *plan, cln_tensor x, int *ticket) {
-    if (x.id < 0 || x.id >= plan->host.graph->tensor_count)
-        return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "read: not a tensor of this plan");
+    CLN_TRY(check_kept(plan, x));
     cln__place_of place;
     CLN_TRY(cln__plan_locate(plan, x.id, &place));
     int t = plan->next_ticket;

@@ -13,7 +13,8 @@ cln_status cln__buffer_new(cln_device *device, uint64_t bytes, const char *what,
     if (bytes <= device->caps.max_alloc_bytes)
         *out = clCreateBuffer(device->cl, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &code);
     if (!*out)
-        return cln__fail_cl(device, code, "clCreateBuffer", "allocating %llu bytes for %s (the device gives at most %llu in one piece)",
+        return cln__fail_cl(device, code, "clCreateBuffer",
+                            "allocating %llu bytes for %s (the device gives at most %llu in one piece)",
                             (unsigned long long)bytes, what, (unsigned long long)device->caps.max_alloc_bytes);
     const cl_float zero = 0;
     code = clEnqueueFillBuffer(device->queue, *out, &zero, sizeof zero, 0, (size_t)bytes, 0, NULL, NULL);
@@ -31,8 +32,8 @@ static int64_t region_elements(const cln_weights *w, cln__region region) {
 
 cln_status cln__weights_region(cln_weights *w, cln__region region, cl_mem *out) {
     static const char *const names[CLN__REGION_COUNT] = {
-        [CLN__VALUES] = "the parameters",          [CLN__GRADS] = "the parameters' gradients",
-        [CLN__SLOT0] = "the optimiser's state",    [CLN__SLOT1] = "the optimiser's second state",
+        [CLN__VALUES] = "the parameters",         [CLN__GRADS] = "the parameters' gradients",
+        [CLN__SLOT0] = "the optimiser's state",   [CLN__SLOT1] = "the optimiser's second state",
         [CLN__STATES] = "the running statistics",
     };
     if (!w->region[region]) {

@@ -1,0 +1,136 @@
+/* A case's failures, memory, comparisons and weights. */
+#include "verify.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool verify_fail(verify_case *c, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (!c->reason[0])
+        vsnprintf(c->reason, sizeof c->reason, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool verify_ok(verify_case *c, cln_status status) {
+    if (status == CLN_OK)
+        return true;
+    const char *message = cln_context_error(c->ctx);
+    return verify_fail(c, "%s", message[0] ? message : cln_status_text(status));
+}
+
+/* Room for one more element of an array that doubles. */
+static bool grow(verify_case *c, void **array, int *capacity, int count, size_t size) {
+    if (count < *capacity)
+        return true;
+    int wider = *capacity ? *capacity * 2 : 32;
+    void *moved = realloc(*array, (size_t)wider * size);
+    if (!moved)
+        return verify_fail(c, "not enough memory");
+    *array = moved;
+    *capacity = wider;
+    return true;
+}
+
+void *verify_alloc(verify_case *c, int64_t count, size_t size) {
+    if (!grow(c, (void **)&c->blocks, &c->block_capacity, c->block_count, sizeof *c->blocks))
+        return NULL;
+    void *block = count >= 0 ? calloc((size_t)count + 1, size) : NULL;
+    if (!block) {
+        verify_fail(c, "not enough memory for %lld values", (long long)count);
+        return NULL;
+    }
+    return c->blocks[c->block_count++] = block;
+}
+
+/* --- comparing --- */
+
+double verify_error(const float *ours, const float *truth, int64_t count) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double d = (double)ours[i] - (double)truth[i];
+        difference += d * d;
+        norm += (double)truth[i] * (double)truth[i];
+    }
+    return norm > 0 ? sqrt(difference) / sqrt(norm) : sqrt(difference);
+}
+
+bool verify_add(verify_case *c, const char *group, const char *name, double error, double tolerance) {
+    if (tolerance < 0)
+        return true;
+    if (!grow(c, (void **)&c->results, &c->result_capacity, c->result_count, sizeof *c->results))
+        return false;
+    verify_result *r = &c->results[c->result_count++];
+    *r = (verify_result){.error = error, .tolerance = tolerance};
+    snprintf(r->group, sizeof r->group, "%s", group);
+    snprintf(r->name, sizeof r->name, "%s", name);
+    return true;
+}
+
+bool verify_compare(verify_case *c, const char *group, const char *name, const float *ours, const float *truth,
+                    int64_t count, double tolerance) {
+    return verify_add(c, group, name, verify_error(ours, truth, count), tolerance);
+}
+
+/* --- weights --- */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* "conv.weight" for "param.conv.weight"; NULL for what is no parameter or has no place in a network. */
+static const char *param_name(const cln_file_tensor *t) {
+    bool counts = strncmp(t->name, "param.", 6) == 0 && !ends_with(t->name, "num_batches_tracked");
+    return counts ? t->name + 6 : NULL;
+}
+
+/* Before memory is made for the weights: a network far larger than the file would only fill the machine. */
+static bool check_size(verify_case *c) {
+    int64_t found = 0, expected = cln_graph_parameters(c->graph);
+    for (size_t i = 0; i < cln_safetensors_count(c->file); i++) {
+        const cln_file_tensor *t = cln_safetensors_at(c->file, i);
+        bool statistic = ends_with(t->name, ".running_mean") || ends_with(t->name, ".running_var");
+        if (param_name(t) && !statistic)
+            found += t->count;
+    }
+    return expected <= found || verify_fail(c, "the network has %lld parameters, the file's param.* hold only %lld",
+                                            (long long)expected, (long long)found);
+}
+
+static bool check_names(verify_case *c, const char *prefix) {
+    size_t skip = strlen(prefix);
+    for (size_t i = 0; i < cln_safetensors_count(c->file); i++) {
+        const cln_file_tensor *t = cln_safetensors_at(c->file, i);
+        const char *name = param_name(t);
+        bool known = !name;
+        for (int k = 0; !known && k < cln_weights_count(c->weights); k++)
+            known = strcmp(cln_weights_info(c->weights, k).name + skip, name) == 0;
+        if (!known)
+            return verify_fail(c, "tensor '%s': the network has no such parameter", t->name);
+    }
+    return true;
+}
+
+bool verify_load_weights(verify_case *c, const char *prefix) {
+    if (!check_size(c) || !verify_ok(c, cln_weights_new(c->device, c->graph, 0, &c->weights)) ||
+        !check_names(c, prefix))
+        return false;
+    for (int i = 0; i < cln_weights_count(c->weights); i++) {
+        cln_weight_info info = cln_weights_info(c->weights, i);
+        float *values = verify_floats(c, info.rank, info.shape, "param.%s", info.name + strlen(prefix));
+        if (!values || !verify_ok(c, cln_weights_set(c->weights, i, CLN_VALUE, values, info.count)))
+            return false;
+    }
+    return true;
+}
+
+float *verify_weight(verify_case *c, int index, cln_slot slot) {
+    int64_t count = cln_weights_info(c->weights, index).count;
+    float *values = verify_alloc(c, count, sizeof *values);
+    return values && verify_ok(c, cln_weights_get(c->weights, index, slot, values, count)) ? values : NULL;
+}

@@ -1,0 +1,68 @@
+/* cltrain devices: what --device can choose among. */
+#include "commands.h"
+#include "options.h"
+#include "report.h"
+
+#include <stdlib.h>
+
+static cJSON *to_json(const cln_device_info *d) {
+    cJSON *object = cJSON_CreateObject();
+    char index[32];
+    snprintf(index, sizeof index, "%d:%d", d->platform, d->device);
+    cJSON_AddStringToObject(object, "index", index);
+    cJSON_AddStringToObject(object, "name", d->name);
+    cJSON_AddStringToObject(object, "type", report_device_type(d));
+    cJSON_AddStringToObject(object, "vendor", d->vendor);
+    cJSON_AddStringToObject(object, "platform", d->platform_name);
+    cJSON_AddStringToObject(object, "version", d->version);
+    cJSON_AddStringToObject(object, "driver_version", d->driver_version);
+    cJSON_AddBoolToObject(object, "available", d->available);
+    cJSON_AddNumberToObject(object, "compute_units", d->compute_units);
+    cJSON_AddNumberToObject(object, "clock_mhz", d->clock_mhz);
+    cJSON_AddNumberToObject(object, "memory_bytes", (double)d->memory_bytes);
+    cJSON_AddNumberToObject(object, "max_alloc_bytes", (double)d->max_alloc_bytes);
+    cJSON_AddNumberToObject(object, "local_bytes", (double)d->local_bytes);
+    cJSON_AddNumberToObject(object, "max_work_group", (double)d->max_work_group);
+    cJSON_AddBoolToObject(object, "fp16", d->fp16);
+    cJSON_AddBoolToObject(object, "fp64", d->fp64);
+    return object;
+}
+
+static void print(const cln_device_info *d) {
+    char memory[32], single[32];
+    printf("%d:%d  %s%s\n", d->platform, d->device, d->name, d->available ? "" : "  (not available)");
+    printf("     %s, %d compute units at %d MHz, %s of memory (%s in one piece), fp16 %s, fp64 %s\n",
+           report_device_type(d), d->compute_units, d->clock_mhz, report_bytes(d->memory_bytes, memory),
+           report_bytes(d->max_alloc_bytes, single), d->fp16 ? "yes" : "no", d->fp64 ? "yes" : "no");
+    printf("     %s, %s, driver %s\n", d->platform_name, d->version, d->driver_version);
+}
+
+int cmd_devices(int argc, char **argv) {
+    bool json = false;
+    const cli_option options[] = {{.name = "json", .target = &json, .help = "print JSON, an array"}, {.name = NULL}};
+    const cli_command command = {CLI_PROGRAM, "devices",
+                                 "Lists the devices of every OpenCL platform. --device of the other commands takes the "
+                                 "index,\n\"cpu\", \"gpu\" or a part of the name.",
+                                 NULL, options};
+    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
+    if (parsed != CLI_RUN)
+        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    cln_context *ctx;
+    if (cln_context_new(&ctx) != CLN_OK)
+        return report_no_memory(CLI_PROGRAM);
+    cln_device_info *devices = NULL;
+    size_t count = 0;
+    cln_status status = cln_device_list(ctx, &devices, &count);
+    int exit_status = report_end(CLI_PROGRAM, ctx, status);
+    cJSON *array = json && status == CLN_OK ? cJSON_CreateArray() : NULL;
+    for (size_t i = 0; status == CLN_OK && i < count; i++)
+        if (json)
+            cJSON_AddItemToArray(array, to_json(&devices[i]));
+        else
+            print(&devices[i]);
+    if (json && status == CLN_OK)
+        exit_status = report_json(CLI_PROGRAM, array);
+    free(devices);
+    cln_context_free(ctx);
+    return exit_status;
+}

@@ -1,0 +1,117 @@
+/* cltrain summary: the layers of a network. Host only. */
+#include "commands.h"
+#include "options.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const char *shape_text(cln_shape s, char text[96]) {
+    if (s.h == 1 && s.w == 1)
+        snprintf(text, 96, "%" PRId64, s.c);
+    else
+        snprintf(text, 96, "%" PRId64 "x%" PRId64 "x%" PRId64, s.c, s.h, s.w);
+    return text;
+}
+
+static int64_t total_multiply_adds(const cln_graph *g) {
+    int64_t total = 0;
+    for (int i = 0; i < cln_graph_layers(g); i++)
+        total += cln_graph_layer(g, i).multiply_adds;
+    return total;
+}
+
+static void print(const cln_model *model, const cln_graph *g) {
+    char shape[96], parameters[32], work[32];
+    printf("%s, for one image of 3x32x32\n\n", model->name);
+    printf("%-28s %-16s %12s %12s %14s\n", "layer", "operator", "output", "parameters", "multiply-adds");
+    for (int i = 0; i < cln_graph_layers(g); i++) {
+        cln_layer layer = cln_graph_layer(g, i);
+        printf("%-28s %-16s %12s %12s %14s\n", layer.name, layer.op, shape_text(layer.output, shape),
+               layer.parameters ? report_count(layer.parameters, parameters) : "",
+               layer.multiply_adds ? report_count(layer.multiply_adds, work) : "");
+    }
+    printf("%-28s %-16s %12s %12s %14s\n", "total", "", "", report_count(cln_graph_parameters(g), parameters),
+           report_count(total_multiply_adds(g), work));
+}
+
+static cJSON *layer_json(cln_layer layer) {
+    cJSON *object = cJSON_CreateObject();
+    double sides[3] = {(double)layer.output.c, (double)layer.output.h, (double)layer.output.w};
+    cJSON_AddStringToObject(object, "name", layer.name);
+    cJSON_AddStringToObject(object, "op", layer.op);
+    cJSON_AddItemToObject(object, "output", cJSON_CreateDoubleArray(sides, 3));
+    cJSON_AddNumberToObject(object, "parameters", (double)layer.parameters);
+    cJSON_AddNumberToObject(object, "multiply_adds", (double)layer.multiply_adds);
+    return object;
+}
+
+static cJSON *to_json(const cln_model *model, const cln_graph *g, const char *hparams) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "model", model->name);
+    cJSON_AddRawToObject(object, "hparams", hparams);
+    cJSON *layers = cJSON_AddArrayToObject(object, "layers");
+    for (int i = 0; layers && i < cln_graph_layers(g); i++)
+        cJSON_AddItemToArray(layers, layer_json(cln_graph_layer(g, i)));
+    cJSON_AddNumberToObject(object, "parameters", (double)cln_graph_parameters(g));
+    cJSON_AddNumberToObject(object, "multiply_adds", (double)total_multiply_adds(g));
+    return object;
+}
+
+typedef struct arguments {
+    const cln_model *model;
+    const char *hparams;
+    bool json, print_graph;
+} arguments;
+
+/* *exit_status is set where something was to be printed. */
+static cln_status summarize(cln_context *ctx, cln_graph *g, const arguments *a, int *exit_status) {
+    void *hparams;
+    cln_status status = cln_hparams_new(ctx, a->model, a->hparams, &hparams);
+    if (status != CLN_OK)
+        return status;
+    a->model->build(g, cln_input(g, "image", 1, 3, 32, 32), hparams);
+    char *text = cln_hparams_print(a->model, hparams);
+    status = cln_graph_status(g);
+    if (status == CLN_OK && !text)
+        status = CLN_OUT_OF_MEMORY;
+    if (status == CLN_OK && a->print_graph)
+        cln_graph_print(g, stdout);
+    else if (status == CLN_OK && a->json)
+        *exit_status = report_json(CLI_PROGRAM, to_json(a->model, g, text));
+    else if (status == CLN_OK)
+        print(a->model, g);
+    free(text);
+    free(hparams);
+    return status;
+}
+
+int cmd_summary(int argc, char **argv) {
+    arguments a = {.model = NULL};
+    const cli_option options[] = {
+        {"model", CLI_MODEL, &a.model, "NAME", "the network (see cltrain models)", 0, 0, NULL},
+        {"hparams", CLI_TEXT, &a.hparams, "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
+         NULL},
+        {"json", CLI_FLAG, &a.json, NULL, "print JSON", 0, 0, NULL},
+        {"print-graph", CLI_FLAG, &a.print_graph, NULL, "print the graph of operators instead", 0, 0, NULL},
+        {.name = NULL}};
+    const cli_command command = {CLI_PROGRAM, "summary",
+                                 "Lists the layers of a network: output shapes (channels x height x width), trainable "
+                                 "parameters,\nmultiply-adds of convolutions and linear layers for one image.",
+                                 NULL, options};
+    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
+    if (parsed != CLI_RUN)
+        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    if (!a.model)
+        return cli_misuse(&command, "--model is missing");
+    cln_context *ctx;
+    if (cln_context_new(&ctx) != CLN_OK)
+        return report_no_memory(CLI_PROGRAM);
+    int exit_status = CLN_OK;
+    cln_graph *g = cln_graph_new(ctx);
+    cln_status status = g ? summarize(ctx, g, &a, &exit_status) : CLN_OUT_OF_MEMORY;
+    int reported = report_end(CLI_PROGRAM, ctx, status);
+    cln_graph_free(g);
+    cln_context_free(ctx);
+    return reported ? reported : exit_status;
+}

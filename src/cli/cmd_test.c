@@ -1,0 +1,84 @@
+/* cltrain test: the score of a weights file on a data set. */
+#include "commands.h"
+#include "options.h"
+#include "report.h"
+
+#include <inttypes.h>
+
+typedef struct arguments {
+    cln_evaluate_options evaluate;
+    const char *device;
+    int64_t batch_size, workers;
+    int split;
+    bool json;
+} arguments;
+
+static const char *const splits[] = {"test", "val", "train", NULL};
+static const cln_subset subsets[] = {CLN_SUBSET_TEST, CLN_SUBSET_VALIDATION, CLN_SUBSET_TRAINING};
+
+static int print(const cln_score *score, bool json) {
+    char correct[32], count[32];
+    if (!json) {
+        printf("%s of %s correct: accuracy %.2f%%, loss %.4f\n", report_count(score->correct, correct),
+               report_count(score->count, count), 100 * score->accuracy, score->loss);
+        return CLN_OK;
+    }
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "correct", (double)score->correct);
+    cJSON_AddNumberToObject(object, "count", (double)score->count);
+    report_json_float(object, "accuracy", score->accuracy);
+    report_json_float(object, "loss", score->loss);
+    return report_json(CLI_PROGRAM, object);
+}
+
+static int run(cln_context *ctx, arguments *a) {
+    cln_score score;
+    cln_device *device = NULL;
+    cln_evaluate_options *o = &a->evaluate;
+    o->models = cln_models(&o->model_count);
+    o->subset = subsets[a->split];
+    o->batch_size = (int)a->batch_size;
+    o->workers = (int)a->workers;
+    cln_status status = report_open_device(ctx, a->device, a->json ? stderr : stdout, &device);
+    if (status == CLN_OK)
+        status = cln_evaluate(ctx, device, o, &score);
+    int exit_status = report_end(CLI_PROGRAM, ctx, status);
+    if (status == CLN_OK)
+        exit_status = print(&score, a->json);
+    cln_device_free(device);
+    return exit_status;
+}
+
+int cmd_test(int argc, char **argv) {
+    arguments a = {.batch_size = 128, .workers = 2};
+    cln_evaluate_options *o = &a.evaluate;
+    const cli_option options[] = {
+        {"weights", CLI_TEXT, &o->weights, "FILE", "a weights file, as cltrain fit writes them", 0, 0, NULL},
+        {"data", CLI_TEXT, &o->data, "PATH", "a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0,
+         0, NULL},
+        {"split", CLI_CHOICE, &a.split, "SPLIT",
+         "test, val (what its training held back) or train (the rest of the training set); default test", 0, 0, splits},
+        {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
+        {"device", CLI_TEXT, &a.device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
+        {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step (default 128)", 1, 1 << 24, NULL},
+        {"model", CLI_MODEL, &o->model, "NAME", "the network, if not the one that the file names", 0, 0, NULL},
+        {"hparams", CLI_TEXT, &o->hparams, "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
+        {"normalize", CLI_TEXT, &o->normalize, "HOW", "as in cltrain fit, if not as the file says", 0, 0, NULL},
+        {"workers", CLI_INT, &a.workers, "N", "threads that prepare batches (default 2)", 0, 64, NULL},
+        {"variant", CLI_TEXT, &o->variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
+        {.name = NULL}};
+    const cli_command command = {CLI_PROGRAM, "test",
+                                 "Rebuilds the network of a weights file and counts what it gets right on a data set.",
+                                 NULL, options};
+    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
+    if (parsed != CLI_RUN)
+        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    if (!o->weights || !o->data)
+        return cli_misuse(&command, "--%s is missing", o->weights ? "data" : "weights");
+    cln_context *ctx;
+    if (cln_context_new(&ctx) != CLN_OK)
+        return report_no_memory(CLI_PROGRAM);
+    int exit_status = run(ctx, &a);
+    cln_context_free(ctx);
+    return exit_status;
+}

@@ -1,0 +1,124 @@
+/* The progress of training. */
+#include "progress.h"
+#include "commands.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR_WIDTH = 24 };
+static const double bar_period_s = 0.1, line_period_s = 10;
+
+static double now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+progress progress_new(cln_context *ctx, bool quiet) {
+    return (progress){.ctx = ctx, .quiet = quiet, .terminal = isatty(STDOUT_FILENO) == 1, .shown_s = now_s()};
+}
+
+static void show_loaded(const cln_fit_event *e) {
+    char training[32], validation[32], test[32];
+    const cln_normalization *n = &e->normalization;
+    printf("data: %s images to train on, %s for validation, %s to test; mean",
+           report_count(e->training_images, training), report_count(e->validation_images, validation),
+           report_count(e->test_images, test));
+    for (int c = 0; c < n->channels; c++)
+        printf("%s %.4f", c ? "," : "", (double)n->mean[c]);
+    printf(", deviation");
+    for (int c = 0; c < n->channels; c++)
+        printf("%s %.4f", c ? "," : "", (double)n->deviation[c]);
+    printf("\npreparing (kernels are compiled on the first run, which can take a minute)\n");
+}
+
+static void show_ready(const cln_fit_event *e) {
+    char planned[32], weights[32];
+    printf("ready after %.1f s: %d steps, %s of memory for activations, %s for weights\n", e->build_s, e->memory.steps,
+           report_bytes(e->memory.planned_bytes, planned), report_bytes(e->memory.weights_bytes, weights));
+}
+
+static void show_bar(const cln_fit_event *e) {
+    char bar[BAR_WIDTH + 1], left[32];
+    int full = (int)(e->step * BAR_WIDTH / e->steps);
+    memset(bar, '.', BAR_WIDTH);
+    memset(bar, '#', (size_t)full);
+    bar[BAR_WIDTH] = '\0';
+    printf("\repoch %d/%d [%s] %" PRId64 "/%" PRId64 "  loss %.4f  accuracy %.2f%%  %.0f images/s  %s left\033[K",
+           e->epoch, e->epochs, bar, e->step, e->steps, e->train_loss, 100 * e->train_accuracy, e->images_per_s,
+           report_time(e->seconds_left, left));
+}
+
+static void show_line(const cln_fit_event *e) {
+    char left[32];
+    printf("epoch %d/%d  step %" PRId64 "/%" PRId64 "  loss %.4f  accuracy %.2f%%  %.0f images/s  %s left\n", e->epoch,
+           e->epochs, e->step, e->steps, e->train_loss, 100 * e->train_accuracy, e->images_per_s,
+           report_time(e->seconds_left, left));
+}
+
+static void show_epoch(const progress *p, const cln_fit_event *e) {
+    char left[32];
+    printf("%sepoch %d/%d  lr %g  loss %.4f  accuracy %.2f%%", p->terminal ? "\r" : "", e->epoch, e->epochs,
+           (double)e->learning_rate, e->train_loss, 100 * e->train_accuracy);
+    if (e->validation.count > 0)
+        printf("  validation loss %.4f  accuracy %.2f%%%s", e->validation.loss, 100 * e->validation.accuracy,
+               e->improved ? " (best)" : "");
+    printf("  %.0f images/s  %s left%s\n", e->images_per_s, report_time(e->seconds_left, left),
+           p->terminal ? "\033[K" : "");
+}
+
+void progress_show(void *user, const cln_fit_event *e) {
+    progress *p = user;
+    double now = now_s();
+    report_warnings(CLI_PROGRAM, p->ctx);
+    if (p->quiet)
+        return;
+    switch (e->stage) {
+    case CLN_FIT_LOADED:
+        show_loaded(e);
+        break;
+    case CLN_FIT_READY:
+        show_ready(e);
+        break;
+    case CLN_FIT_STEP:
+        if (now - p->shown_s < (p->terminal ? bar_period_s : line_period_s))
+            return;
+        if (p->terminal)
+            show_bar(e);
+        else if (e->step < e->steps)
+            show_line(e);
+        break;
+    case CLN_FIT_EPOCH:
+        show_epoch(p, e);
+        break;
+    case CLN_FIT_TEST:
+        printf("testing\n");
+        break;
+    }
+    fflush(stdout);
+    p->shown_s = now;
+}
+
+void progress_stop(const progress *p) {
+    if (p->terminal && !p->quiet)
+        printf("\n");
+}
+
+static void show_score(const char *name, const cln_score *score) {
+    char correct[32], count[32];
+    printf("%-12s %10s %10s %9.2f%% %10.4f\n", name, report_count(score->count, count),
+           report_count(score->correct, correct), 100 * score->accuracy, score->loss);
+}
+
+void progress_result(const cln_fit_result *r) {
+    char seconds[32];
+    printf("\n%-12s %10s %10s %10s %10s\n", "", "images", "correct", "accuracy", "loss");
+    if (r->validation.count > 0)
+        show_score("validation", &r->validation);
+    show_score("test", &r->test);
+    printf("\nweights of epoch %d of %d; trained in %s at %.0f images/s\n", r->best_epoch, r->epochs,
+           report_time(r->seconds, seconds), r->images_per_s);
+}

@@ -1,0 +1,21 @@
+/* What cltrain fit shows while it trains: a bar on a terminal, plain lines elsewhere. */
+#ifndef CLN_SRC_PROGRESS_H
+#define CLN_SRC_PROGRESS_H
+
+#include "clnet/train.h"
+
+typedef struct progress {
+    cln_context *ctx; /* whose warnings are shown */
+    bool quiet;
+    bool terminal;  /* standard output is one */
+    double shown_s; /* when something was printed last */
+} progress;
+
+progress progress_new(cln_context *ctx, bool quiet);
+/* cln_fit_options.on_event; `user` is a progress. */
+void progress_show(void *user, const cln_fit_event *event);
+void progress_result(const cln_fit_result *result);
+/* Ends a bar that is left when training fails. */
+void progress_stop(const progress *p);
+
+#endif

@@ -1,0 +1,105 @@
+/* Printing: failures, warnings, devices, numbers, JSON. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+void report_warnings(const char *program, cln_context *ctx) {
+    char text[1024];
+    while (cln_context_take_warning(ctx, text, sizeof text))
+        fprintf(stderr, "%s: warning: %s\n", program, text);
+}
+
+int report_end(const char *program, cln_context *ctx, cln_status status) {
+    report_warnings(program, ctx);
+    if (status != CLN_OK) {
+        const char *message = cln_context_error(ctx);
+        fflush(stdout);
+        fprintf(stderr, "%s: %s\n", program, message[0] ? message : cln_status_text(status));
+    }
+    return (int)status;
+}
+
+int report_no_memory(const char *program) {
+    fprintf(stderr, "%s: %s\n", program, cln_status_text(CLN_OUT_OF_MEMORY));
+    return CLN_OUT_OF_MEMORY;
+}
+
+const char *report_device_type(const cln_device_info *info) {
+    switch (info->type) {
+    case CLN_DEVICE_CPU:
+        return "CPU";
+    case CLN_DEVICE_GPU:
+        return info->discrete ? "discrete GPU" : "integrated GPU";
+    case CLN_DEVICE_OTHER:
+        break;
+    }
+    return "accelerator";
+}
+
+void report_device(FILE *out, const cln_device_info *info) {
+    char memory[32];
+    fprintf(out, "device %d:%d: %s (%s, %d compute units, %s; %s)\n", info->platform, info->device, info->name,
+            report_device_type(info), info->compute_units, report_bytes(info->memory_bytes, memory),
+            info->platform_name);
+    fflush(out);
+}
+
+cln_status report_open_device(cln_context *ctx, const char *spec, FILE *out, cln_device **device) {
+    cln_status status = cln_device_open(ctx, spec, device);
+    if (status == CLN_OK)
+        report_device(out, cln_device_get_info(*device));
+    return status;
+}
+
+int report_json(const char *program, cJSON *object) {
+    char *text = object ? cJSON_PrintUnformatted(object) : NULL;
+    cJSON_Delete(object);
+    if (!text)
+        return report_no_memory(program);
+    printf("%s\n", text);
+    cJSON_free(text);
+    return CLN_OK;
+}
+
+void report_json_float(cJSON *object, const char *name, double value) {
+    char text[32];
+    if (!isfinite(value)) { /* JSON has no such numbers */
+        cJSON_AddNullToObject(object, name);
+        return;
+    }
+    snprintf(text, sizeof text, "%.7g", value);
+    cJSON_AddNumberToObject(object, name, strtod(text, NULL));
+}
+
+char *report_count(int64_t value, char text[32]) {
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%" PRId64, value), used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+    return text;
+}
+
+char *report_time(double seconds, char text[32]) {
+    long long whole = seconds > 0 && seconds < 1e15 ? (long long)(seconds + 0.5) : 0;
+    if (whole < 3600)
+        snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
+    else
+        snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    return text;
+}
+
+char *report_bytes(uint64_t bytes, char text[32]) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1024 && unit < 4; unit++)
+        value /= 1024;
+    snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}

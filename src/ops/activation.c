@@ -1,0 +1,99 @@
+/* activation: relu, leakyrelu, tanh and gelu, element by element, and their gradients. The formulas are in
+ * cl/activation.cl. The gradient is computed from y where that is enough, so that y may overwrite x. */
+#include "ops.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[] = {
+    [CLN_IDENTITY] = "identity",
+    [CLN_RELU] = "relu",
+    [CLN_LEAKY_RELU] = "leakyrelu",
+    [CLN_TANH] = "tanh",
+    [CLN_GELU] = "gelu",
+};
+enum { COUNT = sizeof names / sizeof *names };
+
+typedef struct attrs {
+    cln_activation kind;
+} attrs;
+
+static cln_activation kind_of(const cln__node *node) {
+    return ((const attrs *)node->attrs)->kind;
+}
+
+bool cln_activation_parse(const char *name, cln_activation *out) {
+    for (int i = 0; name && i < COUNT; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (cln_activation)i;
+            return true;
+        }
+    return false;
+}
+
+const char *cln_activation_name(cln_activation activation) {
+    return (int)activation >= 0 && (int)activation < COUNT ? names[activation] : "unknown";
+}
+
+float cln_activation_gain(cln_activation activation) {
+    return activation == CLN_TANH ? 5.0f / 3 : 1.41421356f;
+}
+
+cln_tensor cln_activate(cln_graph *g, cln_tensor x, cln_activation activation) {
+    if (activation == CLN_IDENTITY)
+        return x;
+    if ((int)activation < 0 || (int)activation >= COUNT) {
+        cln_graph_fail(g, "activation: there is no function number %d", (int)activation);
+        return CLN_NO_TENSOR;
+    }
+    return cln__node_add(g, &cln__op_activation, names[activation], &(attrs){activation}, &x, 1);
+}
+
+static void describe(const cln__node *node, char *text, size_t size) {
+    snprintf(text, size, " %s", names[kind_of(node)]);
+}
+
+static cln_status backward(cln__gradients *grads, const cln__node *node) {
+    cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
+    cln_tensor inputs[2] = {cln__gradient_of(grads, y), kind_of(node) == CLN_GELU ? x : y};
+    if (cln__gradient_wanted(grads, x))
+        cln__gradient_add(grads, x,
+                          cln__node_add(grads->g, &cln__op_activation_grad, node->name, node->attrs, inputs, 2));
+    return grads->g->status;
+}
+
+static cln_status lower(cln__lowering *l, const cln__node *node) {
+    cln_tensor y = cln__output(node, 0);
+    cln__step *step = cln__step_new(l, "activation", "activation_forward");
+    cln__step_define(l, step, "KIND=%d", (int)kind_of(node));
+    cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
+    cln__arg_tensor(step, y, CLN__WRITE);
+    cln__step_each_vector(l, step, y);
+    return l->status;
+}
+
+static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
+    cln_tensor dx = cln__output(node, 0);
+    cln__step *step = cln__step_new(l, "activation", "activation_grad");
+    cln__step_define(l, step, "KIND=%d", (int)kind_of(node));
+    cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
+    cln__arg_tensor(step, cln__input(node, 1), CLN__READ);
+    cln__arg_tensor(step, dx, CLN__WRITE);
+    cln__step_each_vector(l, step, dx);
+    return l->status;
+}
+
+const cln__op cln__op_activation = {.name = "activation",
+                                    .attrs_size = sizeof(attrs),
+                                    .outputs = 1,
+                                    .backward = backward,
+                                    .lower = lower,
+                                    .describe = describe,
+                                    .in_place = true};
+
+const cln__op cln__op_activation_grad = {.name = "activation_grad",
+                                         .attrs_size = sizeof(attrs),
+                                         .outputs = 1,
+                                         .lower = lower_grad,
+                                         .describe = describe,
+                                         .in_place = true};

@@ -1,0 +1,50 @@
+/* add: the sum of two tensors of one shape, laid out like the first. */
+#include "ops.h"
+
+#include <string.h>
+
+cln_tensor cln_add(cln_graph *g, cln_tensor a, cln_tensor b) {
+    cln_tensor inputs[2] = {a, b};
+    return cln__node_add(g, &cln__op_add, NULL, NULL, inputs, 2);
+}
+
+static cln_status infer(cln_graph *g, const cln__node *node) {
+    cln_shape a = cln__input_shape(g, node, 0), b = cln__input_shape(g, node, 1);
+    char first[96], second[96];
+    if (!cln__shape_equal(a, b))
+        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its inputs have different shapes, %s and %s",
+                              cln__shape_text(a, first), cln__shape_text(b, second));
+    return cln__set_output(g, node, 0, a, CLN__LIKE, node->inputs[0]);
+}
+
+static cln_status backward(cln__gradients *grads, const cln__node *node) {
+    cln_tensor a = cln__input(node, 0), b = cln__input(node, 1), dy = cln__gradient_of(grads, cln__output(node, 0));
+    cln__gradient_add(grads, a, dy);
+    if (cln__gradient_wanted(grads, b))
+        cln__gradient_add(grads, b, cln__laid_like(grads->g, dy, b));
+    return grads->g->status;
+}
+
+static bool same_channels(const cln__lowering *l, cln_tensor x, cln_tensor y) {
+    cln__layout a = cln__layout_of(l, x), b = cln__layout_of(l, y);
+    size_t bytes = sizeof *a.map * (size_t)cln__shape_of(l, x).c;
+    return a.block == b.block && a.stored == b.stored && memcmp(a.map, b.map, bytes) == 0;
+}
+
+static cln_status lower(cln__lowering *l, const cln__node *node) {
+    cln_tensor a = cln__input(node, 0), b = cln__input(node, 1), y = cln__output(node, 0);
+    if (!same_channels(l, a, b)) {
+        /* y is laid out like a, so it serves as the scratch copy. */
+        CLN_TRY(cln__lower_copy(l, b, 0, y, 0, cln__shape_of(l, b).c));
+        b = y;
+    }
+    cln__step *step = cln__step_new(l, "add", "add");
+    cln__arg_tensor(step, a, CLN__READ);
+    cln__arg_tensor(step, b, CLN__READ);
+    cln__arg_tensor(step, y, CLN__WRITE);
+    cln__step_each_vector(l, step, y);
+    return l->status;
+}
+
+const cln__op cln__op_add = {
+    .name = "add", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .in_place = true};

@@ -1,0 +1,112 @@
+/* concat: tensors side by side along channels; slice: some channels of a tensor, laid out like another one. Where the
+ * layouts allow, both only show memory that exists (plan/layout.c), and the steps here are for what is left. */
+#include "ops.h"
+
+#include <stdio.h>
+
+/* --- concat --- */
+
+cln_tensor cln_concat(cln_graph *g, const cln_tensor *xs, int count) {
+    if (count < 1) {
+        cln_graph_fail(g, "concat: %d inputs: at least 1 is needed", count);
+        return CLN_NO_TENSOR;
+    }
+    return cln__node_add(g, &cln__op_concat, NULL, NULL, xs, count);
+}
+
+static cln_status infer(cln_graph *g, const cln__node *node) {
+    cln_shape y = cln__input_shape(g, node, 0);
+    char first[96], other[96];
+    for (int i = 1; i < node->input_count; i++) {
+        cln_shape x = cln__input_shape(g, node, i);
+        if (x.n != y.n || x.h != y.h || x.w != y.w)
+            return cln__node_fail(g, node, CLN_INVALID_ARGUMENT,
+                                  "input %d has shape %s, input 0 has %s: only the channels may differ", i,
+                                  cln__shape_text(x, other), cln__shape_text(cln__input_shape(g, node, 0), first));
+        if (x.c > INT64_MAX - y.c)
+            return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its inputs have too many channels together");
+        y.c += x.c;
+    }
+    return cln__set_output(g, node, 0, y, CLN__JOINED, -1);
+}
+
+/* Whether `part` already is the channels from `first` on of `whole`. */
+static bool is_placed(const cln__lowering *l, cln_tensor part, cln_tensor whole, int64_t first) {
+    cln__layout inner = cln__layout_of(l, part), outer = cln__layout_of(l, whole);
+    int64_t stored = outer.map[first] - inner.map[0];
+    return inner.root == outer.root && inner.block == outer.block && stored % outer.block == 0 &&
+           inner.offset == outer.offset + stored / outer.block * outer.block_stride;
+}
+
+static cln_status lower(cln__lowering *l, const cln__node *node) {
+    cln_tensor y = cln__output(node, 0);
+    int64_t first = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        cln_tensor x = cln__input(node, i);
+        int64_t channels = cln__shape_of(l, x).c;
+        if (!is_placed(l, x, y, first))
+            CLN_TRY(cln__lower_copy(l, x, 0, y, first, channels));
+        first += channels;
+    }
+    return CLN_OK;
+}
+
+/* --- slice --- */
+
+typedef struct slice_attrs {
+    int64_t first; /* channel */
+} slice_attrs;
+
+/* The channels from `first` on of `x`, as many as `like` has. */
+static cln_tensor slice(cln_graph *g, const char *name, cln_tensor x, int64_t first, cln_tensor like) {
+    cln_tensor inputs[2] = {x, like};
+    return cln__node_add(g, &cln__op_slice, name, &(slice_attrs){.first = first}, inputs, 2);
+}
+
+cln_tensor cln__laid_like(cln_graph *g, cln_tensor x, cln_tensor like) {
+    return slice(g, NULL, x, 0, like);
+}
+
+static cln_status backward(cln__gradients *grads, const cln__node *node) {
+    cln_tensor dy = cln__gradient_of(grads, cln__output(node, 0));
+    int64_t first = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        cln_tensor x = cln__input(node, i);
+        if (cln__gradient_wanted(grads, x))
+            cln__gradient_add(grads, x, slice(grads->g, node->name, dy, first, x));
+        first += cln_tensor_shape(grads->g, x).c;
+    }
+    return grads->g->status;
+}
+
+static cln_status infer_slice(cln_graph *g, const cln__node *node) {
+    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
+}
+
+static bool slice_is_view(const cln_graph *g, const cln__node *node, bool training, int64_t *first) {
+    (void)g;
+    (void)training;
+    *first = ((const slice_attrs *)node->attrs)->first;
+    return true;
+}
+
+static void describe_slice(const cln__node *node, char *text, size_t size) {
+    snprintf(text, size, " from channel %lld", (long long)((const slice_attrs *)node->attrs)->first);
+}
+
+static cln_status lower_slice(cln__lowering *l, const cln__node *node) {
+    cln_tensor y = cln__output(node, 0);
+    const slice_attrs *a = node->attrs;
+    return cln__lower_copy(l, cln__input(node, 0), a->first, y, 0, cln__shape_of(l, y).c);
+}
+
+const cln__op cln__op_concat = {
+    .name = "concat", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .joins = true};
+
+const cln__op cln__op_slice = {.name = "slice",
+                               .attrs_size = sizeof(slice_attrs),
+                               .outputs = 1,
+                               .infer = infer_slice,
+                               .lower = lower_slice,
+                               .describe = describe_slice,
+                               .is_view = slice_is_view};

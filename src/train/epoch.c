@@ -1,0 +1,139 @@
+/* One epoch of training. Step s + 1 is enqueued before the loss of step s is looked at, so the device never waits for
+ * the host; the price is that a loss gone wrong is found one step late, and its batch is then prepared again to find
+ * the layer. The update itself is left out on the device when the loss is not finite. */
+#include "trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double cln__now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void cln__trainer_tell(cln__trainer *t, cln_fit_stage stage) {
+    t->event.stage = stage;
+    if (t->options->on_event)
+        t->options->on_event(t->options->user, &t->event);
+}
+
+float cln__learning_rate(const cln_recipe *recipe, int epoch) {
+    double rate = (double)recipe->learning_rate;
+    for (int i = 0; i < recipe->milestones.count; i++)
+        if (epoch >= recipe->milestones.values[i])
+            rate *= (double)recipe->gamma;
+    return (float)rate;
+}
+
+/* --- a loss that is not finite --- */
+
+static bool is_trainable(const cln_weights *weights, const char *name) {
+    for (int i = 0; i < cln_weights_count(weights); i++)
+        if (strcmp(cln_weights_info(weights, i).name, name) == 0)
+            return cln_weights_info(weights, i).trainable;
+    return false;
+}
+
+/* Runs batch `index` of the epoch again, layer by layer. */
+static cln_status find_layer(cln__trainer *t, int epoch, int64_t index, const char **layer) {
+    const cln_batch *batch;
+    cln_shape shape = cln_tensor_shape(t->network.graph, t->network.image);
+    CLN_TRY(cln_plan_finish(t->train_plan));
+    CLN_TRY(cln_loader_start(t->train_loader, epoch, index));
+    CLN_TRY(cln_loader_next(t->train_loader, &batch));
+    CLN_TRY(cln_plan_write(t->train_plan, t->network.image, batch->images, batch->size * shape.c * shape.h * shape.w));
+    CLN_TRY(cln_plan_write_labels(t->train_plan, t->network.label, batch->labels, batch->size));
+    return cln_plan_find_nonfinite(t->train_plan, layer);
+}
+
+/* The culprit is a parameter if one is not finite (running statistics only show what went through them), else the first
+ * layer whose output is not. */
+static cln_status diverged(cln__trainer *t, int epoch, int64_t index, float loss) {
+    const char *parameter = NULL, *layer = NULL;
+    char *culprit = NULL;
+    CLN_TRY(cln_weights_find_nonfinite(t->weights, &parameter));
+    if (parameter && !is_trainable(t->weights, parameter))
+        parameter = NULL;
+    if (!parameter)
+        CLN_TRY(find_layer(t, epoch, index, &layer));
+    if (parameter)
+        culprit = cln__format("the first parameter with an infinite or undefined value is '%s'", parameter);
+    else if (layer)
+        culprit = cln__format("the first layer to give an infinite or undefined value is '%s'", layer);
+    else
+        culprit = cln__format("no layer gave an infinite or undefined value when the step was run again");
+    cln_status status = cln__fail(t->ctx, CLN_DIVERGED,
+                                  "training stopped: the loss became %s in epoch %d, step %lld of %lld (learning rate "
+                                  "%g): %s; try a lower learning rate",
+                                  isnan(loss) ? "undefined (NaN)" : "infinite", epoch + 1, (long long)index + 1,
+                                  (long long)t->event.steps, (double)t->event.learning_rate,
+                                  culprit ? culprit : "the first layer is not known");
+    free(culprit);
+    return status;
+}
+
+static cln_status check_weights(cln__trainer *t, int epoch) {
+    const char *name = NULL;
+    CLN_TRY(cln_weights_find_nonfinite(t->weights, &name));
+    if (!name)
+        return CLN_OK;
+    return cln__fail(t->ctx, CLN_DIVERGED,
+                     "training stopped: after epoch %d, step %lld of %lld (learning rate %g) '%s' has an infinite or "
+                     "undefined value; try a lower learning rate",
+                     epoch + 1, (long long)t->event.steps, (long long)t->event.steps, (double)t->event.learning_rate,
+                     name);
+}
+
+/* --- the loop --- */
+
+typedef struct sums {
+    double loss, correct, images, start_s;
+} sums;
+
+/* Waits for a step, adds it up and tells of it. */
+static cln_status land(cln__trainer *t, int epoch, const cln__flight *flight, sums *sum) {
+    float loss, correct;
+    cln_fit_event *e = &t->event;
+    CLN_TRY(cln__flight_land(t->train_plan, flight, &loss, &correct));
+    if (!isfinite(loss))
+        return diverged(t, epoch, flight->index, loss);
+    sum->loss += (double)loss;
+    sum->correct += (double)correct;
+    sum->images += (double)flight->count;
+    double elapsed = cln__now_s() - sum->start_s, epochs_left = e->epochs - e->epoch;
+    double epoch_images = (double)e->steps * (double)flight->count;
+    e->step = flight->index + 1;
+    e->train_loss = sum->loss / (double)e->step;
+    e->train_accuracy = sum->correct / sum->images;
+    e->images_per_s = elapsed > 0 ? sum->images / elapsed : 0;
+    if (e->images_per_s > 0)
+        e->seconds_left =
+            (epoch_images * (epochs_left + 1) - sum->images) / e->images_per_s + t->validation_s * (epochs_left + 1);
+    cln__trainer_tell(t, CLN_FIT_STEP);
+    return CLN_OK;
+}
+
+cln_status cln__train_epoch(cln__trainer *t, int epoch) {
+    cln__flight last = {.index = -1};
+    sums sum = {.start_s = cln__now_s()};
+    t->event.epoch = epoch + 1;
+    t->event.learning_rate = cln__learning_rate(&t->options->recipe, epoch);
+    CLN_TRY(cln_loader_start(t->train_loader, epoch, 0));
+    for (;;) {
+        const cln_batch *batch;
+        cln__flight next;
+        CLN_TRY(cln_loader_next(t->train_loader, &batch));
+        if (batch)
+            CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, t->event.learning_rate, &next));
+        if (last.index >= 0)
+            CLN_TRY(land(t, epoch, &last, &sum));
+        if (!batch)
+            break;
+        last = next;
+    }
+    t->training_s += cln__now_s() - sum.start_s;
+    return check_weights(t, epoch);
+}

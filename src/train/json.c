@@ -1,0 +1,47 @@
+/* Numbers and text, on top of cJSON. */
+#include "json.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+cJSON *cln__json_float(float value) {
+    char text[32];
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return isfinite(value) ? cJSON_CreateRaw(text) : cJSON_CreateNull();
+}
+
+char *cln__json_print(cJSON *object) {
+    char *printed = object ? cJSON_PrintUnformatted(object) : NULL;
+    cJSON_Delete(object);
+    char *text = printed ? cln__format("%s", printed) : NULL; /* so that it can be freed with free */
+    cJSON_free(printed);
+    return text;
+}
+
+cJSON *cln__json_parse(const char *text) {
+    return cJSON_ParseWithOpts(text, NULL, true);
+}
+
+bool cln__json_int(const cJSON *item, int64_t min, int64_t max, int64_t *out) {
+    if (!cJSON_IsNumber(item))
+        return false;
+    double value = item->valuedouble;
+    if (!(value >= (double)min && value <= (double)max) || value != floor(value))
+        return false;
+    *out = (int64_t)value;
+    return true;
+}
+
+bool cln__json_to_float(const cJSON *item, float *out) {
+    if (!cJSON_IsNumber(item) || !(fabs(item->valuedouble) <= (double)FLT_MAX))
+        return false;
+    *out = (float)item->valuedouble;
+    return true;
+}

@@ -1,0 +1,21 @@
+/* JSON as the trainer reads and writes it in the metadata of weights files. */
+#ifndef CLN_SRC_JSON_H
+#define CLN_SRC_JSON_H
+
+#include "../base/base.h"
+
+#include <cjson/cJSON.h>
+
+/* A number with as few digits as tell the float from every other. NULL for lack of memory. */
+cJSON *cln__json_float(float value);
+/* Prints and deletes `object`; NULL (also for a NULL object) for lack of memory. The caller frees the text with free.
+ */
+char *cln__json_print(cJSON *object);
+/* Parses a whole text; NULL if it is not JSON. */
+cJSON *cln__json_parse(const char *text);
+/* Whether `item` is a whole number from min to max. */
+bool cln__json_int(const cJSON *item, int64_t min, int64_t max, int64_t *out);
+/* Whether `item` is a number that a float can hold. */
+bool cln__json_to_float(const cJSON *item, float *out);
+
+#endif

@@ -1,0 +1,81 @@
+/* Building a model with its loss, and passing batches through it with one step always enqueued ahead. */
+#include "network.h"
+
+cln_status cln__network_build(cln_context *ctx, const cln_model *model, const void *hparams, const cln_dataset *data,
+                              int64_t batch, float label_smoothing, cln__network *out) {
+    cln_graph *g = cln_graph_new(ctx);
+    if (!g)
+        return cln__fail_memory(ctx, "the graph");
+    *out = (cln__network){.graph = g};
+    out->image = cln_input(g, "image", batch, data->channels, data->height, data->width);
+    out->label = cln_labels(g, "label", batch);
+    out->logits = model->build(g, out->image, hparams ? hparams : model->defaults);
+    out->loss = cln_softmax_ce(g, out->logits, out->label, label_smoothing);
+    out->correct = cln_accuracy(g, out->logits, out->label);
+    return cln_graph_status(g);
+}
+
+void cln__network_free(cln__network *network) {
+    cln_graph_free(network->graph);
+    network->graph = NULL;
+}
+
+cln_status cln__network_plan(const cln__network *network, cln_device *device, cln_weights *weights, const char *variant,
+                             cln_plan **out) {
+    cln_tensor outputs[] = {network->loss, network->correct};
+    cln_plan_options options = {.outputs = outputs, .output_count = 2, .variant = variant};
+    return cln_plan_build(device, network->graph, weights, &options, out);
+}
+
+void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_dataset *data) {
+    cln_hparams_set_int(model, hparams, "num_classes", data->num_classes);
+    cln_hparams_set_int(model, hparams, "in_channels", data->channels);
+}
+
+cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, float learning_rate,
+                             cln__flight *out) {
+    cln_shape shape = cln_tensor_shape(network->graph, network->image);
+    int64_t image = shape.c * shape.h * shape.w;
+    out->index = batch->index;
+    out->count = batch->count;
+    CLN_TRY(cln_plan_write(plan, network->image, batch->images, batch->size * image));
+    CLN_TRY(cln_plan_write_labels(plan, network->label, batch->labels, batch->size));
+    CLN_TRY(cln_plan_step(plan, learning_rate));
+    CLN_TRY(cln_plan_request_scalar(plan, network->loss, &out->loss));
+    return cln_plan_request_scalar(plan, network->correct, &out->correct);
+}
+
+cln_status cln__flight_land(cln_plan *plan, const cln__flight *flight, float *loss, float *correct) {
+    CLN_TRY(cln_plan_fetch(plan, flight->loss, loss));
+    return cln_plan_fetch(plan, flight->correct, correct);
+}
+
+static cln_status add(cln_plan *plan, const cln__flight *flight, cln_score *score) {
+    float loss, correct;
+    CLN_TRY(cln__flight_land(plan, flight, &loss, &correct));
+    score->loss += (double)loss * (double)flight->count;
+    score->correct += (int64_t)correct;
+    score->count += flight->count;
+    return CLN_OK;
+}
+
+cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *loader, cln_score *score) {
+    cln__flight last = {.index = -1};
+    *score = (cln_score){0};
+    CLN_TRY(cln_loader_start(loader, 0, 0));
+    for (;;) {
+        const cln_batch *batch;
+        cln__flight next;
+        CLN_TRY(cln_loader_next(loader, &batch));
+        if (batch)
+            CLN_TRY(cln__flight_start(network, plan, batch, 0, &next));
+        if (last.index >= 0)
+            CLN_TRY(add(plan, &last, score));
+        if (!batch)
+            break;
+        last = next;
+    }
+    score->accuracy = (double)score->correct / (double)score->count;
+    score->loss /= (double)score->count;
+    return CLN_OK;
+}

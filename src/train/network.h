@@ -1,0 +1,39 @@
+/* A model's graph as the trainer uses it, a pass that scores it, and the small things that fit and evaluate share. */
+#ifndef CLN_SRC_NETWORK_H
+#define CLN_SRC_NETWORK_H
+
+#include "../base/base.h"
+#include "clnet/train.h"
+
+typedef struct cln__network {
+    cln_graph *graph; /* owned */
+    cln_tensor image, label, logits;
+    cln_tensor loss, correct; /* scalars */
+} cln__network;
+
+/* `hparams` NULL: the model's defaults. */
+cln_status cln__network_build(cln_context *ctx, const cln_model *model, const void *hparams, const cln_dataset *data,
+                              int64_t batch, float label_smoothing, cln__network *out);
+void cln__network_free(cln__network *network);
+
+/* An evaluation plan that keeps loss and correct. */
+cln_status cln__network_plan(const cln__network *network, cln_device *device, cln_weights *weights, const char *variant,
+                             cln_plan **out);
+
+/* Enqueues one step on `batch` and the copies of loss and correct; cln__flight_land waits for these. Up to three may be
+ * in flight, so that the device need not wait for the host. */
+typedef struct cln__flight {
+    int64_t index, count; /* of the batch */
+    int loss, correct;    /* tickets */
+} cln__flight;
+cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, float learning_rate,
+                             cln__flight *out);
+cln_status cln__flight_land(cln_plan *plan, const cln__flight *flight, float *loss, float *correct);
+
+/* Runs an evaluation plan over everything that `loader` has. */
+cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *loader, cln_score *score);
+
+/* Sets num_classes and in_channels, where the model has them, to those of the data set. */
+void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_dataset *data);
+
+#endif

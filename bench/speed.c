@@ -170,7 +170,7 @@ static int run(cln_context *ctx, const arguments *a, bool training) {
 static int bench_speed(int argc, char **argv, bool training) {
     arguments a = {.batch_size = 128, .warm_steps = 5, .timed_steps = 20};
     const cli_option options[] = {
-        {"model", CLI_MODEL, &a.model, "NAME", "the network", 0, 0, NULL},
+        {"model", CLI_MODEL, &a.model, "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
         {"hparams", CLI_TEXT, &a.hparams, "JSON", "hyper-parameters to change", 0, 0, NULL},
         {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step (default 128)", 1, 1 << 20, NULL},
         {"device", CLI_TEXT, &a.device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},

@@ -82,6 +82,16 @@ static const verify_result *worst_of_group(const verify_case *c, const char *gro
     return worst;
 }
 
+/* On one line, whatever lines it has: a build log has many. */
+static void print_reason(const char *separator, const char *reason) {
+    printf("%s", separator);
+    for (; *reason; reason++)
+        if (*reason != '\n')
+            putchar(*reason);
+        else if (reason[1] && reason[1] != '\n')
+            printf("; ");
+}
+
 static void print_line(const verify_case *c, const char *path, bool passed) {
     const char *separator = ": ";
     printf("%s %s", passed ? "PASS" : "FAIL", path);
@@ -89,14 +99,17 @@ static void print_line(const verify_case *c, const char *path, bool passed) {
         if (!starts_group(c, i))
             continue;
         const verify_result *r = worst_of_group(c, c->results[i].group);
-        printf("%s%s %.2g", separator, r->group, r->error);
+        printf("%s%s ", separator, r->group);
+        printf(isnan(r->error) ? "nan" : "%.2g", r->error); /* never "-nan" */
         if (r->name[0])
             printf(" (%s)", r->name);
         if (!within(r))
             printf(" not within %g", r->tolerance);
         separator = ", ";
     }
-    printf(c->reason[0] ? "%s%s\n" : "%s\n", c->reason[0] ? separator : "", c->reason);
+    if (c->reason[0])
+        print_reason(separator, c->reason);
+    printf("\n");
 }
 
 static void add_json(cJSON *files, const verify_case *c, const char *path, bool passed) {

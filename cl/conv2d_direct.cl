@@ -1,24 +1,23 @@
 /* Register-tiled direct convolution: forward, and the gradient of the input as a convolution of dy.
  *
- *   y[n][o][h][w] = bias[o] + sum over c, ky, kx of  x[n][c][(h*S + ky*D - P) / UP][(w*S + kx*D - P) / UP] *
- * w[ky][kx][c][o]
+ *   y[n][o][h][w] = bias[o] + sum over c, ky, kx of  x[n][c][row][column] * w[ky][kx][c][o]
+ *                   with row = (h*S + ky*D - PH) / UP, column = (w*S + kx*D - PW) / UP
  *
- * where taps count only if the division is exact and the input pixel exists. UP > 1 reads x as if UP - 1 zeros stood
+ * where taps count only if the divisions are exact and the input pixel exists. UP > 1 reads x as if UP - 1 zeros stood
  * between its pixels: the gradient of a convolution of stride s, padding p is this with S = 1, UP = s,
  * PH = D*(KH - 1) - p, PW likewise (they may be negative), and the weights turned by conv2d_direct_flip.
  *
- * Layout: y in channel blocks [n][o/B][h][w][B], x likewise in blocks of XB channels (1: planar); weights
- * [ky][kx][C][O]. Index map: work-item = (image, group of NB output blocks, group of ROWS output rows), the rows
- * running fastest. Work per item: for each of its rows, tiles of TW columns, kept in NB * TW vector registers from
- * first tap to last:
+ * Layout: y in channel blocks [n][o/B][h][w][B], x likewise in blocks of XB channels (1: planar); w [ky][kx][C][O].
+ *
+ * Index map: work-item = (image, group of NB output blocks, group of ROWS output rows), the rows running fastest.
+ * Work per item: for each of its rows, tiles of TW columns, kept in TW * NB vector registers from first tap to last:
  *
  *        column      0   UP  ...  (TW-1)*UP
- *      block 0     [ B lanes ][    ]...[    ]     one step, for a tap and an input channel c: load NB weight vectors
- *      block NB-1  [         ][    ]...[    ]     w[ky][kx][c][B lanes], then y += x[c of the column's pixel] * vector
+ *      block 0     [B lanes][  ]...[      ]    one step, for a tap and an input channel c: load NB vectors of weights
+ *      block NB-1  [       ][  ]...[      ]    w[ky][kx][c][B lanes], then  sum += x[c under the tap] * vector
  *
  * A tile's columns share their remainder modulo UP, so that they share their taps. Which columns of a tile at the
- * border have an input pixel is known when compiling, since those tiles are unrolled; the tiles between them test
- * nothing. */
+ * border have an input pixel is known when compiling, as those tiles are unrolled; the tiles between test nothing. */
 
 #include "tensor.clh"
 

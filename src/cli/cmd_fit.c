@@ -123,7 +123,8 @@ static cln_status run(cln_context *ctx, const arguments *a) {
 static const char *const summary =
     "Trains a network on a data set and tests it. What is not given is the model's recipe (see cltrain models).\n"
     "Writes best.safetensors (the best epoch in validation), last.safetensors and metrics.csv. The same options on\n"
-    "the same device give the same weights, byte for byte.";
+    "the same device give the same weights, byte for byte.\n\n"
+    "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";
 
 int cmd_fit(int argc, char **argv) {
     arguments a = {.epochs = -1,
@@ -137,9 +138,9 @@ int cmd_fit(int argc, char **argv) {
                    .gamma = NAN,
                    .validation = 0.1};
     const cli_option options[] = {
-        {"model", CLI_MODEL, &a.model, "NAME", "the network (see cltrain models)", 0, 0, NULL},
-        {"data", CLI_TEXT, &a.data, "PATH", "a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0, 0,
-         NULL},
+        {"model", CLI_MODEL, &a.model, "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
+        {"data", CLI_TEXT, &a.data, "PATH",
+         "required: a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0, 0, NULL},
         {"epochs", CLI_INT, &a.epochs, "N", "passes over the training images", 1, 1000000, NULL},
         {"max-epochs", CLI_INT, &a.epochs, "N", NULL, 1, 1000000, NULL},
         {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step", 1, 1 << 24, NULL},

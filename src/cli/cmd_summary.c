@@ -89,7 +89,7 @@ static cln_status summarize(cln_context *ctx, cln_graph *g, const arguments *a, 
 int cmd_summary(int argc, char **argv) {
     arguments a = {.model = NULL};
     const cli_option options[] = {
-        {"model", CLI_MODEL, &a.model, "NAME", "the network (see cltrain models)", 0, 0, NULL},
+        {"model", CLI_MODEL, &a.model, "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
         {"hparams", CLI_TEXT, &a.hparams, "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
          NULL},
         {"json", CLI_FLAG, &a.json, NULL, "print JSON", 0, 0, NULL},

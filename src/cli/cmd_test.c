@@ -53,9 +53,9 @@ int cmd_test(int argc, char **argv) {
     arguments a = {.batch_size = 128, .workers = 2};
     cln_evaluate_options *o = &a.evaluate;
     const cli_option options[] = {
-        {"weights", CLI_TEXT, &o->weights, "FILE", "a weights file, as cltrain fit writes them", 0, 0, NULL},
-        {"data", CLI_TEXT, &o->data, "PATH", "a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0,
-         0, NULL},
+        {"weights", CLI_TEXT, &o->weights, "FILE", "required: a weights file, as cltrain fit writes them", 0, 0, NULL},
+        {"data", CLI_TEXT, &o->data, "PATH",
+         "required: a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0, 0, NULL},
         {"split", CLI_CHOICE, &a.split, "SPLIT",
          "test, val (what its training held back) or train (the rest of the training set); default test", 0, 0, splits},
         {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},

@@ -6,11 +6,8 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [CLN_IDENTITY] = "identity",
-    [CLN_RELU] = "relu",
-    [CLN_LEAKY_RELU] = "leakyrelu",
-    [CLN_TANH] = "tanh",
-    [CLN_GELU] = "gelu",
+    [CLN_IDENTITY] = "identity", [CLN_RELU] = "relu", [CLN_LEAKY_RELU] = "leakyrelu",
+    [CLN_TANH] = "tanh",         [CLN_GELU] = "gelu",
 };
 enum { COUNT = sizeof names / sizeof *names };
 

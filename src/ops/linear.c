@@ -54,8 +54,10 @@ cln_tensor cln_linear(cln_graph *g, cln_tensor x, const char *name, int out_feat
     inputs[2] = cln__param_add(g, CLN__PARAM, name, "bias", (cln_shape){1, out_features, 1, 1}, CLN__BLOCKED,
                                CLN_NO_TENSOR, CLN__UNIFORM, bound);
     cln_tensor y = cln__node_add(g, &cln__op_linear, name, NULL, inputs, 3);
-    if (y.id >= 0)
+    if (y.id >= 0) {
         cln__at(g, inputs[1].id)->like_out = y.id;
+        cln__at(g, inputs[1].id)->rank = 2;
+    }
     return y;
 }
 

@@ -8,7 +8,7 @@
 
 typedef struct storage {
     int root;
-    int first, last; /* steps; an input is written before step 0 */
+    int first, last; /* steps */
     int64_t bytes;
     int arena;
     int64_t address; /* bytes */
@@ -39,16 +39,17 @@ static void find_lifetimes(placing *p) {
         p->last[i] = -2;
         p->merged[i] = i;
     }
-    for (int i = 0; i < plan->graph->tensor_count; i++)
-        if (plan->graph->tensors[i].role == CLN__INPUT)
-            use(p, i, -1);
     for (int s = 0; s < plan->step_count; s++)
         for (int a = 0; a < plan->steps[s].arg_count; a++)
             if (plan->steps[s].args[a].kind == CLN__ARG_TENSOR)
                 use(p, plan->steps[s].args[a].tensor, s);
-    for (int i = 0; i < plan->graph->tensor_count; i++)
-        if (plan->kept[i])
+    for (int i = 0; i < plan->graph->tensor_count; i++) {
+        bool input = plan->graph->tensors[i].role == CLN__INPUT;
+        if (input) /* written before the first step, and still there for the next */
+            use(p, i, -1);
+        if (input || plan->kept[i])
             use(p, i, plan->step_count);
+    }
 }
 
 static bool in_arena(const placing *p, int tensor) {

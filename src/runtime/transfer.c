@@ -135,8 +135,8 @@ static cln_status send_staging(cln_plan *plan, cln__staging *s) {
 }
 
 cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float *values, int64_t count) {
-    cln__staging *s;
-    float *host;
+    cln__staging *s = NULL;
+    float *host = NULL;
     CLN_TRY(find_input(plan, input, false, count, &s));
     CLN_TRY(take_staging(plan, s, &host));
     cln__pack(plan->host.graph, &plan->host.layouts, input.id, values, host);
@@ -144,8 +144,8 @@ cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float *values,
 }
 
 cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t *labels, int64_t count) {
-    cln__staging *s;
-    float *host;
+    cln__staging *s = NULL;
+    float *host = NULL;
     CLN_TRY(find_input(plan, input, true, count, &s));
     CLN_TRY(take_staging(plan, s, &host));
     memcpy(host, labels, (size_t)count * sizeof *labels);

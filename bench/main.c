@@ -8,6 +8,7 @@ int main(int argc, char **argv) {
         {"peak", bench_peak, "measure arithmetic and bandwidth of the device"},
         {"train", bench_train, "measure training, in images a second"},
         {"infer", bench_infer, "measure evaluation, in images a second"},
+        {"ops", bench_ops, "measure every kernel launch of a training step"},
     };
     return cli_dispatch("clbench", "checks and measures OpenCL devices for clnet", entries,
                         sizeof entries / sizeof *entries, argc, argv);

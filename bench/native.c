@@ -3,6 +3,7 @@
  * One loop a vector width, chosen when it runs, so that one binary measures any x86 CPU; elsewhere the compiler's own
  * vectors. Twelve chains cover 4 cycles of latency on two units and a bit, and fit in 16 registers. */
 #include "native.h"
+#include "measure.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -76,12 +77,6 @@ static loop widest_loop(void) {
     return (loop){"native C, 16-byte vectors, 12 chains", loop_generic, 4};
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* One thread's share; the results are kept so that the loop is not optimised away. */
 typedef struct worker {
     pthread_t thread;
@@ -98,7 +93,7 @@ static void *work(void *argument) {
 
 /* Seconds for `rounds` on each thread, or a negative number. */
 static double time_threads(worker *workers, int threads, loop chosen, int64_t rounds) {
-    double start = now();
+    double start = bench_now_s();
     int started = 0;
     for (; started < threads; started++) {
         workers[started] = (worker){.loop = chosen, .rounds = rounds};
@@ -107,7 +102,7 @@ static double time_threads(worker *workers, int threads, loop chosen, int64_t ro
     }
     for (int i = 0; i < started; i++)
         pthread_join(workers[i].thread, NULL);
-    return started == threads ? now() - start : -1;
+    return started == threads ? bench_now_s() - start : -1;
 }
 
 double native_gflops(int threads, double seconds, const char **name) {

@@ -8,6 +8,7 @@
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
+#include "measure.h"
 #include "native.h"
 
 #define CL_TARGET_OPENCL_VERSION 120
@@ -46,12 +47,6 @@ typedef struct launch {
     cl_program program;
     cl_kernel kernel;
 } launch;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -130,12 +125,12 @@ static bool make_launch(subject *s, const char *kernel, int width, int chains, l
 
 /* Seconds that `times` launches take; negative after a failure. */
 static double run(subject *s, cl_kernel kernel, int times) {
-    double start = now();
+    double start = bench_now_s();
     for (int i = 0; i < times; i++)
         if (failed(clEnqueueNDRangeKernel(s->queue, kernel, 1, NULL, &s->items, &s->group, 0, NULL, NULL),
                    "clEnqueueNDRangeKernel"))
             return -1;
-    return failed(clFinish(s->queue), "clFinish") ? -1 : now() - start;
+    return failed(clFinish(s->queue), "clFinish") ? -1 : bench_now_s() - start;
 }
 
 /* Sets the number of rounds so that a launch takes SECONDS, then measures. */

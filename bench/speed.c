@@ -3,10 +3,10 @@
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
+#include "measure.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 typedef struct arguments {
     const cln_model *model;
@@ -27,12 +27,6 @@ typedef struct bench {
     cln_plan *plan;
     double *images_per_s; /* of each timed step, then sorted */
 } bench;
-
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static cln_status make_plan(bench *b) {
     const arguments *a = b->a;
@@ -59,15 +53,6 @@ static cln_status make_plan(bench *b) {
     return status;
 }
 
-/* Noise of mean 0 and deviation about 1, as normalised images have. */
-static void fill_noise(float *values, int64_t count) {
-    uint32_t state = 1;
-    for (int64_t i = 0; i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        values[i] = ((float)(state >> 8) * 0x1p-24f - 0.5f) * 3.46f;
-    }
-}
-
 static cln_status write_batch(bench *b) {
     int64_t n = b->a->batch_size, count = n * 3 * 32 * 32;
     int64_t classes = cln_tensor_shape(b->graph, b->logits).c;
@@ -75,7 +60,7 @@ static cln_status write_batch(bench *b) {
     int32_t *labels = malloc((size_t)n * sizeof *labels);
     cln_status status = images && labels ? CLN_OK : CLN_OUT_OF_MEMORY;
     if (status == CLN_OK) {
-        fill_noise(images, count);
+        bench_noise(images, count);
         for (int64_t i = 0; i < n; i++)
             labels[i] = (int32_t)(i % classes);
         status = cln_plan_write(b->plan, b->image, images, count);
@@ -89,17 +74,12 @@ static cln_status write_batch(bench *b) {
 
 /* A small learning rate: what is measured must not diverge on noise. */
 static cln_status step(bench *b, double *seconds) {
-    double start_s = now_s();
+    double start_s = bench_now_s();
     cln_status status = cln_plan_step(b->plan, 1e-4f);
     if (status == CLN_OK)
         status = cln_plan_finish(b->plan);
-    *seconds = now_s() - start_s;
+    *seconds = bench_now_s() - start_s;
     return status;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static cln_status measure(bench *b) {
@@ -111,18 +91,12 @@ static cln_status measure(bench *b) {
         status = step(b, &seconds);
         b->images_per_s[i] = (double)b->a->batch_size / seconds;
     }
-    if (status == CLN_OK)
-        qsort(b->images_per_s, (size_t)b->a->timed_steps, sizeof *b->images_per_s, ascending);
     return status;
-}
-
-static double median(const double *sorted, int64_t count) {
-    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
 static int print(const bench *b) {
     const arguments *a = b->a;
-    double middle = median(b->images_per_s, a->timed_steps);
+    double middle = bench_median(b->images_per_s, a->timed_steps); /* sorts */
     double min = b->images_per_s[0], max = b->images_per_s[a->timed_steps - 1];
     if (!a->json) {
         printf("%s %s, batch %" PRId64 ": %.1f images/s (median of %" PRId64 " steps; %.1f to %.1f)\n", a->model->name,

@@ -65,20 +65,19 @@ static double excess(const verify_result *r) {
     return isnan(r->error) ? INFINITY : r->tolerance > 0 ? r->error / r->tolerance : r->error > 0 ? INFINITY : 0;
 }
 
-static bool starts_group(const verify_case *c, int index) {
-    for (int i = 0; i < index; i++)
-        if (strcmp(c->results[i].group, c->results[index].group) == 0)
-            return false;
-    return true;
+static bool same_group(const verify_case *c, int a, int b) {
+    return strcmp(c->results[a].group, c->results[b].group) == 0;
 }
 
-static const verify_result *worst_of_group(const verify_case *c, const char *group) {
-    const verify_result *worst = NULL;
-    for (int i = 0; i < c->result_count; i++) {
-        const verify_result *r = &c->results[i];
-        if (strcmp(r->group, group) == 0 && (!worst || excess(r) > excess(worst)))
-            worst = r;
-    }
+/* The worst result of the group that begins with result `first`; NULL if that is not the group's first one. */
+static const verify_result *worst_of_group(const verify_case *c, int first) {
+    const verify_result *worst = &c->results[first];
+    for (int i = 0; i < first; i++)
+        if (same_group(c, i, first))
+            return NULL;
+    for (int i = first + 1; i < c->result_count; i++)
+        if (same_group(c, i, first) && excess(&c->results[i]) > excess(worst))
+            worst = &c->results[i];
     return worst;
 }
 
@@ -96,9 +95,9 @@ static void print_line(const verify_case *c, const char *path, bool passed) {
     const char *separator = ": ";
     printf("%s %s", passed ? "PASS" : "FAIL", path);
     for (int i = 0; i < c->result_count; i++) {
-        if (!starts_group(c, i))
+        const verify_result *r = worst_of_group(c, i);
+        if (!r)
             continue;
-        const verify_result *r = worst_of_group(c, c->results[i].group);
         printf("%s%s ", separator, r->group);
         printf(isnan(r->error) ? "nan" : "%.2g", r->error); /* never "-nan" */
         if (r->name[0])

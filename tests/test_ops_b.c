@@ -14,10 +14,11 @@ typedef struct pool_case {
     int kernel, stride, padding;
 } pool_case;
 
-/* One of everything, planar images, primes, 17 channels, gaps, windows apart, windows larger than the image. */
+/* One of everything, planar images, primes, 17 channels, gaps, windows apart, windows larger than the image; few
+ * different windows, since each is a program to compile. */
 static const pool_case pool_cases[] = {
-    {{1, 1, 1, 1}, 1, 1, 0},  {{2, 3, 8, 6}, 3, 2, 1},  {{3, 1, 5, 7}, 3, 2, 1}, {{2, 17, 7, 11}, 3, 1, 1},
-    {{2, 25, 9, 5}, 3, 2, 1}, {{1, 5, 13, 7}, 2, 3, 0}, {{2, 6, 2, 3}, 5, 1, 2},
+    {{1, 1, 1, 1}, 3, 2, 1},   {{2, 3, 8, 6}, 3, 2, 1}, {{2, 25, 9, 5}, 3, 2, 1},
+    {{2, 17, 7, 11}, 5, 1, 2}, {{2, 6, 2, 3}, 5, 1, 2}, {{1, 5, 13, 7}, 2, 3, 0},
 };
 
 /* Quantised, so that there are ties, and below zero, so that a padding of zeros would win. */

@@ -246,7 +246,7 @@ static const file_case cases[] = {
     {make_conv2d, "attrs", NULL, NULL, NOTHING, NULL, "no 'attrs'"},
     {make_conv2d, "attrs", "{\"in\": 2, \"out\":", NULL, NOTHING, NULL, "attrs is not a JSON object"},
     {make_conv2d, "attrs", "[1, 2]", NULL, NOTHING, NULL, "attrs is not a JSON object"},
-    {make_conv2d, "attrs", "\x01\xff{", NULL, NOTHING, NULL, "attrs is not a JSON object"},
+    {make_conv2d, "attrs", "\x01\x7f{", NULL, NOTHING, NULL, "attrs is not a JSON object"},
     {make_conv2d, "attrs", "{\"out\": 1}", NULL, NOTHING, NULL, "'kernel' is missing"},
     {make_conv2d, "attrs", "{\"out\": 1, \"kernel\": [1]}", NULL, NOTHING, NULL, "'kernel' is neither a number nor two"},
     {make_conv2d, "attrs", "{\"out\": 1, \"kernel\": \"1\"}", NULL, NOTHING, NULL, "'kernel' is not a whole number"},
@@ -299,7 +299,7 @@ static const file_case cases[] = {
     {make_optimizer, NULL, NULL, "grad", SHAPE, "3", "not of two axes"},
     {make_optimizer, NULL, NULL, "w_after", DROP, NULL, "no tensor 'w_after'"},
 
-    {make_augment, NULL, NULL, "box", VALUE, "3", "box"},
+    {make_augment, NULL, NULL, "box", VALUE, "3", "not within the image of 4x4"},
     {make_augment, NULL, NULL, "box", VALUE, "-1", "out of range"},
     {make_augment, NULL, NULL, "box", VALUE, "9000000000", "out of range"},
     {make_augment, NULL, NULL, "flip", VALUE, "2", "neither 0 nor 1"},

@@ -122,6 +122,20 @@ CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
  * an infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed. */
 CLN_API cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer);
 
+/* One kernel launch of a step and how long it took. */
+typedef struct cln_step_time {
+    const char *layer;   /* "blocks.0.net.0" */
+    const char *op;      /* "conv2d_grad_weight" */
+    const char *variant; /* "direct", or "" where an operator has one way only */
+    const char *kernel;
+    double flops;        /* useful arithmetic, convolutions and linear layers only */
+    double seconds;
+} cln_step_time;
+
+/* Runs one step like cln_plan_step, waiting for each launch, which adds some ten microseconds to each. `times` holds
+ * cln_plan_get_memory().steps entries; their texts live as long as the plan. */
+CLN_API cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times);
+
 typedef struct cln_plan_memory {
     uint64_t planned_bytes;  /* activations, gradients and workspaces */
     uint64_t unshared_bytes; /* what they would need with one buffer each */

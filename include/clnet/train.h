@@ -86,6 +86,7 @@ typedef struct cln_fit_event {
     cln_fit_stage stage;
     int64_t training_images, validation_images, test_images;
     cln_normalization normalization;
+    int64_t parameters;     /* trainable */
     cln_plan_memory memory; /* of the training plan */
     double build_s;
     int epoch, epochs;   /* from 1 */

@@ -42,7 +42,8 @@ static void choose_optimizer(const arguments *a, cln_recipe *r) {
         r->learning_rate = (float)a->lr;
 }
 
-/* With other epochs than the recipe's, its milestones move in proportion; those that coincide are one. */
+/* With other epochs than the recipe's, its milestones move in proportion; those that coincide, or come at the end, go.
+ */
 static void choose_milestones(const arguments *a, cln_recipe *r) {
     cln_ints from = r->milestones;
     int epochs = r->epochs;
@@ -56,7 +57,7 @@ static void choose_milestones(const arguments *a, cln_recipe *r) {
         int scaled = (int)floor((double)from.values[i] * r->epochs / epochs + 0.5);
         scaled = scaled < 1 ? 1 : scaled;
         int *count = &r->milestones.count;
-        if (*count == 0 || scaled > r->milestones.values[*count - 1])
+        if (scaled < r->epochs && (*count == 0 || scaled > r->milestones.values[*count - 1]))
             r->milestones.values[(*count)++] = scaled;
     }
 }
@@ -79,6 +80,25 @@ static const char *free_folder(const char *model, char out[MAX_OUT]) {
     for (int i = 2; i < 10000 && stat(out, &info) == 0; i++)
         snprintf(out, MAX_OUT, "runs/%s-%d", model, i);
     return out;
+}
+
+static void show_recipe(const cln_fit_options *o) {
+    const cln_recipe *r = &o->recipe;
+    const char *name = "none";
+    for (int i = 0; optimizers[i]; i++)
+        if (kinds[i] == r->optimizer.kind)
+            name = optimizers[i];
+    printf("model: %s; %s, lr %g, ", o->model->name, name, (double)r->learning_rate);
+    if (r->optimizer.kind == CLN_SGD)
+        printf("momentum %g%s, ", (double)r->optimizer.momentum, r->optimizer.nesterov ? " (Nesterov)" : "");
+    printf("weight decay %g, batches of %d, %d epoch%s", (double)r->optimizer.weight_decay, r->batch_size, r->epochs,
+           r->epochs == 1 ? "" : "s");
+    for (int i = 0; i < r->milestones.count; i++)
+        if (i == 0)
+            printf(", lr x%g after epoch %d", (double)r->gamma, r->milestones.values[i]);
+        else
+            printf(", %d", r->milestones.values[i]);
+    printf("; seed %llu\n", (unsigned long long)o->seed);
 }
 
 static cln_status run(cln_context *ctx, const arguments *a) {
@@ -107,6 +127,8 @@ static cln_status run(cln_context *ctx, const arguments *a) {
     options.hparams = hparams;
     if (status == CLN_OK)
         status = report_open_device(ctx, a->device, a->quiet ? stderr : stdout, &device);
+    if (status == CLN_OK && !a->quiet)
+        show_recipe(&options);
     if (status == CLN_OK)
         status = cln_fit(ctx, device, &options, &result);
     if (status == CLN_OK) {

@@ -36,8 +36,9 @@ static void show_loaded(const cln_fit_event *e) {
 }
 
 static void show_ready(const cln_fit_event *e) {
-    char planned[32], weights[32];
-    printf("ready after %.1f s: %d steps, %s of memory for activations, %s for weights\n", e->build_s, e->memory.steps,
+    char parameters[32], planned[32], weights[32];
+    printf("ready after %.1f s: %s parameters; %d launches a step; %s of memory for activations, %s for weights\n",
+           e->build_s, report_count(e->parameters, parameters), e->memory.steps,
            report_bytes(e->memory.planned_bytes, planned), report_bytes(e->memory.weights_bytes, weights));
 }
 
@@ -50,6 +51,12 @@ static void show_bar(const cln_fit_event *e) {
     printf("\repoch %d/%d [%s] %" PRId64 "/%" PRId64 "  loss %.4f  accuracy %.2f%%  %.0f images/s  %s left\033[K",
            e->epoch, e->epochs, bar, e->step, e->steps, e->train_loss, 100 * e->train_accuracy, e->images_per_s,
            report_time(e->seconds_left, left));
+}
+
+/* A plain line within an epoch is worth printing unless the epoch's own line comes soon. */
+static bool line_is_due(const cln_fit_event *e) {
+    double left = (double)(e->steps - e->step) / (double)e->steps * (double)e->training_images / e->images_per_s;
+    return left > line_period_s / 2;
 }
 
 static void show_line(const cln_fit_event *e) {
@@ -88,8 +95,10 @@ void progress_show(void *user, const cln_fit_event *e) {
             return;
         if (p->terminal)
             show_bar(e);
-        else if (e->step < e->steps)
+        else if (line_is_due(e))
             show_line(e);
+        else
+            return;
         break;
     case CLN_FIT_EPOCH:
         show_epoch(p, e);

@@ -147,6 +147,11 @@ static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv
     return NULL;
 }
 
+double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
+    cln_shape w = cln__shape_of(l, p->w);
+    return 2.0 * (double)(p->ys.n * p->ys.c * p->ys.h * p->ys.w) * (double)(w.c * w.h * w.w);
+}
+
 static cln_status lower_pass(cln__lowering *l, cln__conv2d *p) {
     p->xs = cln__shape_of(l, p->x);
     p->ys = cln__shape_of(l, p->y);
@@ -157,10 +162,6 @@ static cln_status lower_pass(cln__lowering *l, cln__conv2d *p) {
     CLN_TRY(variant->lower(l, p));
     for (int i = first; i < l->step_count; i++)
         l->steps[i].variant = variant->name;
-    if (l->step_count > first) {
-        cln_shape w = cln__shape_of(l, p->w);
-        l->steps[l->step_count - 1].flops = 2.0 * (double)(p->ys.n * p->ys.c * p->ys.h * p->ys.w * w.c * w.h * w.w);
-    }
     return CLN_OK;
 }
 

@@ -25,6 +25,9 @@ typedef struct cln__conv2d_variant {
     cln_status (*lower)(cln__lowering *l, const cln__conv2d *p);
 } cln__conv2d_variant;
 
+/* The arithmetic of a pass: what the step that does it reports as its flops. */
+double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p);
+
 extern const cln__conv2d_variant cln__conv2d_direct, cln__conv2d_gemm, cln__conv2d_im2col, cln__conv2d_reference;
 
 #endif

@@ -196,7 +196,7 @@ static void define(cln__lowering *l, cln__step *step, const problem *q) {
 
 /* y = x convolved with w: the forward pass, and the gradient of the input with the weights flipped. */
 static cln_status convolve(cln__lowering *l, const problem *q, cln_tensor x, cln_tensor w, cln_tensor bias,
-                           cln_tensor y) {
+                           cln_tensor y, double flops) {
     tile t = tile_choose(q, l->caps);
     cln__step *step = cln__step_new(l, "conv2d_direct", "conv2d_direct");
     define(l, step, q);
@@ -210,6 +210,7 @@ static cln_status convolve(cln__lowering *l, const problem *q, cln_tensor x, cln
     int64_t items = q->n * (q->o / q->b / t.blocks) * cln__divide_up(q->ho, t.rows);
     cln__arg_int(step, items);
     cln__step_items(step, items, 1, 1);
+    step->flops = flops;
     return l->status;
 }
 
@@ -225,7 +226,7 @@ static cln_status grad_input(cln__lowering *l, const cln__conv2d *p, const probl
     cln__arg_int(step, q->o);
     cln__arg_int(step, q->c);
     cln__step_items(step, taps * (q->c / q->b) * (q->o / q->b), 1, 1);
-    return convolve(l, q, p->y, flipped, CLN_NO_TENSOR, p->x);
+    return convolve(l, q, p->y, flipped, CLN_NO_TENSOR, p->x, cln__conv2d_flops(l, p));
 }
 
 static void grad_weight_reduce(cln__lowering *l, const cln__conv2d *p, const problem *q, cln_tensor sums,
@@ -255,6 +256,7 @@ static cln_status grad_weight(cln__lowering *l, const cln__conv2d *p, const prob
     cln__arg_int(step, q->n);
     cln__arg_int(step, t.parts);
     cln__step_items(step, t.parts * t.tiles, 1, 1);
+    step->flops = cln__conv2d_flops(l, p);
     if (t.parts > 1)
         grad_weight_reduce(l, p, q, sums, t.parts);
     return l->status;
@@ -263,7 +265,7 @@ static cln_status grad_weight(cln__lowering *l, const cln__conv2d *p, const prob
 static cln_status lower(cln__lowering *l, const cln__conv2d *p) {
     problem q = problem_of(l, p);
     if (p->pass == CLN__FORWARD)
-        return convolve(l, &q, p->x, p->w, p->bias, p->y);
+        return convolve(l, &q, p->x, p->w, p->bias, p->y, cln__conv2d_flops(l, p));
     return p->pass == CLN__GRAD_INPUT ? grad_input(l, p, &q) : grad_weight(l, p, &q);
 }
 

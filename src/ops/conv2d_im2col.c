@@ -120,7 +120,6 @@ static void unpack(cln__lowering *l, const side *s, cln_tensor bias, chunk c) {
 static void lower_chunk(cln__lowering *l, const cln__conv2d *p, const side *columns, const side *rows, chunk c) {
     int64_t pixels = c.images * p->ys.h * p->ys.w;
     int64_t columns_at = side_offset(l, columns, c), rows_at = side_offset(l, rows, c);
-    cln__step *product;
     if (p->pass != CLN__GRAD_INPUT)
         pack(l, columns, c);
     if (p->pass != CLN__FORWARD)
@@ -129,19 +128,18 @@ static void lower_chunk(cln__lowering *l, const cln__conv2d *p, const side *colu
         cln__gemm forward = {.m = pixels, .n = rows->columns, .k = columns->columns};
         forward.lda = columns->ld, forward.ldb = rows->columns, forward.ldc = rows->ld;
         forward.offset_a = columns_at, forward.offset_c = rows_at;
-        product = cln__step_gemm(l, columns->matrix, p->w, rows->matrix, forward);
+        cln__step_gemm(l, columns->matrix, p->w, rows->matrix, forward);
     } else if (p->pass == CLN__GRAD_INPUT) {
         cln__gemm grad_input = {.transpose_b = true, .m = pixels, .n = columns->columns, .k = rows->columns};
         grad_input.lda = rows->ld, grad_input.ldb = rows->columns, grad_input.ldc = columns->ld;
         grad_input.offset_a = rows_at, grad_input.offset_c = columns_at;
-        product = cln__step_gemm(l, rows->matrix, p->w, columns->matrix, grad_input);
+        cln__step_gemm(l, rows->matrix, p->w, columns->matrix, grad_input);
     } else {
         cln__gemm grad_weight = {.transpose_a = true, .m = columns->columns, .n = rows->columns, .k = pixels};
         grad_weight.lda = columns->ld, grad_weight.ldb = rows->ld, grad_weight.ldc = rows->columns;
         grad_weight.offset_a = columns_at, grad_weight.offset_b = rows_at, grad_weight.beta = c.first > 0;
-        product = cln__step_gemm(l, columns->matrix, rows->matrix, p->w, grad_weight);
+        cln__step_gemm(l, columns->matrix, rows->matrix, p->w, grad_weight);
     }
-    product->flops = 0; /* conv2d.c counts the work of the pass as a whole */
     if (p->pass == CLN__FORWARD)
         unpack(l, rows, p->bias, c);
     if (p->pass == CLN__GRAD_INPUT)

@@ -24,6 +24,7 @@ static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
     cln__step_define(l, step, "OS=%lld", (long long)y.stored);
     cln__step_define(l, step, "GROUPS=%d", p->a.groups);
     cln__step_define(l, step, "BIAS=%d", p->bias.id >= 0);
+    step->flops = cln__conv2d_flops(l, p);
 }
 
 static void sizes(cln__step *step, const cln__conv2d *p) {

@@ -2,6 +2,7 @@
 #include "runtime.h"
 
 #include <math.h>
+#include <time.h>
 
 static cl_int set_patch(cln_plan *plan, const cln__patch *patch, const float *scalars) {
     cl_kernel kernel = plan->kernels[patch->step];
@@ -54,6 +55,33 @@ cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
     plan->updates += plan->updates_weights;
     cl_int code = clFlush(plan->device->queue);
     return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");
+}
+
+static double now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times) {
+    CLN_TRY(set_patches(plan, learning_rate));
+    CLN_TRY(cln_plan_finish(plan));
+    for (int i = 0; i < plan->host.step_count; i++) {
+        const cln__step *step = &plan->host.steps[i];
+        const cln__node *node = &plan->host.graph->nodes[step->node];
+        double start = now_s();
+        CLN_TRY(enqueue(plan, i));
+        CLN_TRY(cln_plan_finish(plan));
+        times[i] = (cln_step_time){.layer = node->name,
+                                   .op = node->op->name,
+                                   .variant = step->variant,
+                                   .kernel = step->kernel,
+                                   .flops = step->flops,
+                                   .seconds = now_s() - start};
+    }
+    plan->steps++;
+    plan->updates += plan->updates_weights;
+    return CLN_OK;
 }
 
 cln_status cln_plan_finish(cln_plan *plan) {

@@ -17,13 +17,24 @@ static cln_status fail(cln_plan *plan, const cln__step *step, CLBlastStatusCode 
                      (long long)step->gemm.k, (int)code, plan->device->info.name);
 }
 
+/* CLBlast's kernels count offsets in int. */
+static cln_status check_offsets(cln_plan *plan, const cln__step *step, const cln__place_of place[3]) {
+    for (int i = 0; i < 3; i++)
+        if (place[i].offset > INT32_MAX)
+            return cln__fail(plan->device->ctx, CLN_UNSUPPORTED,
+                             "%s '%s': CLBlast cannot address a matrix beyond 2^31 elements of its buffer; use a "
+                             "smaller batch or --variant reference",
+                             plan->host.graph->nodes[step->node].op->name, plan->host.graph->nodes[step->node].name);
+    return CLN_OK;
+}
+
 static cln_status locate(cln_plan *plan, const cln__step *step, cln__place_of place[3]) {
     const int64_t extra[3] = {step->gemm.offset_a, step->gemm.offset_b, step->gemm.offset_c};
     for (int i = 0; i < 3; i++) {
         CLN_TRY(cln__plan_locate(plan, step->args[i].tensor, &place[i]));
         place[i].offset += (cl_ulong)extra[i];
     }
-    return CLN_OK;
+    return check_offsets(plan, step, place);
 }
 
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes) {

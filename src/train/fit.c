@@ -121,6 +121,7 @@ static cln_status make_plans(cln__trainer *t) {
     if (o->plan_out)
         cln_plan_print(t->train_plan, o->plan_out);
     CLN_TRY(cln__network_plan(&t->evaluation, t->device, t->weights, o->variant, &t->evaluation_plan));
+    t->event.parameters = cln_graph_parameters(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
     t->event.build_s = cln__now_s() - start_s;
     return CLN_OK;

@@ -1,0 +1,14 @@
+/* What the measurements share. */
+#ifndef CLN_BENCH_MEASURE_H
+#define CLN_BENCH_MEASURE_H
+
+#include <stdint.h>
+
+/* Seconds of a clock that only goes forward. */
+double bench_now_s(void);
+/* Sorts `values` and returns their median. */
+double bench_median(double *values, int64_t count);
+/* Fills with noise of mean 0 and deviation about 1, as normalised images have. */
+void bench_noise(float *values, int64_t count);
+
+#endif

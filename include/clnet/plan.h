@@ -128,7 +128,7 @@ typedef struct cln_step_time {
     const char *op;      /* "conv2d_grad_weight" */
     const char *variant; /* "direct", or "" where an operator has one way only */
     const char *kernel;
-    double flops;        /* useful arithmetic, convolutions and linear layers only */
+    double flops; /* useful arithmetic, convolutions and linear layers only */
     double seconds;
 } cln_step_time;
 

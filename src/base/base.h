@@ -12,11 +12,11 @@
 #define CLN__PRINTF(text, first)
 #endif
 
-#define CLN_TRY(expression)                                 \
-    do {                                                    \
-        cln_status cln_try_status_ = (expression);          \
-        if (cln_try_status_ != CLN_OK)                      \
-            return cln_try_status_;                         \
+#define CLN_TRY(expression)                                                                                            \
+    do {                                                                                                               \
+        cln_status cln_try_status_ = (expression);                                                                     \
+        if (cln_try_status_ != CLN_OK)                                                                                 \
+            return cln_try_status_;                                                                                    \
     } while (0)
 
 /* Records the message of a failure at its origin and returns `status`. Thread-safe. */

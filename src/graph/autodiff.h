@@ -20,8 +20,8 @@ void cln__gradients_free(cln__gradients *grads);
 
 /* A tensor of ones in the shape of `x`: the default upstream gradient (ops/constant.c). */
 cln_tensor cln__ones_like(cln_graph *g, cln_tensor x);
-/* `x` with its channels laid out like those of `like`, which has its shape: what the gradient of a tensor must be.
-X
+/* `x` with its channels laid out like those of `like`, which has its shape: what the gradient of a tensor must be. It
+ * shows x itself where they agree already (ops/concat.c). */
 cln_tensor cln__laid_like(cln_graph *g, cln_tensor x, cln_tensor like);
 
 /* For backward functions. The gradient of a tensor so far (CLN_NO_TENSOR: none reaches it). */

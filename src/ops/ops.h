@@ -1,4 +1,4 @@
-/* The operators' descriptions (cln__op_<name>, one for each line of ops.def), and the helpers that their files share. */
+/* The operators' descriptions (cln__op_<name>, one for each line of ops.def), and helpers that their files share. */
 #ifndef CLN_SRC_OPS_H
 #define CLN_SRC_OPS_H
 
@@ -16,8 +16,8 @@ cln_tensor cln__channel_sum(cln_graph *g, cln_tensor x);
  * enough to be worth a work-item). Defines B, the channels of a block of x. */
 void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x);
 
-/* Copies channels `first_from`... of `from` to channels `first_to`... of `to`, `count` of them, pixel by pixel, whatever
- * their layouts. */
+/* Copies channels `first_from`... of `from` to channels `first_to`... of `to`, `count` of them, pixel by pixel,
+ * whatever their layouts. */
 cln_status cln__lower_copy(cln__lowering *l, cln_tensor from, int64_t first_from, cln_tensor to, int64_t first_to,
                            int64_t count);
 /* Sets every channel of `x` to `value`, and its padding to zero. */

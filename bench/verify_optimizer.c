@@ -148,7 +148,7 @@ static bool run(verify_case *c, const line *l) {
 static double half_ulp(float x) {
     int exponent;
     frexpf(x, &exponent);
-    return ldexp(1, exponent - FLT_MANT_DIG - 1);
+    return x == 0 ? 0 : ldexp(1, exponent - FLT_MANT_DIG - 1);
 }
 
 /* The error of the updates. Weights are stored as float32, the file's too, so an update is known only to the rounding
@@ -159,7 +159,7 @@ static double update_error(const line *l, double *rounding) {
     for (int64_t i = 0; i < l->steps * l->n; i++) {
         float before = i < l->n ? l->w[i] : l->truth[i - l->n], after = l->truth[i];
         double truth = (double)after - before, ours = (double)l->w[i + l->n] - l->w[i];
-        double ends = half_ulp(after) + half_ulp(l->w[i + l->n]) + (i < l->n ? 0 : half_ulp(before));
+        double ends = 2 * half_ulp(after) + (i < l->n ? 0 : half_ulp(before));
         difference += (ours - truth) * (ours - truth);
         unknown += ends * ends;
         norm += truth * truth;

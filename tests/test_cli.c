@@ -163,6 +163,7 @@ START_TEST(fit_then_test) {
         return;
     ck_assert_msg(run("", FIT "--data data --out run --print_graph --print-plan") == 0, "%s", errors);
     static const char *const shown[] = {"device ",
+                                        "model: ResNet; sgd, lr 0.1, momentum 0.9, weight decay 0.0001, batches of 16",
                                         "data: 100 images to train on, 20 for validation, 30 to test",
                                         "epoch 1/1  lr 0.1  loss ",
                                         "validation loss ",

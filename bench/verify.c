@@ -1,61 +1,20 @@
-/* clbench verify: runs golden files and says of each how far the results are from the truth. */
+/* clbench verify: runs golden files, or the cases it makes itself, and says of each how far it is from the truth. */
 #include "verify.h"
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
+#include "self.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    bool (*run)(verify_case *c);
-} kinds[] = {
-    {"op", verify_op},
-    {"optimizer", verify_optimizer_file},
-    {"augment", verify_augment},
-    {"model", verify_model},
-};
-
-static bool run_kind(verify_case *c) {
-    const char *kind = verify_metadata(c, "kind");
-    for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, kind) == 0)
-            return kinds[i].run(c);
-    return kind && verify_fail(c, "unknown kind '%.80s': op, optimizer, augment and model are known", kind);
-}
-
-static bool within(const verify_result *r) {
-    return r->error <= r->tolerance;
-}
-
-static bool case_run(verify_case *c, const char *path) {
-    if (!verify_ok(c, cln_safetensors_read(c->ctx, path, &c->file)))
+/* Reads the file, or makes the case of the self-check of number `index`, and runs it. */
+static bool case_run(verify_case *c, const char *path, int index) {
+    if (path ? !verify_ok(c, cln_safetensors_read(c->ctx, path, &c->file)) : !self_make(c, index))
         return false;
-    c->graph = cln_graph_new(c->ctx);
-    if (!c->graph)
-        return verify_fail(c, "not enough memory");
-    if (!run_kind(c))
-        return false;
-    bool passed = true;
-    for (int i = 0; i < c->result_count; i++)
-        passed = passed && within(&c->results[i]);
-    return passed;
-}
-
-static void case_free(verify_case *c) {
-    cln_plan_free(c->plan);
-    cln_weights_free(c->weights);
-    cln_graph_free(c->graph);
-    cln_safetensors_free(c->file);
-    cJSON_Delete(c->attributes);
-    cJSON_Delete(c->tolerance);
-    for (int i = 0; i < c->block_count; i++)
-        free(c->blocks[i]);
-    free(c->blocks);
-    free(c->results);
+    return verify_run(c);
 }
 
 /* --- printing --- */
@@ -102,7 +61,7 @@ static void print_line(const verify_case *c, const char *path, bool passed) {
         printf(isnan(r->error) ? "nan" : "%.2g", r->error); /* never "-nan" */
         if (r->name[0])
             printf(" (%s)", r->name);
-        if (!within(r))
+        if (!verify_within(r))
             printf(" not within %g", r->tolerance);
         separator = ", ";
     }
@@ -141,9 +100,15 @@ typedef struct run {
     int passed, failed;
 } run;
 
-static void verify_path(run *r, const char *path) {
+/* A file, or without a path the case of the self-check of number `index`. */
+static void verify_one(run *r, const char *path, int index) {
     verify_case c = {.ctx = r->ctx, .device = r->device, .variant = r->variant};
-    bool passed = case_run(&c, path);
+    char title[96];
+    bool passed = case_run(&c, path, index);
+    if (!path) {
+        snprintf(title, sizeof title, "self: %s", self_title(index));
+        path = title;
+    }
     r->passed += passed;
     r->failed += !passed;
     if (r->files)
@@ -151,7 +116,7 @@ static void verify_path(run *r, const char *path) {
     else
         print_line(&c, path, passed);
     fflush(stdout);
-    case_free(&c);
+    verify_free(&c);
     report_warnings("clbench", r->ctx);
 }
 
@@ -168,7 +133,7 @@ static int print_summary(run *r) {
     return report_json("clbench", json);
 }
 
-static int verify_all(run *r, const char *spec, bool json, char **paths, int count) {
+static int verify_all(run *r, const char *spec, bool json, bool self, char **paths, int count) {
     if (cln_context_new(&r->ctx) != CLN_OK)
         return report_no_memory("clbench");
     cln_status opened = cln_device_open(r->ctx, spec, &r->device);
@@ -177,8 +142,10 @@ static int verify_all(run *r, const char *spec, bool json, char **paths, int cou
         status = report_end("clbench", r->ctx, opened);
     } else {
         r->files = json ? cJSON_CreateArray() : NULL;
+        for (int i = 0; self && i < self_count(); i++)
+            verify_one(r, NULL, i);
         for (int i = 0; i < count; i++)
-            verify_path(r, paths[i]);
+            verify_one(r, paths[i], 0);
         status = print_summary(r);
     }
     cln_device_free(r->device);
@@ -188,7 +155,7 @@ static int verify_all(run *r, const char *spec, bool json, char **paths, int cou
 
 int bench_verify(int argc, char **argv) {
     const char *spec = NULL;
-    bool json = false;
+    bool json = false, self = false;
     int files;
     run r = {.passed = 0};
     const cli_option options[] = {
@@ -202,21 +169,23 @@ int bench_verify(int argc, char **argv) {
          .target = &r.variant,
          .value = "V",
          .help = "use this kernel variant wherever it can serve (direct, gemm, im2col, reference)"},
+        {.name = "self", .kind = CLI_FLAG, .target = &self, .help = "run the cases that the program makes itself"},
         {.name = "json", .kind = CLI_FLAG, .target = &json, .help = "print one JSON object, with every tensor"},
         {.name = NULL},
     };
     const cli_command command = {
         .program = "clbench",
         .name = "verify",
-        .operand = "FILE...",
+        .operand = "[FILE...]",
         .summary = "Runs golden files (safetensors with inputs and true results) and compares: a line a file with\n"
-                   "the errors and PASS or FAIL. The exit status is 1 if any failed.",
+                   "the errors and PASS or FAIL. The exit status is 1 if any failed. With --self, no file is needed:\n"
+                   "small cases are made in memory, their true results computed in double precision.",
         .options = options,
     };
     cli_parsed parsed = cli_parse(&command, argc, argv, &files);
     if (parsed != CLI_RUN)
         return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
-    if (files == 0)
-        return cli_misuse(&command, "no files given");
-    return verify_all(&r, spec, json, argv + 1, files);
+    if (files == 0 && !self)
+        return cli_misuse(&command, "no files given, and no --self");
+    return verify_all(&r, spec, json, self, argv + 1, files);
 }

@@ -1,5 +1,6 @@
-/* One golden file being verified: what the four kinds share. A function that ends with false has recorded the reason;
- * everything a case holds, its arrays too, is freed at once when it is over. */
+/* One case being verified, a golden file or one of the same form in memory: what the four kinds share. A function that
+ * ends with false has recorded the reason; everything a case holds, its arrays too, is freed at once when it is over.
+ */
 #ifndef CLN_BENCH_VERIFY_H
 #define CLN_BENCH_VERIFY_H
 
@@ -20,14 +21,20 @@ typedef struct verify_result {
     double error, tolerance;
 } verify_result;
 
+enum { VERIFY_METADATA = 8 };
+
 typedef struct verify_case {
     cln_context *ctx;
     cln_device *device;
-    const char *variant; /* as in cln_plan_options */
-    cln_safetensors *file;
-    char reason[1200]; /* why it could not be run, or "" */
+    const char *variant;   /* as in cln_plan_options */
+    cln_safetensors *file; /* NULL: the case is in memory */
+    char reason[1200];     /* why it could not be run, or "" */
     int result_count, result_capacity;
     verify_result *results;
+    int tensor_count, tensor_capacity;
+    cln_file_tensor **tensors;
+    int metadata_count;
+    cln_metadata metadata[VERIFY_METADATA];
     /* Freed with the case. */
     cJSON *tolerance;
     cln_graph *graph;
@@ -44,7 +51,26 @@ bool verify_ok(verify_case *c, cln_status status);
 /* Zeroed memory that lives as long as the case; NULL (and the case has failed) where there is none. */
 void *verify_alloc(verify_case *c, int64_t count, size_t size);
 
-/* --- the file (verify_file.c) --- */
+/* Room for one more element of an array that doubles; it is the caller's to free. */
+bool verify_grow(verify_case *c, void **array, int *capacity, int count, size_t size);
+void verify_free(verify_case *c);
+/* Runs a case of any kind that has its tensors and metadata. False if it failed, or could not be run. */
+bool verify_run(verify_case *c);
+
+/* --- cases in memory (verify_memory.c) --- */
+
+/* Adds a tensor, rounded to float32; labels; a metadata value. Everything is copied. */
+bool verify_put(verify_case *c, const char *name, int rank, const int64_t *shape, const double *values);
+bool verify_put_labels(verify_case *c, int64_t count, const int64_t *labels);
+bool verify_put_metadata(verify_case *c, const char *key, const char *value);
+
+/* --- what the case holds (verify_file.c) --- */
+
+size_t verify_tensor_count(const verify_case *c);
+const cln_file_tensor *verify_tensor_at(const verify_case *c, size_t index);
+/* NULL, and no failure, if there is none. */
+const cln_file_tensor *verify_lookup(const verify_case *c, const char *name);
+const char *verify_find_metadata(const verify_case *c, const char *key);
 
 /* The tensor whose name the format makes, or NULL and a failure: missing, or not of type `dtype`. */
 const cln_file_tensor *verify_find(verify_case *c, cln_dtype dtype, const char *format, ...) VERIFY_PRINTF(3, 4);
@@ -76,6 +102,7 @@ bool verify_tolerance(verify_case *c, const char *key, int index, double *out);
 
 /* ||ours - truth|| / ||truth||, or ||ours - truth|| where the truth is all zeros; not a number where either has one. */
 double verify_error(const float *ours, const float *truth, int64_t count);
+bool verify_within(const verify_result *r);
 /* Records a comparison; a negative tolerance does not. */
 bool verify_add(verify_case *c, const char *group, const char *name, double error, double tolerance);
 bool verify_compare(verify_case *c, const char *group, const char *name, const float *ours, const float *truth,
@@ -94,7 +121,7 @@ float *verify_weight(verify_case *c, int index, cln_slot slot);
 /* An optimiser with its numbers as the file has them, for applying it in float64. */
 typedef struct verify_optimizer {
     cln_optimizer optimizer;
-    double lr, momentum, weight_decay, eps;
+    double lr, momentum, weight_decay, eps, beta1, beta2;
 } verify_optimizer;
 /* Reads metadata `optimizer` and the object `key`: PyTorch's names and defaults. `adam` is what "Adam" means. */
 bool verify_read_optimizer(verify_case *c, const char *key, cln_optimizer_kind adam, verify_optimizer *out);

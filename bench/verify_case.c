@@ -1,4 +1,4 @@
-/* A case's failures, memory, comparisons and weights. */
+/* A case's failures, memory, comparisons and weights; running it, and its end. */
 #include "verify.h"
 
 #include <math.h>
@@ -23,8 +23,7 @@ bool verify_ok(verify_case *c, cln_status status) {
     return verify_fail(c, "%s", message[0] ? message : cln_status_text(status));
 }
 
-/* Room for one more element of an array that doubles. */
-static bool grow(verify_case *c, void **array, int *capacity, int count, size_t size) {
+bool verify_grow(verify_case *c, void **array, int *capacity, int count, size_t size) {
     if (count < *capacity)
         return true;
     int wider = *capacity ? *capacity * 2 : 32;
@@ -37,7 +36,7 @@ static bool grow(verify_case *c, void **array, int *capacity, int count, size_t 
 }
 
 void *verify_alloc(verify_case *c, int64_t count, size_t size) {
-    if (!grow(c, (void **)&c->blocks, &c->block_capacity, c->block_count, sizeof *c->blocks))
+    if (!verify_grow(c, (void **)&c->blocks, &c->block_capacity, c->block_count, sizeof *c->blocks))
         return NULL;
     void *block = count >= 0 ? calloc((size_t)count + 1, size) : NULL;
     if (!block) {
@@ -62,7 +61,7 @@ double verify_error(const float *ours, const float *truth, int64_t count) {
 bool verify_add(verify_case *c, const char *group, const char *name, double error, double tolerance) {
     if (tolerance < 0)
         return true;
-    if (!grow(c, (void **)&c->results, &c->result_capacity, c->result_count, sizeof *c->results))
+    if (!verify_grow(c, (void **)&c->results, &c->result_capacity, c->result_count, sizeof *c->results))
         return false;
     verify_result *r = &c->results[c->result_count++];
     *r = (verify_result){.error = error, .tolerance = tolerance};
@@ -92,8 +91,8 @@ static const char *param_name(const cln_file_tensor *t) {
 /* Before memory is made for the weights: a network far larger than the file would only fill the machine. */
 static bool check_size(verify_case *c) {
     int64_t found = 0, expected = cln_graph_parameters(c->graph);
-    for (size_t i = 0; i < cln_safetensors_count(c->file); i++) {
-        const cln_file_tensor *t = cln_safetensors_at(c->file, i);
+    for (size_t i = 0; i < verify_tensor_count(c); i++) {
+        const cln_file_tensor *t = verify_tensor_at(c, i);
         bool statistic = ends_with(t->name, ".running_mean") || ends_with(t->name, ".running_var");
         if (param_name(t) && !statistic)
             found += t->count;
@@ -104,8 +103,8 @@ static bool check_size(verify_case *c) {
 
 static bool check_names(verify_case *c, const char *prefix) {
     size_t skip = strlen(prefix);
-    for (size_t i = 0; i < cln_safetensors_count(c->file); i++) {
-        const cln_file_tensor *t = cln_safetensors_at(c->file, i);
+    for (size_t i = 0; i < verify_tensor_count(c); i++) {
+        const cln_file_tensor *t = verify_tensor_at(c, i);
         const char *name = param_name(t);
         bool known = !name;
         for (int k = 0; !known && k < cln_weights_count(c->weights); k++)
@@ -133,4 +132,54 @@ float *verify_weight(verify_case *c, int index, cln_slot slot) {
     int64_t count = cln_weights_info(c->weights, index).count;
     float *values = verify_alloc(c, count, sizeof *values);
     return values && verify_ok(c, cln_weights_get(c->weights, index, slot, values, count)) ? values : NULL;
+}
+
+/* --- running --- */
+
+static const struct {
+    const char *name;
+    bool (*run)(verify_case *c);
+} kinds[] = {
+    {"op", verify_op},
+    {"optimizer", verify_optimizer_file},
+    {"augment", verify_augment},
+    {"model", verify_model},
+};
+
+static bool run_kind(verify_case *c) {
+    const char *kind = verify_metadata(c, "kind");
+    for (size_t i = 0; kind && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, kind) == 0)
+            return kinds[i].run(c);
+    return kind && verify_fail(c, "unknown kind '%.80s': op, optimizer, augment and model are known", kind);
+}
+
+bool verify_within(const verify_result *r) {
+    return r->error <= r->tolerance;
+}
+
+bool verify_run(verify_case *c) {
+    c->graph = cln_graph_new(c->ctx);
+    if (!c->graph)
+        return verify_fail(c, "not enough memory");
+    if (!run_kind(c))
+        return false;
+    bool passed = true;
+    for (int i = 0; i < c->result_count; i++)
+        passed = passed && verify_within(&c->results[i]);
+    return passed;
+}
+
+void verify_free(verify_case *c) {
+    cln_plan_free(c->plan);
+    cln_weights_free(c->weights);
+    cln_graph_free(c->graph);
+    cln_safetensors_free(c->file);
+    cJSON_Delete(c->attributes);
+    cJSON_Delete(c->tolerance);
+    for (int i = 0; i < c->block_count; i++)
+        free(c->blocks[i]);
+    free(c->blocks);
+    free(c->tensors);
+    free(c->results);
 }

@@ -1,4 +1,4 @@
-/* What a golden file holds, checked on the way out: tensors by type and shape, numbers of the JSON in its metadata. */
+/* What a case holds, checked on the way out: tensors by type and shape, numbers of the JSON in its metadata. */
 #include "verify.h"
 
 #include <math.h>
@@ -11,8 +11,34 @@ static const double default_tolerance = 1e-5;
 
 /* --- tensors --- */
 
+size_t verify_tensor_count(const verify_case *c) {
+    return c->file ? cln_safetensors_count(c->file) : (size_t)c->tensor_count;
+}
+
+const cln_file_tensor *verify_tensor_at(const verify_case *c, size_t index) {
+    return c->file ? cln_safetensors_at(c->file, index) : c->tensors[index];
+}
+
+const cln_file_tensor *verify_lookup(const verify_case *c, const char *name) {
+    if (c->file)
+        return cln_safetensors_find(c->file, name);
+    for (int i = 0; i < c->tensor_count; i++)
+        if (strcmp(c->tensors[i]->name, name) == 0)
+            return c->tensors[i];
+    return NULL;
+}
+
+const char *verify_find_metadata(const verify_case *c, const char *key) {
+    if (c->file)
+        return cln_safetensors_metadata(c->file, key);
+    for (int i = 0; i < c->metadata_count; i++)
+        if (strcmp(c->metadata[i].key, key) == 0)
+            return c->metadata[i].value;
+    return NULL;
+}
+
 static const cln_file_tensor *find(verify_case *c, cln_dtype dtype, const char *name) {
-    const cln_file_tensor *t = cln_safetensors_find(c->file, name);
+    const cln_file_tensor *t = verify_lookup(c, name);
     if (!t) {
         verify_fail(c, "there is no tensor '%s'", name);
         return NULL;
@@ -111,7 +137,7 @@ int32_t *verify_labels(verify_case *c, int64_t count, int64_t classes) {
 /* --- metadata --- */
 
 const char *verify_metadata(verify_case *c, const char *key) {
-    const char *value = cln_safetensors_metadata(c->file, key);
+    const char *value = verify_find_metadata(c, key);
     if (!value)
         verify_fail(c, "its __metadata__ has no '%s'", key);
     return value;
@@ -179,7 +205,7 @@ bool verify_flag(verify_case *c, const char *name, bool fallback, bool *out) {
 }
 
 bool verify_tolerance(verify_case *c, const char *key, int index, double *out) {
-    const char *text = cln_safetensors_metadata(c->file, "tolerance");
+    const char *text = verify_find_metadata(c, "tolerance");
     *out = default_tolerance;
     if (!text)
         return true;

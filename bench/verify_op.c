@@ -1,13 +1,19 @@
-/* Golden files of one operator: its output, and the gradients of its input and parameters from a given upstream
- * gradient. The operator is the whole network; its layer is called "op". */
+/* Cases of one operator: its output, and the gradients of its inputs and parameters from a given upstream gradient. The
+ * operator is the whole network; its layer is called "op". */
 #include "verify.h"
 
 #include <stdio.h>
 #include <string.h>
 
+/* Further inputs of the operators that join several. */
+enum { MAX_INPUTS = 4 };
+static const char *const input_names[MAX_INPUTS] = {"x", "x1", "x2", "x3"};
+
 typedef struct op_case {
     cln_tensor x, y, dy, label;
     cln_shape x_shape, y_shape;
+    cln_tensor inputs[MAX_INPUTS]; /* x first */
+    int input_count;
 } op_case;
 
 /* --- building --- */
@@ -87,25 +93,52 @@ static bool build_softmax_ce(verify_case *c, op_case *o) {
     return true;
 }
 
+static bool build_add(verify_case *c, op_case *o) {
+    if (o->input_count != 2)
+        return verify_fail(c, "add has %d inputs, expected x and x1", o->input_count);
+    o->y = cln_add(c->graph, o->x, o->inputs[1]);
+    return true;
+}
+
+static bool build_concat(verify_case *c, op_case *o) {
+    o->y = cln_concat(c->graph, o->inputs, o->input_count);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*build)(verify_case *c, op_case *o);
 } ops[] = {
     {"conv2d", build_conv2d},         {"maxpool", build_maxpool}, {"avgpool", build_avgpool},
     {"batchnorm", build_batchnorm},   {"linear", build_linear},   {"global_avgpool", build_global_avgpool},
-    {"softmax_ce", build_softmax_ce},
+    {"softmax_ce", build_softmax_ce}, {"add", build_add},         {"concat", build_concat},
 };
+
+static bool build_inputs(verify_case *c, op_case *o) {
+    cln_shape s;
+    for (o->input_count = 0; o->input_count < MAX_INPUTS; o->input_count++) {
+        const char *name = input_names[o->input_count];
+        if (o->input_count > 0 && !verify_lookup(c, name))
+            break;
+        const cln_file_tensor *t = verify_find(c, CLN_F32, "%s", name);
+        if (!t || !verify_shape(c, t, &s))
+            return false;
+        if (s.c > INT32_MAX)
+            return verify_fail(c, "%s has %lld channels", name, (long long)s.c);
+        o->inputs[o->input_count] = cln_input(c->graph, name, s.n, s.c, s.h, s.w);
+        if (o->input_count == 0)
+            o->x_shape = s;
+    }
+    o->x = o->inputs[0];
+    return true;
+}
 
 static bool build(verify_case *c, op_case *o) {
     cln_activation activation;
     const char *name = verify_metadata(c, "op");
-    const cln_file_tensor *x = name ? verify_find(c, CLN_F32, "x") : NULL;
-    if (!x || !verify_parse(c, "attrs") || !verify_shape(c, x, &o->x_shape))
+    if (!name || !verify_parse(c, "attrs") || !build_inputs(c, o))
         return false;
-    if (o->x_shape.c > INT32_MAX)
-        return verify_fail(c, "x has %lld channels", (long long)o->x_shape.c);
     o->label = CLN_NO_TENSOR;
-    o->x = cln_input(c->graph, "x", o->x_shape.n, o->x_shape.c, o->x_shape.h, o->x_shape.w);
     if (cln_activation_parse(name, &activation)) {
         o->y = cln_activate(c->graph, o->x, activation);
         return true;
@@ -141,9 +174,12 @@ static const float *like(verify_case *c, const char *name, const char *as) {
 }
 
 static bool write_inputs(verify_case *c, const op_case *o) {
-    const float *x = like(c, "x", "x");
-    if (!x || !verify_ok(c, cln_plan_write(c->plan, o->x, x, verify_count(o->x_shape))))
-        return false;
+    for (int i = 0; i < o->input_count; i++) {
+        const float *x = like(c, input_names[i], input_names[i]);
+        int64_t count = verify_count(cln_tensor_shape(c->graph, o->inputs[i]));
+        if (!x || !verify_ok(c, cln_plan_write(c->plan, o->inputs[i], x, count)))
+            return false;
+    }
     if (o->label.id >= 0) {
         const int32_t *labels = verify_labels(c, o->x_shape.n, o->x_shape.c);
         return labels && verify_ok(c, cln_plan_write_labels(c->plan, o->label, labels, o->x_shape.n));
@@ -159,23 +195,32 @@ static bool run(verify_case *c, const op_case *o) {
                                 .upstream = o->dy,
                                 .outputs = &o->y,
                                 .output_count = 1,
-                                .gradients = &o->x,
-                                .gradient_count = 1,
+                                .gradients = o->inputs,
+                                .gradient_count = o->input_count,
                                 .variant = c->variant};
     return verify_ok(c, cln_plan_build(c->device, c->graph, c->weights, &options, &c->plan)) && write_inputs(c, o) &&
            verify_ok(c, cln_plan_step(c->plan, 0));
 }
 
-static bool compare_activations(verify_case *c, const op_case *o) {
-    int64_t y_count = verify_count(o->y_shape), x_count = verify_count(o->x_shape);
-    const float *y = like(c, "y", "y"), *dx = y ? like(c, "dx", "x") : NULL;
-    float *ours_y = verify_alloc(c, y_count, sizeof *ours_y), *ours_dx = verify_alloc(c, x_count, sizeof *ours_dx);
-    double y_tolerance, dx_tolerance;
-    return y && dx && ours_y && ours_dx && verify_tolerance(c, "y", 0, &y_tolerance) &&
-           verify_tolerance(c, "dx", 0, &dx_tolerance) && verify_ok(c, cln_plan_read(c->plan, o->y, ours_y, y_count)) &&
-           verify_ok(c, cln_plan_read_gradient(c->plan, o->x, ours_dx, x_count)) &&
-           verify_compare(c, "y", "", ours_y, y, y_count, y_tolerance) &&
-           verify_compare(c, "dx", "", ours_dx, dx, x_count, dx_tolerance);
+static bool compare_output(verify_case *c, const op_case *o) {
+    int64_t count = verify_count(o->y_shape);
+    const float *y = like(c, "y", "y");
+    float *ours = y ? verify_alloc(c, count, sizeof *ours) : NULL;
+    double tolerance;
+    return ours && verify_tolerance(c, "y", 0, &tolerance) && verify_ok(c, cln_plan_read(c->plan, o->y, ours, count)) &&
+           verify_compare(c, "y", "", ours, y, count, tolerance);
+}
+
+static bool compare_input(verify_case *c, const op_case *o, int index) {
+    char name[8];
+    snprintf(name, sizeof name, "d%s", input_names[index]);
+    int64_t count = verify_count(cln_tensor_shape(c->graph, o->inputs[index]));
+    const float *dx = like(c, name, input_names[index]);
+    float *ours = dx ? verify_alloc(c, count, sizeof *ours) : NULL;
+    double tolerance;
+    return ours && verify_tolerance(c, "dx", 0, &tolerance) &&
+           verify_ok(c, cln_plan_read_gradient(c->plan, o->inputs[index], ours, count)) &&
+           verify_compare(c, name, "", ours, dx, count, tolerance);
 }
 
 /* The gradient of a parameter, the value of a running statistic. */
@@ -194,8 +239,11 @@ static bool compare_weight(verify_case *c, int index) {
 bool verify_op(verify_case *c) {
     op_case o;
     if (!build(c, &o) || !verify_ok(c, cln_graph_status(c->graph)) || !check_output(c, &o) ||
-        !verify_load_weights(c, "op.") || !run(c, &o) || !compare_activations(c, &o))
+        !verify_load_weights(c, "op.") || !run(c, &o) || !compare_output(c, &o))
         return false;
+    for (int i = 0; i < o.input_count; i++)
+        if (!compare_input(c, &o, i))
+            return false;
     for (int i = 0; i < cln_weights_count(c->weights); i++)
         if (!compare_weight(c, i))
             return false;

@@ -10,7 +10,7 @@ static float not_zero(double value) {
     return value > 0 ? (float)value : FLT_MIN;
 }
 
-static bool read_betas(verify_case *c, cln_optimizer *o) {
+static bool read_betas(verify_case *c, verify_optimizer *o) {
     const cJSON *betas = cJSON_GetObjectItemCaseSensitive(c->attributes, "betas");
     double values[2] = {0.9, 0.999};
     if (betas && cJSON_GetArraySize(betas) != 2)
@@ -21,8 +21,10 @@ static bool read_betas(verify_case *c, cln_optimizer *o) {
             return verify_fail(c, "'betas' are not numbers from 0 to below 1");
         values[i] = beta->valuedouble;
     }
-    o->beta1 = not_zero(values[0]);
-    o->beta2 = not_zero(values[1]);
+    o->beta1 = values[0];
+    o->beta2 = values[1];
+    o->optimizer.beta1 = not_zero(o->beta1);
+    o->optimizer.beta2 = not_zero(o->beta2);
     return true;
 }
 
@@ -59,7 +61,7 @@ static bool read_kind(verify_case *c, cln_optimizer_kind adam, cln_optimizer_kin
 bool verify_read_optimizer(verify_case *c, const char *key, cln_optimizer_kind adam, verify_optimizer *out) {
     *out = (verify_optimizer){.lr = 0};
     cln_optimizer *o = &out->optimizer;
-    if (!read_kind(c, adam, &o->kind) || !verify_parse(c, key) || !check_unsupported(c) || !read_betas(c, o) ||
+    if (!read_kind(c, adam, &o->kind) || !verify_parse(c, key) || !check_unsupported(c) || !read_betas(c, out) ||
         !verify_real(c, "lr", 1e-3, &out->lr) || !verify_real(c, "momentum", 0, &out->momentum) ||
         !verify_real(c, "weight_decay", o->kind == CLN_ADAMW ? 1e-2 : 0, &out->weight_decay) ||
         !verify_real(c, "eps", 1e-8, &out->eps) || !verify_flag(c, "nesterov", false, &o->nesterov))

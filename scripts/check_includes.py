@@ -23,11 +23,12 @@ LAYERS = {
     "bench": 7,
 }
 
-# The lowest layer that may see a public header. safetensors.h describes a file format and rests on base alone, so the
-# runtime may save and load weights with it; plan.h holds options that src/plan reads.
+# The lowest layer that may see a public header. safetensors.h and weights_file.h describe files and rest on base alone,
+# so the runtime may save and load weights with them; plan.h holds options that src/plan reads.
 PUBLIC = {
     "base.h": 0,
     "safetensors.h": 1,
+    "weights_file.h": 1,
     "graph.h": 1,
     "device.h": 1,
     "plan.h": 2,

@@ -25,8 +25,9 @@ ocl-icd-opencl-dev    module  OpenCL                                            
 pocl-opencl-icd       file    /etc/OpenCL/vendors/pocl.icd                           want
 libclblast-dev        module  clblast                                                need
 libcjson-dev          module  libcjson                                               need
+libzip-dev            module  libzip                                                 need
 zlib1g-dev            module  zlib                                                   need
-libstb-dev            module  stb                                                    want
+libstb-dev            file    /usr/include/stb/stb_image.h                           need
 check                 module  check                                                  need
 clinfo                command clinfo                                                 want
 dataset-fashion-mnist file    /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz want

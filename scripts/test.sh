@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the tests. The last line is "N passed, N failed".
+# Fuzzes the readers of files for 20 seconds each too, which count as one test (not with --sanitize: they always are).
 # --all also runs the slow ones, among them the reference files of ../shared/golden where they are there.
 #
 # usage: scripts/test.sh [--all] [options of scripts/build.sh]
@@ -7,11 +8,15 @@ set -euo pipefail
 # shellcheck source=SCRIPTDIR/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all=no options=()
+all=no fuzz=yes options=()
 for argument in "$@"; do
     case $argument in
     --all) all=yes ;;
     -h | --help) usage ;;
+    --sanitize)
+        fuzz=no
+        options+=("$argument")
+        ;;
     *) options+=("$argument") ;;
     esac
 done
@@ -25,9 +30,10 @@ if [[ ${CI:-} == true ]]; then
     "$folder/cltrain" devices || die "no OpenCL device, and CI=true: the tests would not test"
 fi
 
-# Adds up the suites' own counts from ctest's log; a suite that did not get as far as to report counts as one.
-closing_line() {
-    awk '/^[0-9]+\/[0-9]+ Testing: / { checks = -1; bad = 0 }
+# Adds up the suites' own counts from ctest's log, to what is given; a suite that did not get as far as to report counts
+# as one.
+closing_line() { # log passed failed
+    awk -v passed="$2" -v failed="$3" '/^[0-9]+\/[0-9]+ Testing: / { checks = -1; bad = 0 }
          match($0, /Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+/) {
              split(substr($0, RSTART, RLENGTH), n, /[^0-9]+/)
              if (checks < 0) checks = 0
@@ -48,5 +54,10 @@ selection=(--label-exclude slow)
 if [[ $all == yes ]]; then selection=(); fi
 ctest --test-dir "$folder" --output-on-failure --no-tests=error ${selection[@]+"${selection[@]}"} || status=$?
 
-closing_line "$folder/Testing/Temporary/LastTest.log"
+passed=0 failed=0
+if [[ $fuzz == yes ]]; then
+    if scripts/fuzz.sh 20; then passed=1; else failed=1 status=1; fi
+fi
+
+closing_line "$folder/Testing/Temporary/LastTest.log" "$passed" "$failed"
 exit "$status"

@@ -16,6 +16,8 @@ void file_remove(const char *folder, const char *name);
 void folder_make(const char *folder, const char *name);
 /* How many entries the folder has. */
 int folder_count(const char *folder);
+/* From here on no file can be written beyond `bytes`, as if the disk were full; 0 lifts that. */
+void file_limit(long bytes);
 
 /* The path of `name` in $CLNET_SHARED or ../shared, freed by the caller; NULL, after printing that `what` is left out,
  * if it is not there. */

@@ -3,16 +3,15 @@
 #define CLN_TESTS_PLANNING_H
 
 #include "../src/ops/ops.h"
+#include "suite.h"
 
 #include <check.h>
 
-static cln_context *ctx;
 static cln_graph *g;
 static cln__caps caps;
 static cln__host_plan plan;
 
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     g = cln_graph_new(ctx);
     ck_assert_ptr_nonnull(g);
     caps = cln__caps_default();
@@ -22,7 +21,6 @@ static void setup(void) {
 static void teardown(void) {
     cln__plan_drop(&plan);
     cln_graph_free(g);
-    cln_context_free(ctx);
 }
 
 /* --- making graphs and plans --- */
@@ -40,8 +38,7 @@ static cln_tensor classify(cln_tensor x, cln_tensor label) {
 
 static void make(const cln__plan_request *request) {
     cln__plan_drop(&plan);
-    cln_status status = cln__plan_make(ctx, g, &caps, request, 0, &plan);
-    ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
+    ok(cln__plan_make(ctx, g, &caps, request, 0, &plan));
 }
 
 /* An evaluation plan for one output; as the tests of failures need it, then as the others do. */
@@ -53,8 +50,7 @@ static cln_status try_plan(cln_tensor output) {
 }
 
 static void make_evaluation(cln_tensor output) {
-    cln_status status = try_plan(output);
-    ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
+    ok(try_plan(output));
 }
 
 #endif

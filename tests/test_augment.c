@@ -2,22 +2,12 @@
 #include "../src/data/augment.h"
 #include "clnet/safetensors.h"
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static cln_context *ctx;
-
-static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
-}
-
-static void teardown(void) {
-    cln_context_free(ctx);
-}
 
 /* Images of any bytes, from the counter. */
 static void fill_random(uint8_t *bytes, size_t size, uint64_t key) {
@@ -188,11 +178,7 @@ START_TEST(reference_images) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("augment");
-    TCase *tests = tcase_create("augment");
-    tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 60);
+static void add_tests(TCase *tests) {
     tcase_add_test(tests, whole_box_is_identity);
     tcase_add_test(tests, any_box_is_bilinear);
     tcase_add_test(tests, bad_boxes);
@@ -200,11 +186,8 @@ int main(void) {
     tcase_add_test(tests, draws_depend_on_seed_epoch_sample);
     tcase_add_test(tests, oblong_images_fall_back);
     tcase_add_test(tests, reference_images);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void) {
+    return suite_run("augment", add_tests);
 }

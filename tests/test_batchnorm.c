@@ -1,5 +1,5 @@
 /* Batch normalisation on a device, against a naive float64 reference. */
-#include "op_case.h"
+#include "trial.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ typedef struct norm {
 } norm;
 
 /* mean and var: given where `running`, else made. */
-static norm reference_norm(const field *x, const float *dy, const float *gamma, const float *beta, const float *mean,
+static norm reference_norm(const operand *x, const float *dy, const float *gamma, const float *beta, const float *mean,
                            const float *var, bool running) {
     cln_shape s = x->shape;
     int64_t pixels = s.h * s.w, count = count_of(s);
@@ -54,95 +54,98 @@ static void free_norm(norm *r) {
     free(r->var);
 }
 
-static void check_norm_weights(op_case *b, const norm *r, const field *x, bool running) {
-    enum { LIMIT = 64 };
-    float got[LIMIT], *before_mean = noises(202, LIMIT), *before_var = noises(203, LIMIT);
-    double mean[LIMIT], var[LIMIT], size = (double)(x->shape.n * x->shape.h * x->shape.w);
-    int64_t channels = x->shape.c;
-    for (int64_t c = 0; c < channels; c++) {
-        double start = (double)(float)(before_var[c] * before_var[c] + 0.5f);
-        mean[c] = running ? before_mean[c] : 0.9 * before_mean[c] + 0.1 * r->mean[c];
-        var[c] = running ? start : 0.9 * start + 0.1 * r->var[c] * size / (size - 1);
-    }
-    get_weight(b, "bn.running_mean", CLN_VALUE, got, channels);
-    check_close("running_mean", got, mean, channels, TOLERANCE);
-    get_weight(b, "bn.running_var", CLN_VALUE, got, channels);
-    check_close("running_var", got, var, channels, TOLERANCE);
-    if (b->upstream.id >= 0) {
-        get_weight(b, "bn.weight", CLN_GRADIENT, got, channels);
-        check_sums("dgamma", got, r->dgamma, channels, TOLERANCE, sqrt(size));
-        get_weight(b, "bn.bias", CLN_GRADIENT, got, channels);
-        check_sums("dbeta", got, r->dbeta, channels, TOLERANCE, sqrt(size));
-    }
-    free(before_mean);
-    free(before_var);
+static void check_weight(trial *t, const char *name, cln_slot slot, const double *truth, int64_t count, double least) {
+    float *got = trial_weight(t, name, slot);
+    check_sums(name, got, truth, count, TOLERANCE, least);
+    free(got);
 }
 
-static void check_norm(cln_shape shape, bool gaps, bool training, bool use_running, float offset, double tolerance) {
-    cln_graph *g = cln_graph_new(ctx);
+static void check_norm_weights(trial *t, const norm *r, bool running) {
+    cln_shape s = t->x[0].shape;
+    double *mean = zeros(s.c), *var = zeros(s.c), size = (double)(s.n * s.h * s.w);
+    for (int64_t c = 0; c < s.c; c++) {
+        float old_mean = noise(WEIGHT_STREAM + 2, c), old_var = noise(WEIGHT_STREAM + 3, c);
+        old_var = old_var * old_var + 0.5f;
+        mean[c] = running ? old_mean : 0.9 * old_mean + 0.1 * r->mean[c];
+        var[c] = running ? old_var : 0.9 * old_var + 0.1 * r->var[c] * size / (size - 1);
+    }
+    check_weight(t, "bn.running_mean", CLN_VALUE, mean, s.c, 0);
+    check_weight(t, "bn.running_var", CLN_VALUE, var, s.c, 0);
+    if (t->training) {
+        check_weight(t, "bn.weight", CLN_GRADIENT, r->dgamma, s.c, sqrt(size));
+        check_weight(t, "bn.bias", CLN_GRADIENT, r->dbeta, s.c, sqrt(size));
+    }
+    free(mean);
+    free(var);
+}
+
+static void check_norm(cln_shape shape, bool training, bool use_running, float offset, double tolerance) {
     bool running = use_running || !training;
-    field x = make_field(g, "x", shape, gaps, 1);
+    trial t = trial_begin();
+    operand *x = trial_input(&t, shape);
     for (int64_t i = 0; i < count_of(shape); i++)
-        x.values[i] += offset;
-    op_case b = run(g, cln_batchnorm(g, x.whole, "bn", &(cln_batchnorm_options){.use_running = use_running}), &x, NULL,
-                    training);
+        x->values[i] += offset;
+    (training ? trial_run : trial_evaluate)(
+        &t, cln_batchnorm(t.g, x->whole, "bn", &(cln_batchnorm_options){.use_running = use_running}));
     float *weights[4];
     for (int i = 0; i < 4; i++)
-        weights[i] = noises((uint64_t)(200 + i), shape.c);
+        weights[i] = noises((uint64_t)(WEIGHT_STREAM + i), shape.c);
     for (int64_t c = 0; c < shape.c; c++)
         weights[3][c] = weights[3][c] * weights[3][c] + 0.5f;
-    norm r = reference_norm(&x, b.dy, weights[0], weights[1], weights[2], weights[3], running);
-    check_close("batchnorm", b.out, r.y, count_of(shape), tolerance);
+    norm r = reference_norm(x, t.y.gradient, weights[0], weights[1], weights[2], weights[3], running);
+    check_close("batchnorm", t.y.values, r.y, count_of(shape), tolerance);
     if (training)
-        check_close("its gradient", x.gradient, r.dx, count_of(shape), 2 * tolerance);
+        check_close("its gradient", x->gradient, r.dx, count_of(shape), 2 * tolerance);
     if (offset == 0)
-        check_norm_weights(&b, &r, &x, running);
+        check_norm_weights(&t, &r, running);
     free_norm(&r);
     for (int i = 0; i < 4; i++)
         free(weights[i]);
-    finish(&b);
+    trial_end(&t);
 }
 
-static void check_norms(cln_shape shape, bool gaps) {
+static void check_norms(cln_shape shape) {
     /* Of few elements, some channel's deviation may be small against the elements, and its rounding counts. */
     if (shape.n * shape.h * shape.w > 4)
-        check_norm(shape, gaps, true, false, 0, 2 * TOLERANCE);
-    check_norm(shape, gaps, true, true, 0, TOLERANCE);
-    check_norm(shape, gaps, false, false, 0, TOLERANCE);
+        check_norm(shape, true, false, 0, 2 * TOLERANCE);
+    check_norm(shape, true, true, 0, TOLERANCE);
+    check_norm(shape, false, false, 0, TOLERANCE);
 }
 
 START_TEST(batchnorm_in_training_and_evaluation) {
+    configure(_i);
     each_form(check_norms);
 }
 END_TEST
 
 /* More parts than one work-item merges. */
 START_TEST(batchnorm_merges_many_parts) {
-    for (int gpu = 0; gpu < 2; gpu++) {
-        device->caps.items_target = 1 << 14;
-        device->caps.is_cpu = !gpu;
-        device->caps.work_group = gpu ? 8 : 1;
-        check_norm((cln_shape){13, 17, 19, 23}, false, true, false, 0, TOLERANCE);
+    configure(_i);
+    device->caps.items_target = 1 << 14;
+    for (int own_block = 0; own_block < 2; own_block++) {
+        check_norm((cln_shape){13, 17, 19, 23}, true, false, 0, TOLERANCE);
+        device->caps.block = device_caps.block;
     }
-    device->caps = device_caps;
 }
 END_TEST
 
 /* The mean itself has a rounding of 3e-5 then, against a deviation of 1. */
 START_TEST(batchnorm_of_a_large_mean) {
-    check_norm((cln_shape){8, 17, 16, 16}, false, true, false, 1000, 1e-4);
+    configure(_i);
+    check_norm((cln_shape){8, 17, 16, 16}, true, false, 1000, 1e-4);
 }
 END_TEST
 
 START_TEST(batchnorm_of_a_constant_is_the_bias) {
-    cln_graph *g = cln_graph_new(ctx);
-    field x = make_field(g, "x", (cln_shape){4, 5, 8, 8}, false, 1);
-    for (int64_t i = 0; i < count_of(x.shape); i++)
-        x.values[i] = 37.3f;
-    op_case b = run(g, cln_batchnorm(g, x.whole, "bn", NULL), &x, NULL, true);
-    for (int64_t i = 0; i < count_of(x.shape); i++)
-        ck_assert_float_eq_tol(b.out[i], noise(201, i / 64 % 5), 1e-5f);
-    finish(&b);
+    configure(_i);
+    trial t = trial_begin();
+    operand *x = trial_input(&t, (cln_shape){4, 5, 8, 8});
+    for (int64_t i = 0; i < count_of(x->shape); i++)
+        x->values[i] = 37.3f;
+    trial_run(&t, cln_batchnorm(t.g, x->whole, "bn", NULL));
+    for (int64_t i = 0; i < count_of(x->shape); i++)
+        ck_assert_float_eq_tol(t.y.values[i], noise(WEIGHT_STREAM + 1, i / 64 % 5), 1e-5f);
+    trial_end(&t);
 }
 END_TEST
 
@@ -171,15 +174,14 @@ START_TEST(batchnorm_starts_and_refuses) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("operators: batch normalisation");
-    TCase *tests = tcase_create("on a device");
-    tcase_set_timeout(tests, 0);
-    tcase_add_test(tests, batchnorm_in_training_and_evaluation);
-    tcase_add_test(tests, batchnorm_merges_many_parts);
-    tcase_add_test(tests, batchnorm_of_a_large_mean);
-    tcase_add_test(tests, batchnorm_of_a_constant_is_the_bias);
+static void add_tests(TCase *tests) {
+    tcase_add_loop_test(tests, batchnorm_in_training_and_evaluation, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, batchnorm_merges_many_parts, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, batchnorm_of_a_large_mean, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, batchnorm_of_a_constant_is_the_bias, 0, CONFIGURATIONS);
     tcase_add_test(tests, batchnorm_starts_and_refuses);
-    suite_add_tcase(suite, tests);
-    return run_on_device(suite);
+}
+
+int main(void) {
+    return suite_run_on_device("batchnorm", add_tests);
 }

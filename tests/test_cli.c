@@ -1,8 +1,8 @@
 /* The programs as a user runs them: results, and for every kind of bad input one message and the documented status. */
 #include "files.h"
+#include "suite.h"
 #include "tiny.h"
 
-#include <check.h>
 #include <cjson/cJSON.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -66,8 +66,10 @@ static const bad misuses[] = {
     {"cltrain frobnicate", 2, "unknown command 'frobnicate' (see"},
     {"cltrain fit", 2, "--model is missing"},
     {"cltrain fit --model ResNet", 2, "--data is missing"},
+    {"cltrain fit --pretrained x", 2, "--data is missing"},
+    {"cltrain fit --pretrained x --data data --resume x", 2, "--pretrained and --resume exclude each other"},
     {"cltrain fit --model Resnet --data data", 2,
-     "unknown model 'Resnet': did you mean 'ResNet'? (the models are ResNet"},
+     "unknown model 'Resnet': did you mean 'ResNet'? (the models are GoogleNet, ResNet"},
     {"cltrain fit --model VGG --data data", 2, "unknown model 'VGG' (the models are"},
     {"cltrain fit --epcohs 3", 2, "unknown option '--epcohs': did you mean '--epochs'?"},
     {"cltrain fit --batch_sise 3", 2, "unknown option '--batch_sise': did you mean '--batch-size'?"},
@@ -94,6 +96,10 @@ static const bad misuses[] = {
     {"cltrain summary --model ResNet --hparams '{\"c_hidden\": [3]}'", 2, "num_blocks has 3 groups and c_hidden 1"},
     {"cltrain summary", 2, "--model is missing"},
     {"cltrain test --data data", 2, "--weights is missing"},
+    {"cltrain test --weights x --data data --val-split 5", 2, "--val-split is for --split-indices"},
+    {"cltrain test --weights x --data data --image-size 0", 2, "--image-size: expected at most 16 whole numbers"},
+    {"cltrain test --weights x --data data --image-size 1,2,3", 2, "--image-size: expected N or H,W, found 3 numbers"},
+    {"cltrain fit --model ResNet --data data --image-size 1,2,3", 2, "expected N or H,W, found 3 numbers"},
     {"cltrain test --weights x --data data --split half", 2, "--split: expected one of test, val, train, found 'half'"},
     {"clbench", 2, "no command given"},
     {"clbench tran", 2, "unknown command 'tran': did you mean 'train'?"},
@@ -165,6 +171,7 @@ START_TEST(fit_then_test) {
     static const char *const shown[] = {"device ",
                                         "model: ResNet; sgd, lr 0.1, momentum 0.9, weight decay 0.0001, batches of 16",
                                         "data: 100 images to train on, 20 for validation, 30 to test",
+                                        "normalised batches: mean ",
                                         "epoch 1/1  lr 0.1  loss ",
                                         "validation loss ",
                                         " images/s",
@@ -190,6 +197,10 @@ START_TEST(fit_then_test) {
     }
     ck_assert_int_eq(run("", "cltrain test --weights run/best.safetensors --data data"), 0);
     ck_assert_ptr_nonnull(strstr(output, " of 30 correct: accuracy "));
+    ck_assert_int_eq(run("", "cltrain fit --pretrained run/best.safetensors --data data"), 0);
+    ck_assert_ptr_nonnull(strstr(output, "best.safetensors: ResNet, 1 epoch of sgd, lr 0.1"));
+    ck_assert_ptr_nonnull(strstr(output, "validation           20 "));
+    ck_assert_ptr_nonnull(strstr(output, "test                 30 "));
 }
 END_TEST
 
@@ -254,6 +265,9 @@ static const bad bad_inputs[] = {
     {FIT "--data data --batch-size 101", 2, "a batch of 101 is larger than the data: 100 images to train on"},
     {FIT "--data data --val-split 120", 2, "the training set has 120 images, and none would be left"},
     {FIT "--data data --val-split 1.5", 2, "expected a share of the training images below 1, or a whole number"},
+    {FIT "--data data --split-indices nowhere", 4, "cannot open 'nowhere'"},
+    {FIT "--data data --split-indices data/batches.meta.txt", 3, "is 'airplane', expected a whole number from 0 to 119"},
+    {FIT "--data data --image-size 16", 2, "only those of an image folder can be resized to 16x16"},
     {FIT "--data data --normalize half", 2, "normalisation 'half': expected dataset, cifar10"},
     {FIT "--data data --milestones 5,3", 2, "the milestones must be ascending epochs from 1 on, found 3 after 5"},
     {FIT "--data data --hparams '{\"num_blocks\": [1]}'", 2, "num_blocks has 1 groups and c_hidden 3"},
@@ -350,31 +364,21 @@ static void tear_down(void) {
     folder = NULL;
 }
 
+static void add_tests(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, misuse_is_told, 0, sizeof misuses / sizeof *misuses);
+    tcase_add_test(tests, help_and_version);
+    tcase_add_test(tests, summary);
+    tcase_add_test(tests, no_device_at_all);
+    tcase_add_test(tests, fit_then_test);
+    tcase_add_test(tests, quiet_prints_the_result_only);
+    tcase_add_test(tests, devices);
+    tcase_add_test(tests, speed);
+    tcase_add_loop_test(tests, bad_input_is_told, 0, sizeof bad_inputs / sizeof *bad_inputs);
+}
+
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR")) {
-        printf("skipped: CLNET_BIN_DIR does not name the folder of cltrain and clbench\n");
-        return EXIT_SUCCESS;
-    }
-    Suite *suite = suite_create("cli");
-    TCase *host = tcase_create("host"), *with_device = tcase_create("device");
-    tcase_add_unchecked_fixture(host, set_up, tear_down);
-    tcase_add_unchecked_fixture(with_device, set_up, tear_down);
-    tcase_set_timeout(with_device, 300);
-    tcase_add_loop_test(host, misuse_is_told, 0, sizeof misuses / sizeof *misuses);
-    tcase_add_test(host, help_and_version);
-    tcase_add_test(host, summary);
-    tcase_add_test(host, no_device_at_all);
-    tcase_add_test(with_device, fit_then_test);
-    tcase_add_test(with_device, quiet_prints_the_result_only);
-    tcase_add_test(with_device, devices);
-    tcase_add_test(with_device, speed);
-    tcase_add_loop_test(with_device, bad_input_is_told, 0, sizeof bad_inputs / sizeof *bad_inputs);
-    suite_add_tcase(suite, host);
-    suite_add_tcase(suite, with_device);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (!getenv("CLNET_BIN_DIR"))
+        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain and clbench");
+    return suite_run("cli", add_tests);
 }

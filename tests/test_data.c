@@ -1,8 +1,9 @@
 /* Data sets from disk, normalisation, and the split into training and validation. */
+#include "../src/train/division.h"
 #include "clnet/data.h"
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,34 +12,26 @@
 
 enum { RECORD = 3073 };
 
-static cln_context *ctx;
 static char *folder;
 
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     folder = folder_new();
 }
 
 static void teardown(void) {
     folder_remove(folder);
-    cln_context_free(ctx);
-}
-
-static void expect_message(const char *part) {
-    ck_assert_msg(strstr(cln_context_error(ctx), part) != NULL, "'%s' is not in the message: %s", part,
-                  cln_context_error(ctx));
 }
 
 static void expect_failure(const char *path, cln_split split, cln_status status, const char *message) {
     cln_dataset *dataset = NULL;
-    ck_assert_int_eq(cln_dataset_load(ctx, path, split, &dataset), status);
+    ck_assert_int_eq(cln_dataset_load(ctx, path, split, NULL, &dataset), status);
     ck_assert_ptr_null(dataset);
     expect_message(message);
 }
 
 static cln_dataset *load(const char *path, cln_split split) {
     cln_dataset *dataset = NULL;
-    cln_status status = cln_dataset_load(ctx, path, split, &dataset);
+    cln_status status = cln_dataset_load(ctx, path, split, NULL, &dataset);
     ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
     return dataset;
 }
@@ -167,6 +160,97 @@ START_TEST(cifar_bad_files) {
     expect_failure(folder, CLN_SPLIT_TEST, CLN_IO, "test_batch.bin is missing");
     folder_make(folder, "test_batch.bin");
     expect_failure(folder, CLN_SPLIT_TEST, CLN_IO, "is a folder, not a regular file");
+}
+END_TEST
+
+/* A CIFAR-100 file of `count` records: record i has labels i % 20 and (first + i) % 100, and bytes of first + i. */
+static void write_cifar100(const char *name, int first, int count) {
+    enum { RECORD_100 = 3074 };
+    uint8_t *bytes = malloc((size_t)count * RECORD_100);
+    ck_assert_ptr_nonnull(bytes);
+    for (int i = 0; i < count; i++) {
+        memset(bytes + i * RECORD_100, first + i, RECORD_100);
+        bytes[i * RECORD_100] = (uint8_t)(i % 20);
+        bytes[i * RECORD_100 + 1] = (uint8_t)((first + i) % 100);
+    }
+    file_write(folder, name, bytes, (size_t)count * RECORD_100);
+    free(bytes);
+}
+
+START_TEST(cifar100_is_read) {
+    write_cifar100("train.bin", 90, 30);
+    write_cifar100("test.bin", 7, 2);
+    cln_dataset *d = load(folder, CLN_SPLIT_TRAIN);
+    ck_assert_int_eq(d->count, 30);
+    ck_assert_int_eq(d->channels, 3);
+    ck_assert_int_eq(d->height, 32);
+    ck_assert_int_eq(d->width, 32);
+    ck_assert_int_eq(d->num_classes, 100);
+    ck_assert_str_eq(d->class_names[99], "99");
+    ck_assert_str_eq(d->format, "cifar100");
+    for (int i = 0; i < 30; i++) {
+        ck_assert_int_eq(d->labels[i], (90 + i) % 100); /* the fine ones */
+        ck_assert_uint_eq(d->images[i * 3072], (unsigned)(90 + i));
+        ck_assert_uint_eq(d->images[i * 3072 + 3071], (unsigned)(90 + i));
+    }
+    cln_dataset_free(d);
+    char names[400] = "", line[16];
+    for (int i = 0; i < 100; i++) {
+        snprintf(line, sizeof line, "n%d\n", i);
+        strcat(names, line);
+    }
+    file_write(folder, "fine_label_names.txt", names, strlen(names));
+    d = load(folder, CLN_SPLIT_TEST);
+    ck_assert_int_eq(d->count, 2);
+    ck_assert_str_eq(d->class_names[0], "n0");
+    ck_assert_str_eq(d->class_names[99], "n99");
+    cln_normalization n; /* not that of CIFAR-10 */
+    ok(cln_normalization_choose(ctx, NULL, d, &n));
+    ck_assert_float_eq_tol(n.mean[0], 7.5f / 255, 1e-6f);
+    cln_dataset_free(d);
+    file_write(folder, "fine_label_names.txt", names, strlen(names) - 4);
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE, "fine_label_names.txt' has 99 class names, expected 100");
+    file_write(folder, "fine_label_names.txt", "\xc0\n", 2);
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE, "has 1 class names, expected 100");
+}
+END_TEST
+
+START_TEST(cifar100_in_its_subfolder) {
+    char *outer = folder;
+    folder_make(outer, "cifar-100-binary");
+    folder = path_of(outer, "cifar-100-binary");
+    write_cifar100("test.bin", 0, 4);
+    cln_dataset *d = load(outer, CLN_SPLIT_TEST);
+    ck_assert_int_eq(d->count, 4);
+    cln_dataset_free(d);
+    expect_failure(outer, CLN_SPLIT_TRAIN, CLN_IO, "cifar-100-binary': train.bin is missing, expected train.bin");
+    free(folder);
+    folder = outer;
+}
+END_TEST
+
+START_TEST(cifar100_bad_files) {
+    uint8_t records[2 * 3074] = {0};
+    file_write(folder, "test.bin", records, 3073);
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE, "CIFAR-100 file '");
+    expect_message("has 3073 bytes, expected one or more whole records of 3074 bytes");
+    records[3074] = 20;
+    file_write(folder, "test.bin", records, sizeof records);
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE,
+                   "record 1 (counted from 0) has coarse label 20, expected 0 to 19");
+    records[3074] = 19;
+    records[3075] = 100;
+    file_write(folder, "test.bin", records, sizeof records);
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE,
+                   "record 1 (counted from 0) has label 100, expected 0 to 99");
+}
+END_TEST
+
+START_TEST(class_names_are_utf8) {
+    write_all_cifar();
+    const char *names = "a\nb\nc\nd\ne\nf\ng\nh\nv\xf6gel\nten\n";
+    file_write(folder, "batches.meta.txt", names, strlen(names));
+    expect_failure(folder, CLN_SPLIT_TEST, CLN_INVALID_FILE, "class 8: its name, 'v\xf6gel', is not UTF-8");
 }
 END_TEST
 
@@ -450,15 +534,101 @@ START_TEST(split_bad_counts) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("data");
-    TCase *tests = tcase_create("data");
+static void expect_division(const char *text, double held_back, const char *train, const char *validation) {
+    cln__division d;
+    char name[] = "x", *printed;
+    ok(cln__divide_by_text(ctx, 10, held_back, name, text, strlen(text), &d));
+    int64_t *kept = d.validation, count = d.validation_count;
+    ck_assert_int_eq(d.validation == NULL, count == 0);
+    d.validation_count = 0;
+    ck_assert_str_eq(printed = cln__division_print(&d), train);
+    free(printed);
+    cln__division v = {.train = kept, .train_count = count};
+    ck_assert_str_eq(printed = cln__division_print(&v), validation);
+    free(printed);
+    cln__division_free(&d);
+}
+
+START_TEST(split_by_list) {
+    expect_division("3 1 4\n\t5 9\r\n", 2, "3 1 4", "5 9");
+    expect_division("3 1 4 5 9", 0, "3 1 4 5 9", "");
+    expect_division("3 1 4 5 9", 0.2, "3 1 4 5", "9");
+    expect_division("0000 9", 0.01, "0", "9");
+    expect_division(" 9 8 7 6 5 4 3 2 1 0", 9, "9", "8 7 6 5 4 3 2 1 0");
+    static const struct {
+        const char *text, *message;
+        double held_back;
+    } bad[] = {
+        {"", "split indices in 'list': there are none", 0},
+        {" \n", "there are none", 0},
+        {"1 2 10", "number 3 (counted from 1) is '10', expected a whole number from 0 to 9", 0},
+        {"1 99999999999999999999999", "number 2 (counted from 1) is '99999999999999999999999', expected", 0},
+        {"1 -2", "number 2 (counted from 1) is '-2', expected a whole number", 0},
+        {"1,2", "number 1 (counted from 1) is '1,2', expected a whole number", 0},
+        {"1 2 0x3", "number 3 (counted from 1) is '0x3', expected", 0},
+        {"1 2 1", "split indices in 'list': 1 occurs twice", 0},
+        {"1 2 3", "validation split 3: the list has 3 images, and none would be left", 3},
+        {"1 2 3", "validation split 1.5: expected a share", 1.5},
+        {"1 2 3", "validation split -1: expected a share", -1},
+    };
+    cln__division d;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        size_t size = strlen(bad[i].text);
+        char *text = malloc(size + 1); /* without an end, so that the sanitizer sees reads beyond */
+        ck_assert_ptr_nonnull(text);
+        memcpy(text, bad[i].text, size);
+        ck_assert_int_ne(cln__divide_by_text(ctx, 10, bad[i].held_back, "list", text, size, &d), CLN_OK);
+        ck_assert_ptr_null(d.train);
+        expect_message(bad[i].message);
+        free(text);
+    }
+    int64_t *indices, count;
+    ck_assert_int_eq(cln_split_parse(ctx, "x", "0", 1, 0, &indices, &count), CLN_INVALID_ARGUMENT);
+    ck_assert_int_eq(cln_split_parse(ctx, "x", "1\0002", 3, 10, &indices, &count), CLN_INVALID_FILE);
+}
+END_TEST
+
+START_TEST(split_by_file) {
+    file_write(folder, "list", "2 0\n1", 5);
+    char *path = path_of(folder, "list"), *none = path_of(folder, "none");
+    cln__division d;
+    ok(cln__divide(ctx, 3, 1, 42, path, &d));
+    ck_assert_int_eq(d.train_count, 2);
+    ck_assert_int_eq(d.train[0], 2);
+    ck_assert_int_eq(d.train[1], 0);
+    ck_assert_int_eq(d.validation_count, 1);
+    ck_assert_int_eq(d.validation[0], 1);
+    cln__division_free(&d);
+    ck_assert_int_eq(cln__divide(ctx, 3, 1, 42, none, &d), CLN_IO);
+    expect_message("cannot open '");
+    free(path);
+    free(none);
+    /* The published split from its list and from its seed. */
+    path = shared_path("reference/torch-randperm-50000-seed42.txt", "the reference permutation as a list");
+    if (path) {
+        cln__division by_seed;
+        ok(cln__divide(ctx, 50000, 0.1, 0, path, &d));
+        ok(cln__divide(ctx, 50000, 5000, 42, NULL, &by_seed));
+        ck_assert_int_eq(d.train_count, 45000);
+        ck_assert_mem_eq(d.train, by_seed.train, 45000 * sizeof *d.train);
+        ck_assert_mem_eq(d.validation, by_seed.validation, 5000 * sizeof *d.train);
+        cln__division_free(&d);
+        cln__division_free(&by_seed);
+    }
+    free(path);
+}
+END_TEST
+
+static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, cifar_is_read);
     tcase_add_test(tests, cifar_in_its_subfolder);
     tcase_add_test(tests, cifar_class_names);
     tcase_add_test(tests, cifar_bad_files);
+    tcase_add_test(tests, cifar100_is_read);
+    tcase_add_test(tests, cifar100_in_its_subfolder);
+    tcase_add_test(tests, cifar100_bad_files);
+    tcase_add_test(tests, class_names_are_utf8);
     tcase_add_test(tests, idx_plain_and_gzipped);
     tcase_add_test(tests, idx_other_sizes_stay);
     tcase_add_test(tests, idx_classes);
@@ -471,11 +641,10 @@ int main(void) {
     tcase_add_test(tests, split_is_a_permutation);
     tcase_add_test(tests, split_known_values);
     tcase_add_test(tests, split_bad_counts);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    tcase_add_test(tests, split_by_list);
+    tcase_add_test(tests, split_by_file);
+}
+
+int main(void) {
+    return suite_run("data", add_tests);
 }

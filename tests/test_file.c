@@ -1,32 +1,22 @@
 /* Whole files: read with a limit, written so that nobody sees half of one. */
 #include "../src/io/file.h"
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static cln_context *ctx;
 static char *folder;
 
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     folder = folder_new();
 }
 
 static void teardown(void) {
     folder_remove(folder);
-    cln_context_free(ctx);
-}
-
-static void expect_message(const char *part) {
-    ck_assert_msg(strstr(cln_context_error(ctx), part) != NULL, "'%s' is not in the message: %s", part,
-                  cln_context_error(ctx));
 }
 
 static void expect_content(const char *name, size_t limit, const void *bytes, size_t size) {
@@ -127,15 +117,9 @@ START_TEST(a_failed_write_leaves_the_old_file) {
     char *path = path_of(folder, "file");
     static char large[65536];
     cln__bytes parts[] = {{"new", 3}, {large, sizeof large}};
-    struct rlimit before, limit;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
-    limit = before;
-    limit.rlim_cur = 4096;
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    file_limit(4096);
     cln_status status = cln__file_write_atomic(ctx, path, parts, 2);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, handler);
+    file_limit(0);
     ck_assert_int_eq(status, CLN_IO);
     expect_message("cannot write '");
     expect_message("file': File too large");
@@ -179,11 +163,8 @@ START_TEST(unwritable_folder) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("file");
-    TCase *tests = tcase_create("file");
+static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, reads);
     tcase_add_test(tests, reads_large_gz);
     tcase_add_test(tests, writes_and_replaces);
@@ -191,11 +172,8 @@ int main(void) {
     tcase_add_test(tests, a_failed_write_leaves_the_old_file);
     tcase_add_test(tests, write_failures);
     tcase_add_test(tests, unwritable_folder);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void) {
+    return suite_run("file", add_tests);
 }

@@ -1,24 +1,21 @@
 /* Building graphs: shapes, names, the first error kept, differentiation, text. Needs no device. */
 #include "../src/graph/autodiff.h"
 #include "../src/ops/conv2d.h"
+#include "suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static cln_context *ctx;
 static cln_graph *g;
 
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     g = cln_graph_new(ctx);
     ck_assert_ptr_nonnull(g);
 }
 
 static void teardown(void) {
     cln_graph_free(g);
-    cln_context_free(ctx);
 }
 
 static void check_ok(void) {
@@ -164,9 +161,9 @@ START_TEST(overflowing_inputs_fail) {
 END_TEST
 
 START_TEST(overflowing_outputs_fail) {
-    cln_tensor x = image((int64_t)1 << 40, 1, 64, 64);
+    cln_tensor x = image((int64_t)1 << 29, 1, 64, 64);
     conv(x, "huge", 1 << 19, 1);
-    check_failed("conv2d 'huge': its output shape 1099511627776x524288x64x64 is empty or too large");
+    check_failed("conv2d 'huge': its output shape 536870912x524288x64x64 is empty or too large");
 }
 END_TEST
 
@@ -392,40 +389,35 @@ START_TEST(wrong_targets_are_refused) {
 }
 END_TEST
 
+static void add_tests(TCase *tests) {
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, shapes_are_inferred);
+    tcase_add_test(tests, unknown_tensors_have_no_shape);
+    tcase_add_test(tests, a_graph_can_be_tried_at_another_batch);
+    tcase_add_test(tests, weights_must_fit_the_input);
+    tcase_add_test(tests, kernels_must_fit_the_image);
+    tcase_add_test(tests, options_must_be_in_range);
+    tcase_add_test(tests, groups_must_divide_the_channels);
+    tcase_add_test(tests, names_must_differ);
+    tcase_add_test(tests, empty_shapes_fail);
+    tcase_add_test(tests, overflowing_inputs_fail);
+    tcase_add_test(tests, overflowing_outputs_fail);
+    tcase_add_test(tests, sums_need_equal_shapes);
+    tcase_add_test(tests, concatenations_need_equal_images);
+    tcase_add_test(tests, foreign_tensors_are_refused);
+    tcase_add_test(tests, linear_layers_take_flat_input);
+    tcase_add_test(tests, models_may_fail_with_a_message_of_their_own);
+    tcase_add_test(tests, made_names_live_as_long_as_the_graph);
+    tcase_add_test(tests, layers_tell_parameters_and_multiply_adds);
+    tcase_add_test(tests, a_graph_prints_a_line_a_node);
+    tcase_add_test(tests, gradients_are_nodes_in_reverse_order);
+    tcase_add_test(tests, every_parameter_gets_a_gradient_of_its_shape);
+    tcase_add_test(tests, gradients_of_inputs_come_when_asked_for);
+    tcase_add_test(tests, contributions_are_summed);
+    tcase_add_test(tests, what_depends_on_no_parameter_gets_no_node);
+    tcase_add_test(tests, wrong_targets_are_refused);
+}
+
 int main(void) {
-    TCase *tcase = tcase_create("graph");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, shapes_are_inferred);
-    tcase_add_test(tcase, unknown_tensors_have_no_shape);
-    tcase_add_test(tcase, a_graph_can_be_tried_at_another_batch);
-    tcase_add_test(tcase, weights_must_fit_the_input);
-    tcase_add_test(tcase, kernels_must_fit_the_image);
-    tcase_add_test(tcase, options_must_be_in_range);
-    tcase_add_test(tcase, groups_must_divide_the_channels);
-    tcase_add_test(tcase, names_must_differ);
-    tcase_add_test(tcase, empty_shapes_fail);
-    tcase_add_test(tcase, overflowing_inputs_fail);
-    tcase_add_test(tcase, overflowing_outputs_fail);
-    tcase_add_test(tcase, sums_need_equal_shapes);
-    tcase_add_test(tcase, concatenations_need_equal_images);
-    tcase_add_test(tcase, foreign_tensors_are_refused);
-    tcase_add_test(tcase, linear_layers_take_flat_input);
-    tcase_add_test(tcase, models_may_fail_with_a_message_of_their_own);
-    tcase_add_test(tcase, made_names_live_as_long_as_the_graph);
-    tcase_add_test(tcase, layers_tell_parameters_and_multiply_adds);
-    tcase_add_test(tcase, a_graph_prints_a_line_a_node);
-    tcase_add_test(tcase, gradients_are_nodes_in_reverse_order);
-    tcase_add_test(tcase, every_parameter_gets_a_gradient_of_its_shape);
-    tcase_add_test(tcase, gradients_of_inputs_come_when_asked_for);
-    tcase_add_test(tcase, contributions_are_summed);
-    tcase_add_test(tcase, what_depends_on_no_parameter_gets_no_node);
-    tcase_add_test(tcase, wrong_targets_are_refused);
-    Suite *suite = suite_create("graph");
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run("graph", add_tests);
 }

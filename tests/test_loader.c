@@ -1,18 +1,16 @@
 /* The loader: the same batches whatever the workers, orders by epoch, partial batches, rejected options. */
 #include "clnet/data.h"
+#include "suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { COUNT = 53, CHANNELS = 2, SIDE = 6, PLANE = SIDE * SIDE, IMAGE = CHANNELS * PLANE, SIZE = 8 };
 
-static cln_context *ctx;
 static cln_dataset dataset;
 
 /* Image i is a gradient that begins at i, so that samples, rows and columns differ. */
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     dataset = (cln_dataset){.count = COUNT, .channels = CHANNELS, .height = SIDE, .width = SIDE, .num_classes = COUNT};
     dataset.images = malloc(COUNT * IMAGE);
     dataset.labels = malloc(COUNT * sizeof *dataset.labels);
@@ -27,7 +25,6 @@ static void setup(void) {
 static void teardown(void) {
     free(dataset.images);
     free(dataset.labels);
-    cln_context_free(ctx);
 }
 
 static cln_loader_options plain_options(void) {
@@ -293,11 +290,8 @@ START_TEST(bad_calls) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("loader");
-    TCase *tests = tcase_create("loader");
+static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, plain_batches);
     tcase_add_test(tests, last_batch_is_partial_or_dropped);
     tcase_add_test(tests, indices_pick_samples);
@@ -309,11 +303,8 @@ int main(void) {
     tcase_add_test(tests, freed_at_any_time);
     tcase_add_test(tests, bad_options);
     tcase_add_test(tests, bad_calls);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void) {
+    return suite_run("loader", add_tests);
 }

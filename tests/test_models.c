@@ -3,14 +3,12 @@
 #include "../src/graph/graph.h"
 #include "clnet/models.h"
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static cln_context *ctx;
 
 static cln_graph *build(const char *name, const char *json) {
     const cln_model *model = cln_model_find(name);
@@ -200,11 +198,7 @@ START_TEST(registry) {
 }
 END_TEST
 
-int main(void) {
-    if (cln_context_new(&ctx) != CLN_OK)
-        return EXIT_FAILURE;
-    Suite *suite = suite_create("models");
-    TCase *tests = tcase_create("models");
+static void add_tests(TCase *tests) {
     tcase_add_test(tests, parameter_counts);
     tcase_add_test(tests, names_are_pytorch_names);
     tcase_add_test(tests, initialisation);
@@ -212,12 +206,8 @@ int main(void) {
     tcase_add_loop_test(tests, bad_json_is_refused, 0, sizeof bad_json / sizeof *bad_json);
     tcase_add_test(tests, bad_hparams_fail_the_graph);
     tcase_add_test(tests, registry);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    cln_context_free(ctx);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void) {
+    return suite_run("models", add_tests);
 }

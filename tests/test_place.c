@@ -53,7 +53,8 @@ static void write_to(int tensor) {
     int *owners = arena(tensor);
     int64_t size = (int64_t)(plan.arenas.bytes[plan.arena_of[plan.layouts.of[tensor].root]] / sizeof(float));
     for (int64_t i = 0, count = list_addresses(tensor); i < count; i++) {
-        ck_assert_msg(addresses[i] >= 0 && addresses[i] < size, "tensor %d leaves its arena", tensor);
+        if (addresses[i] < 0 || addresses[i] >= size) /* no assertion for each: Check notes every one in a file */
+            ck_abort_msg("tensor %d leaves its arena", tensor);
         owners[addresses[i]] = plan.layouts.of[tensor].root;
     }
 }
@@ -201,7 +202,7 @@ START_TEST(memory_is_shared) {
     make_evaluation(x);
     uint64_t stage = 2 * 16 * 64 * sizeof(float);
     ck_assert_int_eq(plan.arenas.count, 1);
-    ck_assert_uint_eq(plan.unshared_bytes, 12 * stage);
+    ck_assert_uint_eq(plan.unshared_bytes, 13 * stage);
     ck_assert_uint_eq(plan.planned_bytes, 3 * stage);
     check_memory("chain");
 }
@@ -278,25 +279,20 @@ START_TEST(too_many_pieces_fail) {
 }
 END_TEST
 
+static void add_tests(TCase *tests) {
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, no_value_is_overwritten_before_its_last_use);
+    tcase_add_test(tests, memory_is_shared);
+    tcase_add_test(tests, element_wise_operators_work_in_place);
+    tcase_add_test(tests, what_is_read_again_is_not_overwritten);
+    tcase_add_test(tests, kept_and_given_tensors_are_not_overwritten);
+    tcase_add_test(tests, arenas_are_split_where_allocations_are_limited);
+    tcase_add_test(tests, a_tensor_larger_than_an_allocation_is_named);
+    tcase_add_test(tests, too_many_pieces_fail);
+}
+
 int main(void) {
-    TCase *tcase = tcase_create("place");
-    tcase_set_timeout(tcase, 0);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, no_value_is_overwritten_before_its_last_use);
-    tcase_add_test(tcase, memory_is_shared);
-    tcase_add_test(tcase, element_wise_operators_work_in_place);
-    tcase_add_test(tcase, what_is_read_again_is_not_overwritten);
-    tcase_add_test(tcase, kept_and_given_tensors_are_not_overwritten);
-    tcase_add_test(tcase, arenas_are_split_where_allocations_are_limited);
-    tcase_add_test(tcase, a_tensor_larger_than_an_allocation_is_named);
-    tcase_add_test(tcase, too_many_pieces_fail);
-    Suite *suite = suite_create("place");
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run("place", add_tests);
     free(addresses);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

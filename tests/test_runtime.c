@@ -1,19 +1,12 @@
 /* Weights and plans on a device, through the public interface: what fits, what is kept, what is shared, what is
  * reported when numbers stop being finite. */
 #include "clnet/plan.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static cln_context *ctx;
-static cln_device *device;
-
-static void ok(cln_status status) {
-    ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
-}
 
 typedef struct network {
     cln_graph *g;
@@ -237,31 +230,16 @@ START_TEST(weights_of_another_network_are_refused) {
 }
 END_TEST
 
+static void add_tests(TCase *tests) {
+    tcase_add_test(tests, training_lowers_the_loss_and_evaluation_shares_the_weights);
+    tcase_add_test(tests, weights_come_back_as_they_were_set);
+    tcase_add_test(tests, initial_weights_depend_on_the_seed_alone);
+    tcase_add_test(tests, a_plan_that_does_not_fit_names_the_largest_batch_that_does);
+    tcase_add_test(tests, only_kept_tensors_can_be_read);
+    tcase_add_test(tests, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
+    tcase_add_test(tests, weights_of_another_network_are_refused);
+}
+
 int main(void) {
-    if (cln_context_new(&ctx) != CLN_OK)
-        return EXIT_FAILURE;
-    if (cln_device_open(ctx, NULL, &device) != CLN_OK) {
-        printf("skipped: %s\n", cln_context_error(ctx));
-        cln_context_free(ctx);
-        return EXIT_SUCCESS;
-    }
-    TCase *tcase = tcase_create("runtime");
-    tcase_set_timeout(tcase, 0);
-    tcase_add_test(tcase, training_lowers_the_loss_and_evaluation_shares_the_weights);
-    tcase_add_test(tcase, weights_come_back_as_they_were_set);
-    tcase_add_test(tcase, initial_weights_depend_on_the_seed_alone);
-    tcase_add_test(tcase, a_plan_that_does_not_fit_names_the_largest_batch_that_does);
-    tcase_add_test(tcase, only_kept_tensors_can_be_read);
-    tcase_add_test(tcase, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
-    tcase_add_test(tcase, weights_of_another_network_are_refused);
-    Suite *suite = suite_create("runtime");
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    cln_device_free(device);
-    cln_context_free(ctx);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run_on_device("runtime", add_tests);
 }

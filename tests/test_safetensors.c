@@ -1,20 +1,16 @@
 /* safetensors files: round trips, every element type, and every way to be malformed. */
 #include "clnet/safetensors.h"
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-static cln_context *ctx;
 static char *folder, *path;
 
 static void setup(void) {
-    ck_assert_int_eq(cln_context_new(&ctx), CLN_OK);
     folder = folder_new();
     path = path_of(folder, "x.safetensors");
 }
@@ -22,12 +18,6 @@ static void setup(void) {
 static void teardown(void) {
     free(path);
     folder_remove(folder);
-    cln_context_free(ctx);
-}
-
-static void expect_message(const char *part) {
-    ck_assert_msg(strstr(cln_context_error(ctx), part) != NULL, "'%s' is not in the message: %s", part,
-                  cln_context_error(ctx));
 }
 
 /* Writes a file of that header (`length` bytes) and `data_size` zeros. */
@@ -430,15 +420,9 @@ START_TEST(a_failed_write_leaves_the_old_file) {
     static float data[4096];
     const cln_file_tensor small = {"old", CLN_F32, 1, {1}, 1, data}, large = {"new", CLN_F32, 1, {4096}, 4096, data};
     ck_assert_int_eq(cln_safetensors_write(ctx, path, &small, 1, NULL, 0), CLN_OK);
-    struct rlimit before, limit;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
-    limit = before;
-    limit.rlim_cur = 4096;
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    file_limit(4096);
     cln_status status = cln_safetensors_write(ctx, path, &large, 1, NULL, 0);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, handler);
+    file_limit(0);
     ck_assert_int_eq(status, CLN_IO);
     expect_message("File too large");
     ck_assert_int_eq(folder_count(folder), 1);
@@ -448,11 +432,8 @@ START_TEST(a_failed_write_leaves_the_old_file) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("safetensors");
-    TCase *tests = tcase_create("safetensors");
+static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, round_trip);
     tcase_add_test(tests, header_is_padded_and_repeatable);
     tcase_add_test(tests, accepted_headers);
@@ -470,11 +451,8 @@ int main(void) {
     tcase_add_test(tests, any_byte_may_be_wrong);
     tcase_add_test(tests, bad_writes);
     tcase_add_test(tests, a_failed_write_leaves_the_old_file);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void) {
+    return suite_run("safetensors", add_tests);
 }

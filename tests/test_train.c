@@ -3,25 +3,19 @@
 #include "../src/train/trainer.h"
 #include "clnet/models.h"
 #include "files.h"
+#include "suite.h"
 #include "tiny.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static cln_context *ctx;
-static cln_device *device;
 static char *data;    /* the folder of the tiny data set */
 static void *hparams; /* of a tiny network */
 
-static void ok(cln_status status) {
-    ck_assert_msg(status == CLN_OK, "%s", cln_context_error(ctx));
-}
-
 static void fails(cln_status status, cln_status expected, const char *message) {
     ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
-    ck_assert_msg(strstr(cln_context_error(ctx), message) != NULL, "%s", cln_context_error(ctx));
+    expect_message(message);
 }
 
 static cln_fit_options tiny_options(const char *out) {
@@ -247,17 +241,7 @@ static void tear_down(void) {
     folder_remove(data);
 }
 
-int main(void) {
-    if (cln_context_new(&ctx) != CLN_OK)
-        return EXIT_FAILURE;
-    if (cln_device_open(ctx, NULL, &device) != CLN_OK) {
-        printf("skipped: %s\n", cln_context_error(ctx));
-        cln_context_free(ctx);
-        return getenv("CI") ? EXIT_FAILURE : EXIT_SUCCESS;
-    }
-    Suite *suite = suite_create("train");
-    TCase *tests = tcase_create("train");
-    tcase_set_timeout(tests, 300);
+static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, learning_rates);
     tcase_add_test(tests, same_seed_same_bytes);
@@ -266,13 +250,8 @@ int main(void) {
     tcase_add_loop_test(tests, it_learns, 0, 3);
     tcase_add_test(tests, divergence_names_step_and_layer);
     tcase_add_test(tests, bad_options_are_told);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    cln_device_free(device);
-    cln_context_free(ctx);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(void) {
+    return suite_run_on_device("train", add_tests);
 }

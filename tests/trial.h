@@ -1,56 +1,71 @@
-/* Trials of operators on a device: an operator between an input and an upstream gradient, run and compared. */
+/* Trials of operators on a device: a small graph between inputs and an upstream gradient, steps on memory that holds
+ * no numbers beforehand, and what came out, with the padding of every kept tensor checked to be zero. */
 #ifndef CLN_TESTS_TRIAL_H
 #define CLN_TESTS_TRIAL_H
 
-#include "../src/ocl/ocl.h"
-#include "clnet/plan.h"
+#include "../src/ops/ops.h"
+#include "../src/runtime/runtime.h"
+#include "numbers.h"
+#include "suite.h"
 
 #include <check.h>
 
-enum { TRIAL_PARTS = 3, TRIAL_CONFIGURATIONS = 2 };
+enum { CONFIGURATIONS = 3 };
+/* 0: the device as it is. Else as a GPU is used, with other channel blocks, other launches and other variants: in 1
+ * with as few work-items as the device's own target, in groups of 64; in 2 with many, in groups of 8. */
+void configure(int index);
 
-/* Of the suite that runs. */
-extern cln_context *ctx;
-extern cln_device *device;
+enum { WEIGHT_STREAM = 200, GAPPED_CHANNELS = 25, TRIAL_PARTS = 3, TRIAL_INPUTS = 2 };
 
-/* Opens the default device and runs a suite of the tests that `add_tests` adds; returns main's exit status. Without a
- * device it says so and succeeds, unless CI is set in the environment. */
-int trial_suite(const char *name, void (*add_tests)(TCase *tcase));
-
-/* 0: the device as it is. 1: used as a GPU would be, in blocks of 4 channels and groups of 64 work-items. */
-void trial_configure(int index);
-
-/* Fails the test with the context's message. */
-void ok(cln_status status);
-int64_t count_of(cln_shape s);
-/* `count` numbers in [-1, 1) that depend on `seed` alone; the caller frees them. */
-float *noise(int64_t count, unsigned seed);
-double *zeros(int64_t count);
-/* Fails unless |ours - truth| / |truth| is at most `tolerance`; not-a-number never passes. */
-void check_near(const float *ours, const double *truth, int64_t count, double tolerance, const char *what);
+/* A tensor and its numbers in NCHW order: those of an input, or of the result. */
+typedef struct operand {
+    cln_tensor whole, part[TRIAL_PARTS];
+    int parts;
+    cln_shape shape;
+    float *values, *gradient;
+} operand;
 
 typedef struct trial {
     cln_graph *g;
-    cln_tensor part[TRIAL_PARTS], x, y, dy;
-    int parts;
+    operand x[TRIAL_INPUTS], y;
+    int inputs;
+    const char *variant; /* of kernels, to be set before the plan is built; NULL: the rules choose */
+    cln_tensor labels, upstream;
+    const int32_t *label_values;
+    bool training;
     cln_weights *weights;
     cln_plan *plan;
-    float *xs, *ys, *dys, *dxs; /* values in NCHW order, of the whole of x and y */
-    cln_shape x_shape, y_shape;
 } trial;
 
-/* A graph with an input of `shape`, filled with noise. 25 channels come as a concatenation of 8 + 12 + 5, whose blocks
- * have gaps. */
-trial trial_begin(cln_shape shape);
-/* Differentiates `y` with an upstream gradient of noise, and runs it once. `variant` may be NULL. */
-void trial_run(trial *t, cln_tensor y, const char *variant);
-/* For trials with a loss of their own: writes t->xs to the plan; reads the gradient into t->dxs. */
-void trial_write_x(trial *t);
-void trial_read_dx(trial *t);
-/* Compares <dy, f(x + e v) - f(x - e v)> / 2e with <dx, v> for one direction v, as a fraction of |dx||v|. */
-void trial_check_direction(trial *t, double tolerance);
+trial trial_begin(void);
+/* An input, filled with noise. 25 channels come as a concatenation of inputs of 8 + 12 + 5, which leaves gaps among the
+ * stored channels, and any others plainly; the second makes any number plainly. They last until trial_end. */
+operand *trial_input(trial *t, cln_shape shape);
+operand *trial_plain_input(trial *t, cln_shape shape);
+/* Class indices, which are borrowed. */
+cln_tensor trial_labels(trial *t, const int32_t *values, int64_t rows);
+
+/* Plans y = f(the inputs), with noise as weights (of the streams from WEIGHT_STREAM on), and runs a step: t->y.values
+ * and, in training, the gradients of inputs and weights for t->y.gradient, which is noise too. */
+void trial_run(trial *t, cln_tensor y);
+void trial_evaluate(trial *t, cln_tensor y);
+/* The same by hand, for other losses and optimisers: builds a plan whose first output is y; runs a step. */
+void trial_build(trial *t, const cln_plan_options *options);
+void trial_step(trial *t, float learning_rate);
+
+/* A weight, which the caller frees. */
+float *trial_weight(trial *t, const char *name, cln_slot slot);
 /* Whether the plan's text contains `text`. */
 bool trial_plan_mentions(const trial *t, const char *text);
+/* After trial_run: moves inputs and weights along a direction and back beyond, and compares the difference of
+ * <y, dy> with what the gradients say, as a fraction of it (but of |gradient||direction| if that is less). */
+void trial_check_direction(trial *t, double tolerance);
 void trial_end(trial *t);
+
+/* Runs `body` with many shapes: one of everything, planar, primes, whole blocks, one more than a block, gaps. */
+void each_form(void (*body)(cln_shape shape));
+
+/* Checks that the graph refused to make `y`, and why; frees it. */
+void check_refused(cln_graph *g, cln_tensor y, const char *message);
 
 #endif

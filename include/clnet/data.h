@@ -10,7 +10,7 @@ extern "C" {
 
 typedef enum cln_split { CLN_SPLIT_TRAIN, CLN_SPLIT_TEST } cln_split;
 
-/* Images as they are on disk (padded where said), row-major [count][channels][height][width]. */
+/* Images as they are on disk (padded or resized where said), row-major [count][channels][height][width]. */
 typedef struct cln_dataset {
     int64_t count;
     int channels, height, width;
@@ -18,14 +18,28 @@ typedef struct cln_dataset {
     char **class_names; /* num_classes of them */
     uint8_t *images;
     int32_t *labels; /* each in [0, num_classes) */
-    char *format;    /* "cifar10" or "idx" */
+    char *format;    /* "cifar10", "cifar100", "idx" or "images" */
 } cln_dataset;
 
-/* Reads one split of the data set at `path`: a folder in the CIFAR-10 binary layout (or one that holds
- * cifar-10-batches-bin), a folder of IDX files (gzipped or not; 28x28 images are padded with zeros to 32x32),
- * or the name "fashion-mnist" (Debian's package dataset-fashion-mnist). Everything is checked: sizes, magic
- * numbers, labels. The caller frees *out with cln_dataset_free. */
-CLN_API cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split, cln_dataset **out);
+/* What the images of an image folder are to be; those of other formats stay as they are. */
+typedef struct cln_dataset_options {
+    int height, width; /* resized to this; both 0: all must have the size of the first, and keep it */
+    int channels;      /* 1 (grey) or 3 (colour); 0: 1 if all are grey, else 3 */
+} cln_dataset_options;
+
+/* Reads one split of the data set at `path`, whose format is found out:
+ * - a folder in the binary layout of CIFAR-10 or CIFAR-100 (fine labels), or one that holds cifar-10-batches-bin or
+ *   cifar-100-binary;
+ * - a folder of IDX files (gzipped or not; 28x28 images are padded with zeros to 32x32), or the name "fashion-mnist"
+ *   (Debian's package dataset-fashion-mnist);
+ * - a folder of images, <split>/<class>/<image>, where <split> is train and test (or, without test, val): JPEG, PNG,
+ * BMP, GIF, PNM, TGA, PSD, PIC, HDR; transparency is dropped. Classes are those of train, sorted by name in the order
+ * of bytes, as are the images of a class. Names that begin with a dot are skipped; a symbolic link that leads out of
+ *   `path` is a failure. Resizing is antialiased, as PIL's bilinear filter does it to the bit.
+ * Everything is checked: sizes, magic numbers, labels, and that each image can be decoded. `options` may be NULL. The
+ * caller frees *out with cln_dataset_free. */
+CLN_API cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split,
+                                    const cln_dataset_options *options, cln_dataset **out);
 CLN_API void cln_dataset_free(cln_dataset *dataset);
 
 /* (x / 255 - mean) / deviation for each channel. */
@@ -46,6 +60,10 @@ CLN_API cln_status cln_normalization_choose(cln_context *ctx, const char *option
  * NULL when validation_count is 0. */
 CLN_API cln_status cln_split_indices(cln_context *ctx, int64_t count, int64_t validation_count, uint64_t seed,
                                      int64_t **train, int64_t **validation);
+/* Another order, from text (`size` bytes): whole numbers of 0..count-1, none of them twice, with white space between
+ * them; not all need occur. *indices is malloc'ed, owned by the caller. `name` is for messages. */
+CLN_API cln_status cln_split_parse(cln_context *ctx, const char *name, const char *text, size_t size, int64_t count,
+                                   int64_t **indices, int64_t *index_count);
 
 /* The training augmentation on one image [channels][height][width]: flips it left to right if `flip`, cuts out
  * box = {top, left, height, width} and resizes that to the whole size, as torchvision does with PIL images: bilinear,

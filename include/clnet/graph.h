@@ -33,9 +33,11 @@ CLN_API void cln_graph_fail(cln_graph *graph, const char *format, ...);
 /* A formatted string that lives as long as the graph: for layer names. "" if the graph has failed. */
 CLN_API const char *cln_name(cln_graph *graph, const char *format, ...);
 
+/* All zeros for an invalid tensor. */
 CLN_API cln_shape cln_tensor_shape(const cln_graph *graph, cln_tensor x);
 
-/* Inputs, filled before each step: images (float32) and class indices (int32; negative: the row is ignored). */
+/* Inputs, filled before each step: images (float32) and class indices (int32; one that is no class, such as -1: the row
+ * is ignored). */
 CLN_API cln_tensor cln_input(cln_graph *graph, const char *name, int64_t n, int64_t c, int64_t h, int64_t w);
 CLN_API cln_tensor cln_labels(cln_graph *graph, const char *name, int64_t n);
 
@@ -93,7 +95,7 @@ CLN_API cln_tensor cln_flatten(cln_graph *graph, cln_tensor x);
 CLN_API cln_tensor cln_linear(cln_graph *graph, cln_tensor x, const char *name, int out_features);
 /* Zeroes with probability p and scales the rest by 1 / (1 - p); nothing in an evaluation plan. */
 CLN_API cln_tensor cln_dropout(cln_graph *graph, cln_tensor x, float p);
-/* Mean over the rows whose label is not negative of the cross-entropy of softmax(logits); with label smoothing e over
+/* Mean over the rows whose label is a class of the cross-entropy of softmax(logits); with label smoothing e over
  * K classes, (1 - e) CE + e / K * sum of -log p. A scalar; 0 if no row counts. */
 CLN_API cln_tensor cln_softmax_ce(cln_graph *graph, cln_tensor logits, cln_tensor labels, float label_smoothing);
 /* How many rows have their largest logit (the first, among equals) at their label. A scalar. */

@@ -4,7 +4,7 @@
 
 #include "clnet/device.h"
 #include "clnet/graph.h"
-#include "clnet/safetensors.h"
+#include "clnet/weights_file.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,7 +48,7 @@ CLN_API cln_status cln_weights_save(cln_context *ctx, cln_weights *weights, cons
                                     const cln_metadata *metadata, size_t metadata_count);
 /* Sets every value from `file`; the first tensor that is missing, unknown or of another shape is named, and nothing is
  * changed then. "num_batches_tracked" is ignored. */
-CLN_API cln_status cln_weights_load(cln_context *ctx, cln_weights *weights, const cln_safetensors *file,
+CLN_API cln_status cln_weights_load(cln_context *ctx, cln_weights *weights, const cln_weights_file *file,
                                     const char *path);
 /* The name of the first tensor with an infinite or undefined value, or NULL in *name if all are finite. */
 CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, const char **name);
@@ -77,8 +77,9 @@ CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
 typedef struct cln_plan cln_plan;
 
 typedef struct cln_plan_options {
-    bool training;   /* batch statistics, dropout, gradients and the optimiser; else evaluation */
-    cln_tensor loss; /* training: what is differentiated, a scalar unless `upstream` is given */
+    bool training; /* batch statistics, dropout, gradients and the optimiser; else evaluation */
+    /* Training: what is differentiated, the sum of its elements unless `upstream` is given; or CLN_NO_TENSOR. */
+    cln_tensor loss;
     bool has_upstream;
     cln_tensor upstream; /* an input of the loss's shape: the gradient from outside */
     cln_optimizer optimizer;
@@ -112,14 +113,17 @@ CLN_API cln_status cln_plan_read_gradient(cln_plan *plan, cln_tensor x, float *o
  * at any time before 8 further tickets are taken. So a loop can watch its loss without stopping the device. */
 CLN_API cln_status cln_plan_request_scalar(cln_plan *plan, cln_tensor x, int *ticket);
 CLN_API cln_status cln_plan_fetch(cln_plan *plan, int ticket, float *out);
+/* Waits for everything enqueued so far. */
 CLN_API cln_status cln_plan_finish(cln_plan *plan);
 
-/* How many updates the optimiser has made (Adam's t); set it when resuming. */
+/* How many updates the optimiser has made (Adam's t); set it when resuming. Dropout then draws what it would have drawn
+ * after as many steps. */
 CLN_API int64_t cln_plan_updates(const cln_plan *plan);
 CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
 
 /* Runs the forward part once, operator by operator, on the inputs written last; *layer names the first one that makes
- * an infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed. */
+ * an infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed;
+ * in a training plan the running statistics move as in a step. */
 CLN_API cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer);
 
 /* One kernel launch of a step and how long it took. */
@@ -143,6 +147,9 @@ typedef struct cln_plan_memory {
     int steps;
 } cln_plan_memory;
 CLN_API cln_plan_memory cln_plan_get_memory(const cln_plan *plan);
+/* The kernel variants that the steps use, as "conv2d direct, linear reference", each once, in the order of the steps.
+ * malloc'ed; the caller frees it with free. NULL for lack of memory. */
+CLN_API char *cln_plan_variants(const cln_plan *plan);
 /* Writes the steps, with kernels, sizes and addresses, as text. */
 CLN_API void cln_plan_print(const cln_plan *plan, FILE *out);
 

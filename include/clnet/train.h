@@ -81,22 +81,43 @@ typedef enum cln_fit_stage {
     CLN_FIT_TEST,   /* all epochs are complete; the test comes next */
 } cln_fit_stage;
 
+/* What tells a better epoch from a worse one. */
+typedef enum cln_monitor {
+    CLN_MONITOR_DEFAULT, /* val_acc; without validation nothing, and the last weights count */
+    CLN_MONITOR_VAL_ACC,
+    CLN_MONITOR_VAL_LOSS,
+    CLN_MONITOR_TRAIN_ACC,
+    CLN_MONITOR_TRAIN_LOSS,
+} cln_monitor;
+/* "val_acc", "val_loss", "train_acc", "train_loss"; the default's is "val_acc". */
+CLN_API const char *cln_monitor_name(cln_monitor monitor);
+
+typedef enum cln_mode {
+    CLN_MODE_DEFAULT, /* accuracies are better when higher, losses when lower */
+    CLN_MODE_MAX,
+    CLN_MODE_MIN,
+} cln_mode;
+
+enum { CLN_MAX_TOP_K = 64 };
+
 /* What is known at a stage; what is not known yet is zero. */
 typedef struct cln_fit_event {
     cln_fit_stage stage;
     int64_t training_images, validation_images, test_images;
     cln_normalization normalization;
+    /* Of each channel over the training images, normalised, without augmentation: near 0 and 1 if all is well. */
+    float batch_mean[CLN_MAX_IMAGE_CHANNELS], batch_deviation[CLN_MAX_IMAGE_CHANNELS];
     int64_t parameters;     /* trainable */
     cln_plan_memory memory; /* of the training plan */
     double build_s;
-    int epoch, epochs;   /* from 1 */
-    int64_t step, steps; /* from 1, in the epoch */
+    int epoch, epochs;   /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
+    int64_t step, steps; /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */
     float learning_rate;
     double train_loss, train_accuracy; /* means over the epoch so far */
     double images_per_s;               /* of the epoch so far, training only */
     double seconds_left;               /* to the end of the last epoch */
     cln_score validation;              /* CLN_FIT_EPOCH; count 0: none */
-    bool improved;                     /* CLN_FIT_EPOCH: the best validation accuracy so far */
+    bool improved;                     /* CLN_FIT_EPOCH: the best epoch so far, by the monitor */
 } cln_fit_event;
 
 typedef struct cln_fit_options {
@@ -104,32 +125,49 @@ typedef struct cln_fit_options {
     const void *hparams; /* NULL: the model's defaults; num_classes and in_channels always come from the data set */
     cln_recipe recipe;
     float label_smoothing;
-    const char *data;      /* as cln_dataset_load takes it */
-    const char *normalize; /* as cln_normalization_choose takes it */
+    const char *data;              /* as cln_dataset_load takes it */
+    const char *normalize;         /* as cln_normalization_choose takes it */
+    int image_height, image_width; /* to which the images of an image folder are resized; 0: their own size */
     double validation; /* images held back from the training set: below 1 a share of it, else their number; 0: none */
-    uint64_t seed;     /* of weights, split, order, augmentation and dropout */
-    int workers;       /* threads that prepare batches */
-    const char
-        *out; /* folder for best.safetensors (only with validation), last.safetensors, metrics.csv; made if absent */
-    const char *variant;        /* as in cln_plan_options */
-    FILE *graph_out, *plan_out; /* where to write graph and training plan as text; NULL: nowhere */
+    const char *split_indices; /* NULL: the split is drawn by `seed`. Else a file that lists the training images (see
+                                * cln_split_parse): the last ones are held back, images not listed are left out */
+    uint64_t seed;             /* of weights, split, order, augmentation and dropout */
+    int workers;               /* threads that prepare batches */
+    /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv, and
+     * resume.safetensors, which holds all that is needed to go on. */
+    const char *out;
+    cln_monitor monitor;
+    cln_mode mode;
+    int top_k; /* above 1: also keep the weights of the K best epochs, as epoch=NN.safetensors; 0: 1; below 0: none */
+    bool no_last;        /* write no last.safetensors */
+    double save_every_s; /* seconds between saves of the state within an epoch; 0: 30 */
+    /* NULL: from the beginning. Else a resume.safetensors of the same run, to go on from: the result is, byte for byte,
+     * that of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones.
+     */
+    const char *resume;
+    bool (*should_stop)(void *user); /* NULL: never. Asked between steps: true saves and ends, see result->stopped */
+    const char *variant;             /* as in cln_plan_options */
+    FILE *graph_out, *plan_out;      /* where to write graph and training plan as text; NULL: nowhere */
     void (*on_event)(void *user, const cln_fit_event *event); /* NULL: none; called in the caller's thread */
     void *user;
 } cln_fit_options;
 
 typedef struct cln_fit_result {
-    int epochs;
-    int best_epoch;       /* the one whose weights were tested: the best in validation, or the last; from 1 */
+    bool stopped;         /* by should_stop: resume.safetensors says where, and nothing was tested */
+    int epochs;           /* completed */
+    int best_epoch;       /* the one whose weights were tested: the best by the monitor, or the last; from 1 */
+    bool best_saved;      /* best.safetensors holds them, else last.safetensors, if it is written at all */
     cln_score validation; /* of that epoch; count 0: none */
     cln_score test;
-    double images_per_s; /* mean over all epochs, training only */
+    double images_per_s; /* training only; this and the next without what was done before resuming */
     double seconds;      /* of training and validation */
 } cln_fit_result;
 
 /* Trains `options->model` on a data set: shuffled, augmented batches, the last partial one left out; the learning rate
  * multiplied by gamma at each milestone; validation and saving after each epoch; at the end the best weights (the last,
  * without validation) on the test set. The same options on the same device give the same bytes of weights. A loss that
- * is infinite or undefined stops it with CLN_DIVERGED, naming epoch, step and the first layer concerned. */
+ * is infinite or undefined stops it with CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is
+ * replaced as a whole and resume.safetensors last, so that a run killed at any moment can go on from there. */
 CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options,
                            cln_fit_result *result);
 
@@ -138,10 +176,17 @@ CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_o
 typedef enum cln_subset { CLN_SUBSET_TEST, CLN_SUBSET_VALIDATION, CLN_SUBSET_TRAINING } cln_subset;
 
 typedef struct cln_evaluate_options {
-    const char *weights; /* a file that cln_fit wrote, or one of the same names and shapes */
+    const char *weights; /* a file of any format that cln_weights_file_read takes */
     const char *data;
-    /* With seed and validation count from the file, the images that its training held back, or did not. */
+    int image_height, image_width; /* as in cln_fit_options; 0: the file's, if it says */
     cln_subset subset;
+    /* NULL: the images that the file's training held back, or did not, as the file says. Else a list as in
+     * cln_fit_options. */
+    const char *split_indices;
+    double validation; /* with a list: how many are held back; 0: as many as the file says, else a tenth */
+    /* Where neither a list nor the file says it: draw the split by `seed`, hold back `validation`. */
+    bool draw_split;
+    uint64_t seed;
     const cln_model *const *models; /* among which the file's metadata names one */
     int model_count;
     const cln_model *model; /* not NULL: this one, with `hparams` (JSON; NULL: the file's, or the defaults) */
@@ -152,9 +197,24 @@ typedef struct cln_evaluate_options {
     const char *variant;
 } cln_evaluate_options;
 
-/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. */
+/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. A checkpoint
+ * of PyTorch Lightning that has "model_name" and "model_hparams" among its hyper-parameters says all that is needed, and
+ * its images are normalised by the published values of CIFAR-10. For a bare state_dict, give the model. */
 CLN_API cln_status cln_evaluate(cln_context *ctx, cln_device *device, const cln_evaluate_options *options,
                                 cln_score *score);
+
+/* What a weights file says of its training; what it does not say is "" or 0. */
+typedef struct cln_training_record {
+    char model[64];
+    int epochs; /* completed */
+    cln_optimizer optimizer;
+    float learning_rate; /* the first */
+    bool has_split;
+    int64_t training_images, validation_images; /* with has_split: all of the training set, and held back of it */
+} cln_training_record;
+/* Lightning's "Adam" is told as CLN_ADAMW, which it means in the checkpoints that are read here, and its "ResNet" with
+ * the blocks of ResNetPreAct as that. */
+CLN_API cln_status cln_training_record_read(cln_context *ctx, const char *weights, cln_training_record *out);
 
 #ifdef __cplusplus
 }

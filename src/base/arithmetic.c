@@ -19,7 +19,7 @@ bool cln__add_size(size_t a, size_t b, size_t *out) {
 }
 
 bool cln__shape_count(cln_shape shape, int64_t *out) {
-    const int64_t axis[4] = {shape.n, shape.c, shape.h, shape.w}, limit = INT64_MAX / 16;
+    const int64_t axis[4] = {shape.n, shape.c, shape.h, shape.w}, limit = (int64_t)1 << 48;
     int64_t count = 1;
     for (int i = 0; i < 4; i++) {
         if (axis[i] < 1 || axis[i] > limit / count)
@@ -37,6 +37,14 @@ char *cln__shape_text(cln_shape shape, char *text) {
 
 bool cln__shape_equal(cln_shape a, cln_shape b) {
     return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+int64_t cln__least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+int64_t cln__most(int64_t a, int64_t b) {
+    return a > b ? a : b;
 }
 
 int64_t cln__divide_up(int64_t a, int64_t b) {

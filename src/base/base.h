@@ -29,18 +29,25 @@ void cln__warn(cln_context *ctx, const char *format, ...) CLN__PRINTF(2, 3);
 /* a * b and a + b for non-negative numbers; false if the result does not fit. */
 bool cln__mul_size(size_t a, size_t b, size_t *out);
 bool cln__add_size(size_t a, size_t b, size_t *out);
-/* n*c*h*w; false if an axis is below 1 or the product exceeds INT64_MAX / 16 (room for byte sizes). */
+/* n*c*h*w; false if an axis is below 1 or the product exceeds 2^48: room for padding, for bytes, and for sums. */
 bool cln__shape_count(cln_shape shape, int64_t *out);
 /* "8x16x32x32" into `text`, which must hold 84 bytes; returns `text`. */
 char *cln__shape_text(cln_shape shape, char *text);
 bool cln__shape_equal(cln_shape a, cln_shape b);
 
+int64_t cln__least(int64_t a, int64_t b);
+int64_t cln__most(int64_t a, int64_t b);
 int64_t cln__divide_up(int64_t a, int64_t b);
 int64_t cln__round_up(int64_t a, int64_t multiple);
 
 /* printf into a malloc'ed string; NULL for lack of memory. The caller frees it. */
 char *cln__format(const char *format, ...) CLN__PRINTF(1, 2);
 char *cln__format_va(const char *format, va_list arguments);
+
+/* The bytes of the UTF-8 sequence at `text` (`size` bytes are left, at least 1), 0 if it is not valid. */
+size_t cln__utf8_length(const char *text, size_t size);
+/* Whether all of the string is UTF-8, as JSON must be. */
+bool cln__is_utf8(const char *text);
 
 /* The name among `names` (count of them) nearest to `name` by edit distance, or NULL if none is near:
  * for "did you mean" in messages. */

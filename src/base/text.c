@@ -1,4 +1,4 @@
-/* Strings: printing into new memory, and the nearest of some names. */
+/* Strings: printing into new memory, UTF-8, and the nearest of some names. */
 #include "base.h"
 
 #include <ctype.h>
@@ -25,6 +25,30 @@ char *cln__format(const char *format, ...) {
     char *text = cln__format_va(format, arguments);
     va_end(arguments);
     return text;
+}
+
+size_t cln__utf8_length(const char *text, size_t size) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    if (length > size)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    /* Overlong forms, UTF-16 surrogates, beyond U+10FFFF. */
+    bool bad = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+               (s[0] == 0xf4 && s[1] > 0x8f);
+    return bad ? 0 : length;
+}
+
+bool cln__is_utf8(const char *text) {
+    size_t size = strlen(text);
+    for (size_t at = 0, length; at < size; at += length) {
+        length = cln__utf8_length(text + at, size - at);
+        if (length == 0)
+            return false;
+    }
+    return true;
 }
 
 static size_t least(size_t a, size_t b) {

@@ -9,6 +9,7 @@ typedef struct arguments {
     cln_evaluate_options evaluate;
     const char *device;
     int64_t batch_size, workers;
+    cln_ints image_size;
     int split;
     bool json;
 } arguments;
@@ -39,6 +40,8 @@ static int run(cln_context *ctx, arguments *a) {
     o->subset = subsets[a->split];
     o->batch_size = (int)a->batch_size;
     o->workers = (int)a->workers;
+    o->image_height = a->image_size.values[0];
+    o->image_width = a->image_size.values[a->image_size.count > 1];
     cln_status status = report_open_device(ctx, a->device, a->json ? stderr : stdout, &device);
     if (status == CLN_OK)
         status = cln_evaluate(ctx, device, o, &score);
@@ -53,11 +56,16 @@ int cmd_test(int argc, char **argv) {
     arguments a = {.batch_size = 128, .workers = 2};
     cln_evaluate_options *o = &a.evaluate;
     const cli_option options[] = {
-        {"weights", CLI_TEXT, &o->weights, "FILE", "required: a weights file, as cltrain fit writes them", 0, 0, NULL},
-        {"data", CLI_TEXT, &o->data, "PATH",
-         "required: a folder in the CIFAR-10 binary or the IDX layout, or fashion-mnist", 0, 0, NULL},
+        {"weights", CLI_TEXT, &o->weights, "FILE",
+         "required: weights: safetensors, or a PyTorch checkpoint (.ckpt, .pt, .pth)", 0, 0, NULL},
+        {"data", CLI_TEXT, &o->data, "PATH", "required: a data set as for cltrain fit", 0, 0, NULL},
         {"split", CLI_CHOICE, &a.split, "SPLIT",
          "test, val (what its training held back) or train (the rest of the training set); default test", 0, 0, splits},
+        CLI_SPLIT_INDICES(&o->split_indices),
+        {"val-split", CLI_REAL, &o->validation, "F|N",
+         "with --split-indices: the share or number that was held back (default: as the weights say, else 0.1)", 1e-9,
+         1e9, NULL},
+        CLI_IMAGE_SIZE(&a.image_size),
         {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
         {"device", CLI_TEXT, &a.device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
         {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step (default 128)", 1, 1 << 24, NULL},
@@ -75,6 +83,10 @@ int cmd_test(int argc, char **argv) {
         return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
     if (!o->weights || !o->data)
         return cli_misuse(&command, "--%s is missing", o->weights ? "data" : "weights");
+    if (o->validation > 0 && !o->split_indices)
+        return cli_misuse(&command, "--val-split is for --split-indices");
+    if (a.image_size.count > 2)
+        return cli_misuse(&command, "--image-size: expected N or H,W, found %d numbers", a.image_size.count);
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);

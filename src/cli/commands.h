@@ -1,4 +1,5 @@
-/* The commands of cltrain: each takes its own argv (argv[0] is the command's name) and returns the exit status. */
+/* The commands of cltrain: each takes its own argv (argv[0] is the command's name, argv[-1] the program's) and
+ * returns the exit status. */
 #ifndef CLN_SRC_COMMANDS_H
 #define CLN_SRC_COMMANDS_H
 

@@ -25,6 +25,26 @@ typedef struct cli_option {
     const char *const *choices; /* ends with NULL */
 } cli_option;
 
+/* Options of both fit and test. */
+#define CLI_IMAGE_SIZE(target)                                                                                         \
+    {                                                                                                                  \
+        "image-size", CLI_INTS, target, "N|H,W",                                                                       \
+            "size to which the images of an image folder are resized; default: their own, if all are equal (in a "     \
+            "test: that "                                                                                              \
+            "of the training)",                                                                                        \
+            1, 4096, NULL                                                                                              \
+    }
+#define CLI_SPLIT_INDICES(target)                                                                                      \
+    {                                                                                                                  \
+        "split-indices", CLI_TEXT, target, "FILE",                                                                     \
+            "a text file of training images, as numbers from 0 with white space between them, each at most once: the " \
+            "last "                                                                                                    \
+            "ones, as many as --val-split says, are held back for validation, those before train, others are left "    \
+            "out. The "                                                                                                \
+            "numbers count the images of the data set as they lie in its files, in a sample of CIFAR-10 too",          \
+            0, 0, NULL                                                                                                 \
+    }
+
 typedef struct cli_command {
     const char *program; /* "cltrain" */
     const char *name;    /* "fit" */

@@ -4,6 +4,7 @@
 #include "report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,18 +22,25 @@ progress progress_new(cln_context *ctx, bool quiet) {
     return (progress){.ctx = ctx, .quiet = quiet, .terminal = isatty(STDOUT_FILENO) == 1, .shown_s = now_s()};
 }
 
+static void show_values(const char *name, const float *values, int count, int digits) {
+    double step = 1;
+    for (int i = 0; i < digits; i++)
+        step /= 10;
+    printf("%s", name);
+    for (int c = 0; c < count; c++) /* + 0: no "-0.00" */
+        printf("%s %.*f", c ? "," : "", digits, rint((double)values[c] / step) * step + 0);
+}
+
 static void show_loaded(const cln_fit_event *e) {
     char training[32], validation[32], test[32];
     const cln_normalization *n = &e->normalization;
-    printf("data: %s images to train on, %s for validation, %s to test; mean",
-           report_count(e->training_images, training), report_count(e->validation_images, validation),
-           report_count(e->test_images, test));
-    for (int c = 0; c < n->channels; c++)
-        printf("%s %.4f", c ? "," : "", (double)n->mean[c]);
-    printf(", deviation");
-    for (int c = 0; c < n->channels; c++)
-        printf("%s %.4f", c ? "," : "", (double)n->deviation[c]);
-    printf("\npreparing (kernels are compiled on the first run, which can take a minute)\n");
+    printf("data: %s images to train on, %s for validation, %s to test; ", report_count(e->training_images, training),
+           report_count(e->validation_images, validation), report_count(e->test_images, test));
+    show_values("mean", n->mean, n->channels, 4);
+    show_values(", deviation", n->deviation, n->channels, 4);
+    show_values("\nnormalised batches: mean", e->batch_mean, n->channels, 2);
+    show_values(", deviation", e->batch_deviation, n->channels, 2);
+    printf(" (0 and 1 are ideal)\npreparing (kernels are compiled on the first run, which can take a minute)\n");
 }
 
 static void show_ready(const cln_fit_event *e) {
@@ -40,6 +48,9 @@ static void show_ready(const cln_fit_event *e) {
     printf("ready after %.1f s: %s parameters; %d launches a step; %s of memory for activations, %s for weights\n",
            e->build_s, report_count(e->parameters, parameters), e->memory.steps,
            report_bytes(e->memory.planned_bytes, planned), report_bytes(e->memory.weights_bytes, weights));
+    if (e->epoch > 0 || e->step > 0)
+        printf("going on after epoch %d/%d and step %" PRId64 "/%" PRId64 " of the next\n", e->epoch, e->epochs,
+               e->step, e->steps);
 }
 
 static void show_bar(const cln_fit_event *e) {
@@ -71,10 +82,9 @@ static void show_epoch(const progress *p, const cln_fit_event *e) {
     printf("%sepoch %d/%d  lr %g  loss %.4f  accuracy %.2f%%", p->terminal ? "\r" : "", e->epoch, e->epochs,
            (double)e->learning_rate, e->train_loss, 100 * e->train_accuracy);
     if (e->validation.count > 0)
-        printf("  validation loss %.4f  accuracy %.2f%%%s", e->validation.loss, 100 * e->validation.accuracy,
-               e->improved ? " (best)" : "");
-    printf("  %.0f images/s  %s left%s\n", e->images_per_s, report_time(e->seconds_left, left),
-           p->terminal ? "\033[K" : "");
+        printf("  validation loss %.4f  accuracy %.2f%%", e->validation.loss, 100 * e->validation.accuracy);
+    printf("%s  %.0f images/s  %s left%s\n", e->improved ? " (best)" : "", e->images_per_s,
+           report_time(e->seconds_left, left), p->terminal ? "\033[K" : "");
 }
 
 void progress_show(void *user, const cln_fit_event *e) {
@@ -122,12 +132,16 @@ static void show_score(const char *name, const cln_score *score) {
            report_count(score->correct, correct), 100 * score->accuracy, score->loss);
 }
 
+void progress_scores(const cln_score *validation, const cln_score *test) {
+    printf("\n%-12s %10s %10s %10s %10s\n", "", "images", "correct", "accuracy", "loss");
+    if (validation->count > 0)
+        show_score("validation", validation);
+    show_score("test", test);
+}
+
 void progress_result(const cln_fit_result *r) {
     char seconds[32];
-    printf("\n%-12s %10s %10s %10s %10s\n", "", "images", "correct", "accuracy", "loss");
-    if (r->validation.count > 0)
-        show_score("validation", &r->validation);
-    show_score("test", &r->test);
+    progress_scores(&r->validation, &r->test);
     printf("\nweights of epoch %d of %d; trained in %s at %.0f images/s\n", r->best_epoch, r->epochs,
            report_time(r->seconds, seconds), r->images_per_s);
 }

@@ -15,6 +15,8 @@ progress progress_new(cln_context *ctx, bool quiet);
 /* cln_fit_options.on_event; `user` is a progress. */
 void progress_show(void *user, const cln_fit_event *event);
 void progress_result(const cln_fit_result *result);
+/* A table of scores; a validation of no images is left out. */
+void progress_scores(const cln_score *validation, const cln_score *test);
 /* Ends a bar that is left when training fails. */
 void progress_stop(const progress *p);
 

@@ -9,10 +9,12 @@
 
 #define FASHION_MNIST "fashion-mnist"
 #define FASHION_MNIST_FOLDER "/usr/share/datasets/fashion-mnist"
-#define CIFAR10_SUBFOLDER "cifar-10-batches-bin"
 
 static const char *const fashion_names[10] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                                               "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+
+/* What the published archives unpack to. */
+static const char *const cifar_subfolders[2] = {"cifar-10-batches-bin", "cifar-100-binary"};
 
 enum { MAX_LISTED = 5 };
 
@@ -39,6 +41,8 @@ cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, con
         return cln__fail_memory(ctx, "the class names");
     dataset->num_classes = count;
     for (int i = 0; i < count; i++) {
+        if (names && !cln__is_utf8(names[i]))
+            return cln__fail(ctx, CLN_INVALID_FILE, "class %d: its name, '%s', is not UTF-8", i, names[i]);
         dataset->class_names[i] = names ? cln__format("%s", names[i]) : cln__format("%d", i);
         if (!dataset->class_names[i])
             return cln__fail_memory(ctx, "the class names");
@@ -73,12 +77,13 @@ static char *list_folder(const char *folder) {
 
 static cln_status fail_unrecognised(cln_context *ctx, const char *folder) {
     char *found = list_folder(folder);
-    cln_status status =
-        cln__fail(ctx, CLN_INVALID_FILE,
-                  "no data set in folder '%s': expected CIFAR-10 binary (data_batch_1.bin to data_batch_5.bin and "
-                  "test_batch.bin, or a folder " CIFAR10_SUBFOLDER " with them) or IDX (train-images-idx3-ubyte[.gz], "
-                  "train-labels-idx1-ubyte[.gz], t10k-...), found %s",
-                  folder, found ? found : "other files");
+    cln_status status = cln__fail(
+        ctx, CLN_INVALID_FILE,
+        "no data set in folder '%s': expected CIFAR-10 binary (data_batch_1.bin to data_batch_5.bin and "
+        "test_batch.bin, or a folder cifar-10-batches-bin with them), CIFAR-100 binary (train.bin and test.bin, or "
+        "cifar-100-binary), IDX (train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-...), or images as "
+        "<split>/<class>/<image> with the splits train and test or val; found %s",
+        folder, found ? found : "other files");
     free(found);
     return status;
 }
@@ -100,42 +105,51 @@ static bool is_fashion_mnist(const char *path) {
     return stat(path, &a) == 0 && stat(FASHION_MNIST_FOLDER, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-static cln_status load_folder(cln_context *ctx, const char *path, cln_split split, cln_dataset *dataset) {
+static cln_status load_folder(cln_context *ctx, const char *path, cln_split split, const cln_dataset_options *options,
+                              cln_dataset *dataset) {
     CLN_TRY(check_folder(ctx, path));
-    if (cln__cifar10_present(path))
-        return cln__cifar10_load(ctx, path, split, dataset);
+    if (cln__cifar_present(path))
+        return cln__cifar_load(ctx, path, split, dataset);
     if (cln__idx_present(path))
         return cln__idx_load(ctx, path, split, is_fashion_mnist(path) ? fashion_names : NULL, 10, dataset);
-    char *inner = cln__path_join(path, CIFAR10_SUBFOLDER);
-    if (!inner)
-        return cln__fail_memory(ctx, "a file name");
-    cln_status status =
-        cln__cifar10_present(inner) ? cln__cifar10_load(ctx, inner, split, dataset) : fail_unrecognised(ctx, path);
-    free(inner);
-    return status;
+    for (int i = 0; i < 2; i++) {
+        char *inner = cln__path_join(path, cifar_subfolders[i]);
+        if (!inner)
+            return cln__fail_memory(ctx, "a file name");
+        bool present = cln__cifar_present(inner);
+        cln_status status = present ? cln__cifar_load(ctx, inner, split, dataset) : CLN_OK;
+        free(inner);
+        if (present)
+            return status;
+    }
+    return cln__images_present(path) ? cln__images_load(ctx, path, split, options, dataset)
+                                     : fail_unrecognised(ctx, path);
 }
 
-static cln_status load(cln_context *ctx, const char *path, cln_split split, cln_dataset *dataset) {
+static cln_status load(cln_context *ctx, const char *path, cln_split split, const cln_dataset_options *options,
+                       cln_dataset *dataset) {
     if (!path || path[0] == '\0')
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
                          "no data set given: expected a folder, or the name '" FASHION_MNIST "'");
     if (strcmp(path, FASHION_MNIST) != 0)
-        return load_folder(ctx, path, split, dataset);
+        return load_folder(ctx, path, split, options, dataset);
     struct stat info;
     if (stat(FASHION_MNIST_FOLDER, &info) != 0)
         return cln__fail(ctx, CLN_IO,
                          "no data set '" FASHION_MNIST "': there is no folder " FASHION_MNIST_FOLDER
                          "; install Debian's package dataset-fashion-mnist, or give the folder that holds the four "
                          "files");
-    return load_folder(ctx, FASHION_MNIST_FOLDER, split, dataset);
+    return load_folder(ctx, FASHION_MNIST_FOLDER, split, options, dataset);
 }
 
-cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split, cln_dataset **out) {
+cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split, const cln_dataset_options *options,
+                            cln_dataset **out) {
+    static const cln_dataset_options defaults = {0};
     *out = NULL;
     cln_dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
         return cln__fail_memory(ctx, "a data set");
-    cln_status status = load(ctx, path, split, dataset);
+    cln_status status = load(ctx, path, split, options ? options : &defaults, dataset);
     if (status != CLN_OK) {
         cln_dataset_free(dataset);
         return status;

@@ -1,5 +1,6 @@
-/* PyTorch's random_split: torch.randperm on the CPU, which draws from the Mersenne Twister MT19937 (Matsumoto and
- * Nishimura, ACM TOMACS 8, 1998). Only here: everything else draws from counters. */
+/* Which images train and which validate: PyTorch's random_split, or a list. The former is torch.randperm on the CPU,
+ * which draws from the Mersenne Twister MT19937 (Matsumoto and Nishimura, ACM TOMACS 8, 1998); only here: everything
+ * else draws from counters. */
 #include "../base/base.h"
 #include "clnet/data.h"
 
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATE = 624, SHIFT = 397 };
+enum { STATE = 624, SHIFT = 397, MAX_SHOWN = 30 };
 
 typedef struct twister {
     uint32_t state[STATE];
@@ -82,5 +83,69 @@ cln_status cln_split_indices(cln_context *ctx, int64_t count, int64_t validation
         memcpy(tail, order + (count - validation_count), tail_bytes);
     *train = order;
     *validation = tail;
+    return CLN_OK;
+}
+
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* A whole number below `count` from `length` characters; -1 if they are something else. */
+static int64_t parse_index(const char *text, size_t length, int64_t count) {
+    int64_t value = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = 10 * value + (text[i] - '0');
+        if (value >= count)
+            return -1;
+    }
+    return value;
+}
+
+static cln_status parse_all(cln_context *ctx, const char *name, const char *text, size_t size, int64_t count,
+                            bool *seen, int64_t *indices, int64_t *index_count) {
+    int64_t used = 0;
+    for (size_t at = 0, end;; at = end) {
+        while (at < size && is_space(text[at]))
+            at++;
+        for (end = at; end < size && !is_space(text[end]);)
+            end++;
+        if (end == at)
+            break;
+        int64_t value = parse_index(text + at, end - at, count);
+        if (value < 0)
+            return cln__fail(ctx, CLN_INVALID_FILE,
+                             "split indices in '%s': number %" PRId64 " (counted from 1) is '%.*s', expected a whole "
+                             "number from 0 to %" PRId64,
+                             name, used + 1, end - at < MAX_SHOWN ? (int)(end - at) : MAX_SHOWN, text + at, count - 1);
+        if (seen[value])
+            return cln__fail(ctx, CLN_INVALID_FILE, "split indices in '%s': %" PRId64 " occurs twice", name, value);
+        seen[value] = true;
+        indices[used++] = value; /* fits: no more than `count` values differ */
+    }
+    if (used == 0)
+        return cln__fail(ctx, CLN_INVALID_FILE, "split indices in '%s': there are none", name);
+    *index_count = used;
+    return CLN_OK;
+}
+
+cln_status cln_split_parse(cln_context *ctx, const char *name, const char *text, size_t size, int64_t count,
+                           int64_t **indices, int64_t *index_count) {
+    *indices = NULL;
+    *index_count = 0;
+    if (count < 1 || count > INT32_MAX)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "split indices: %" PRId64 " samples, expected 1 to %d", count,
+                         INT32_MAX);
+    int64_t *values = calloc((size_t)count, sizeof *values);
+    bool *seen = calloc((size_t)count, sizeof *seen);
+    cln_status status = values && seen ? parse_all(ctx, name, text, size, count, seen, values, index_count)
+                                       : cln__fail_memory(ctx, "the split indices");
+    free(seen);
+    if (status != CLN_OK) {
+        free(values);
+        return status;
+    }
+    *indices = values;
     return CLN_OK;
 }

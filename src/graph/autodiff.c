@@ -30,6 +30,24 @@ void cln__gradients_free(cln__gradients *grads) {
     free(grads);
 }
 
+/* No gradient yet, for any tensor. */
+static cln__gradients *gradients_new(cln_graph *g) {
+    cln__gradients *grads = calloc(1, sizeof *grads);
+    if (!grads)
+        return NULL;
+    grads->g = g;
+    grads->count = g->tensor_count;
+    grads->gradient = malloc(sizeof(int) * (size_t)g->tensor_count);
+    grads->wanted = calloc((size_t)g->tensor_count, sizeof(bool));
+    if (!grads->gradient || !grads->wanted) {
+        cln__gradients_free(grads);
+        return NULL;
+    }
+    for (int i = 0; i < grads->count; i++)
+        grads->gradient[i] = -1;
+    return grads;
+}
+
 /* A tensor's gradient is wanted if a parameter or a requested input reaches it. */
 static void mark_wanted(cln__gradients *grads, const cln_tensor *also, int also_count) {
     const cln_graph *g = grads->g;
@@ -54,17 +72,14 @@ static bool has_gradient(const cln__gradients *grads, const cln__node *node) {
     return false;
 }
 
-static cln_status walk(cln__gradients *grads) {
+static void walk(cln__gradients *grads) {
     cln_graph *g = grads->g;
-    g->differentiating = true;
     for (int i = g->node_count - 1; i >= 0 && g->status == CLN_OK; i--) {
         /* A copy, since adding nodes may move the array. */
         const cln__node node = g->nodes[i];
         if (node.op->backward && has_gradient(grads, &node))
             node.op->backward(grads, &node);
     }
-    g->differentiating = false;
-    return g->status;
 }
 
 cln_status cln__differentiate(cln_graph *g, cln_tensor target, cln_tensor upstream, const cln_tensor *also,
@@ -76,19 +91,9 @@ cln_status cln__differentiate(cln_graph *g, cln_tensor target, cln_tensor upstre
         if (also[i].id < 0 || also[i].id >= g->tensor_count)
             return cln__fail(g->ctx, CLN_INVALID_ARGUMENT,
                              "differentiate: requested input %d is not a tensor of this graph", i);
-    cln__gradients *grads = calloc(1, sizeof *grads);
+    cln__gradients *grads = gradients_new(g);
     if (!grads)
         return cln__fail_memory(g->ctx, "the gradients");
-    grads->g = g;
-    grads->count = g->tensor_count;
-    grads->gradient = malloc(sizeof(int) * (size_t)g->tensor_count);
-    grads->wanted = calloc((size_t)g->tensor_count, sizeof(bool));
-    if (!grads->gradient || !grads->wanted) {
-        cln__gradients_free(grads);
-        return cln__fail_memory(g->ctx, "the gradients");
-    }
-    for (int i = 0; i < grads->count; i++)
-        grads->gradient[i] = -1;
     mark_wanted(grads, also, also_count);
     g->differentiating = true;
     if (upstream.id >= 0 && !cln__shape_equal(cln_tensor_shape(g, upstream), cln_tensor_shape(g, target)))

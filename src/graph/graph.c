@@ -11,14 +11,17 @@ cln_graph *cln_graph_new(cln_context *ctx) {
     return g;
 }
 
+static void node_free(cln__node *node) {
+    free(node->name);
+    free(node->inputs);
+    free(node->attrs);
+}
+
 void cln_graph_free(cln_graph *g) {
     if (!g)
         return;
-    for (int i = 0; i < g->node_count; i++) {
-        free(g->nodes[i].name);
-        free(g->nodes[i].inputs);
-        free(g->nodes[i].attrs);
-    }
+    for (int i = 0; i < g->node_count; i++)
+        node_free(&g->nodes[i]);
     for (int i = 0; i < g->tensor_count; i++)
         free(g->tensors[i].name);
     for (int i = 0; i < g->string_count; i++)
@@ -90,6 +93,13 @@ const char *cln_name(cln_graph *g, const char *format, ...) {
     return g->strings[g->string_count++] = text;
 }
 
+/* Kernels count the images, the channels with their padding, and the pixels of an image in int, and look ahead. */
+static bool shape_valid(cln_shape s) {
+    const int64_t most_channels = 1 << 26, most = INT32_MAX / 2;
+    int64_t count;
+    return cln__shape_count(s, &count) && s.n <= most && s.c <= most_channels && s.h * s.w <= most;
+}
+
 static bool is_valid(const cln_graph *g, cln_tensor x) {
     return x.id >= 0 && x.id < g->tensor_count;
 }
@@ -117,13 +127,12 @@ cln_tensor cln__find_tensor(const cln_graph *g, const char *name) {
 /* Adds a tensor that the host knows by name. Takes ownership of `tensor.name`. */
 static cln_tensor named_add(cln_graph *g, cln__tensor tensor) {
     char shape[96];
-    int64_t count;
     char *message = NULL;
     if (!tensor.name) {
         fail(g, CLN_OUT_OF_MEMORY, NULL);
         return CLN_NO_TENSOR;
     }
-    if (!cln__shape_count(tensor.shape, &count))
+    if (!shape_valid(tensor.shape))
         message =
             cln__format("'%s': shape %s is empty or too large", tensor.name, cln__shape_text(tensor.shape, shape));
     else if (cln__find_tensor(g, tensor.name).id >= 0)
@@ -171,6 +180,28 @@ cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const
     return named_add(g, tensor);
 }
 
+static char *copy_string(const char *text, bool *ok) {
+    char *copy = text ? cln__format("%s", text) : NULL;
+    *ok = *ok && (!text || copy);
+    return copy;
+}
+
+/* `from` may be NULL: room only. */
+static void *copy_bytes(const void *from, size_t size, bool *ok) {
+    void *copy = malloc(size ? size : 1);
+    if (copy && from && size)
+        memcpy(copy, from, size);
+    *ok = *ok && copy;
+    return copy;
+}
+
+static cln_status infer(cln_graph *g, const cln__node *node) {
+    if (node->op->infer)
+        return node->op->infer(g, node);
+    return node->op->outputs ? cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0])
+                             : CLN_OK;
+}
+
 /* Makes the node's output tensors and lets the operator give them shapes. */
 static cln_status make_outputs(cln_graph *g, cln__node *node, int index) {
     for (int i = 0; i < CLN__MAX_OUTPUTS; i++)
@@ -183,40 +214,39 @@ static cln_status make_outputs(cln_graph *g, cln__node *node, int index) {
             return g->status;
         node->outputs[i] = out.id;
     }
-    if (node->op->infer)
-        return node->op->infer(g, node);
-    return node->op->outputs ? cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0])
-                             : CLN_OK;
+    return infer(g, node);
+}
+
+static cln_status set_inputs(cln_graph *g, cln__node *node, const cln_tensor *inputs) {
+    for (int i = 0; i < node->input_count; i++) {
+        if (!is_valid(g, inputs[i]))
+            return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "input %d is not a tensor of this graph", i);
+        if (g->tensors[inputs[i].id].is_int && !(node->op->takes_labels && i == 1))
+            return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "input %d is labels", i);
+        node->inputs[i] = inputs[i].id;
+    }
+    return CLN_OK;
 }
 
 cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
                          int input_count) {
     if (g->status != CLN_OK || !grow(g, (void **)&g->nodes, &g->node_capacity, g->node_count, sizeof *g->nodes))
         return CLN_NO_TENSOR;
-    cln__node node = {.op = op, .is_forward = !g->differentiating, .input_count = input_count};
-    node.name = cln__format("%s", name ? name : op->name);
-    node.inputs = malloc(sizeof(int) * (size_t)(input_count + 1));
-    node.attrs = op->attrs_size ? malloc(op->attrs_size) : NULL;
-    g->nodes[g->node_count] = node;
-    int index = g->node_count++;
-    cln__node *added = &g->nodes[index];
-    if (!node.name || !node.inputs || (op->attrs_size && !node.attrs)) {
-        added->input_count = 0;
+    bool made = true;
+    int index = g->node_count;
+    cln__node *node = &g->nodes[index];
+    *node = (cln__node){.op = op, .is_forward = !g->differentiating, .input_count = input_count};
+    node->name = copy_string(name ? name : op->name, &made);
+    node->inputs = copy_bytes(NULL, sizeof(int) * (size_t)input_count, &made);
+    node->attrs = copy_bytes(attrs, op->attrs_size, &made);
+    if (!made)
         fail(g, CLN_OUT_OF_MEMORY, NULL);
-        return CLN_NO_TENSOR;
+    if (made && set_inputs(g, node, inputs) == CLN_OK && make_outputs(g, node, index) == CLN_OK) {
+        g->node_count++;
+        return (cln_tensor){node->outputs[0]};
     }
-    for (int i = 0; i < input_count; i++) {
-        node.inputs[i] = inputs[i].id;
-        if (!is_valid(g, inputs[i])) {
-            cln__node_fail(g, added, CLN_INVALID_ARGUMENT, "input %d is not a tensor of this graph", i);
-            return CLN_NO_TENSOR;
-        }
-    }
-    if (op->attrs_size)
-        memcpy(node.attrs, attrs, op->attrs_size);
-    if (make_outputs(g, added, index) != CLN_OK)
-        return CLN_NO_TENSOR;
-    return (cln_tensor){added->outputs[0]};
+    node_free(node);
+    return CLN_NO_TENSOR;
 }
 
 cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index) {
@@ -227,9 +257,8 @@ cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index) {
 
 cln_status cln__set_output(cln_graph *g, const cln__node *node, int index, cln_shape shape, cln__packing packing,
                            int like) {
-    int64_t count;
     char text[96];
-    if (!cln__shape_count(shape, &count))
+    if (!shape_valid(shape))
         return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its output shape %s is empty or too large",
                               cln__shape_text(shape, text));
     cln__tensor *out = cln__at(g, node->outputs[index]);
@@ -237,20 +266,6 @@ cln_status cln__set_output(cln_graph *g, const cln__node *node, int index, cln_s
     out->packing = packing;
     out->like = like;
     return CLN_OK;
-}
-
-static char *copy_string(const char *text, bool *ok) {
-    char *copy = text ? cln__format("%s", text) : NULL;
-    *ok = *ok && (!text || copy);
-    return copy;
-}
-
-static void *copy_bytes(const void *from, size_t size, bool *ok) {
-    void *copy = malloc(size ? size : 1);
-    if (copy && size)
-        memcpy(copy, from, size);
-    *ok = *ok && copy;
-    return copy;
 }
 
 cln_graph *cln__graph_clone(const cln_graph *g) {
@@ -286,16 +301,19 @@ cln_graph *cln__graph_clone(const cln_graph *g) {
     return copy;
 }
 
-cln_status cln__graph_rebatch(cln_graph *g, int64_t n) {
+int64_t cln__batch(const cln_graph *g) {
     for (int i = 0; i < g->tensor_count; i++)
         if (g->tensors[i].role == CLN__INPUT)
+            return g->tensors[i].shape.n;
+    return 1;
+}
+
+cln_status cln__graph_rebatch(cln_graph *g, int64_t n) {
+    int64_t old = cln__batch(g);
+    for (int i = 0; i < g->tensor_count; i++)
+        if (g->tensors[i].role == CLN__INPUT && g->tensors[i].shape.n == old)
             g->tensors[i].shape.n = n;
-    for (int i = 0; i < g->node_count; i++) {
-        const cln__node *node = &g->nodes[i];
-        if (node->op->infer)
-            CLN_TRY(node->op->infer(g, node));
-        else if (node->op->outputs)
-            CLN_TRY(cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0]));
-    }
+    for (int i = 0; i < g->node_count; i++)
+        CLN_TRY(infer(g, &g->nodes[i]));
     return CLN_OK;
 }

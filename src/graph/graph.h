@@ -61,13 +61,15 @@ typedef struct cln__op {
     void (*describe)(const cln__node *node, char *text, size_t size);
     /* Output 0 may overwrite input 0 when nothing reads that later: works element by element. */
     bool in_place;
-    /* Whether its activations must have their channels numbered without gaps (see layout.c). NULL: no. */
+    /* Whether its inputs must have their channels numbered without gaps (see layout.c). NULL: no. The forward operator
+     * says so for its gradients too, so that the layouts do not depend on whether there are any. */
     bool (*needs_dense)(const cln_graph *g, const cln__node *node);
     /* Output 0 shows channels of input 0, from channel *first on, and nothing else: where the layouts allow, the plan
      * makes it a view and asks for no step. `training` tells the plan's mode. NULL: no. */
     bool (*is_view)(const cln_graph *g, const cln__node *node, bool training, int64_t *first);
     /* Output 0 is the inputs side by side along channels: they become views of it where the layouts allow. */
     bool joins;
+    bool takes_labels; /* as input 1; no other input may be labels */
 } cln__op;
 
 struct cln__node {
@@ -94,7 +96,9 @@ struct cln_graph {
 
 /* A deep copy, so that a plan may add gradients of its own. NULL for lack of memory. */
 cln_graph *cln__graph_clone(const cln_graph *g);
-/* Sets the batch of every input to `n` and infers all shapes again. */
+/* The batch: that of the first input; 1 without any. */
+int64_t cln__batch(const cln_graph *g);
+/* Sets the batch of every input that has it to `n` and infers all shapes again. */
 cln_status cln__graph_rebatch(cln_graph *g, int64_t n);
 
 /* Records the graph's first failure: "<op> '<name>': <message>". Returns its status. */
@@ -102,14 +106,14 @@ cln_status cln__node_fail(cln_graph *g, const cln__node *node, cln_status status
     CLN__PRINTF(4, 5);
 
 /* Adds a node: copies inputs and attrs, makes the outputs, infers their shapes. Returns output 0, or CLN_NO_TENSOR (and
- * the graph has failed). `name` may be NULL: the operator's name. An invalid input tensor fails. */
+ * the graph has failed, without the node). `name` may be NULL: the operator's name. An invalid input tensor fails. */
 cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
                          int input_count);
 /* Output `index` of the node that made `x`. */
 cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index);
 
 /* Adds a parameter or state "<layer>.<suffix>" with the channels of `like` (packing CLN__LIKE), or, with
- * packing CLN__WEIGHT, a weight whose like_out the caller sets (cln__weight_out) once the output exists.
+ * packing CLN__WEIGHT, a weight whose like_out the caller sets once the output exists.
  * A name already taken fails. */
 cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const char *suffix, cln_shape shape,
                           cln__packing packing, cln_tensor like, cln__initial initial, float scale);

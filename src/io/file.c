@@ -13,8 +13,7 @@
 
 enum { CHUNK_BYTES = 1 << 20, MAX_WRITE_BYTES = 1 << 30, MAX_ASIDE_NAMES = 100 };
 
-/* "attempt 'path': the text of errno" */
-static cln_status fail_errno(cln_context *ctx, const char *attempt, const char *path) {
+cln_status cln__fail_errno(cln_context *ctx, const char *attempt, const char *path) {
     char text[128];
     int code = errno;
     if (strerror_r(code, text, sizeof text) != 0)
@@ -36,10 +35,12 @@ static cln_status read_plain(cln_context *ctx, const char *path, int fd, size_t 
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
+            cln_status status =
+                got < 0 ? cln__fail_errno(ctx, "cannot read", path)
+                        : cln__fail(ctx, CLN_IO, "'%s' became shorter while it was read: byte %zu of %zu is missing",
+                                    path, done, size);
             free(data);
-            return got < 0 ? fail_errno(ctx, "cannot read", path)
-                           : cln__fail(ctx, CLN_IO, "'%s' became shorter while it was read: byte %zu of %zu is missing",
-                                       path, done, size);
+            return status;
         }
         done += (size_t)got;
     }
@@ -64,7 +65,7 @@ static cln_status fail_gz(cln_context *ctx, const char *path, gzFile gz) {
     int code;
     const char *text = gzerror(gz, &code);
     if (code == Z_ERRNO)
-        return fail_errno(ctx, "cannot read", path);
+        return cln__fail_errno(ctx, "cannot read", path);
     if (code == Z_MEM_ERROR)
         return cln__fail_memory(ctx, path);
     return cln__fail(ctx, CLN_INVALID_FILE, "'%s' is damaged or truncated: its gzip data cannot be decompressed (%s)",
@@ -131,11 +132,11 @@ cln_status cln__file_read(cln_context *ctx, const char *path, size_t limit, uint
     /* Not blocking: opening a pipe that nobody writes to would wait for ever. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return fail_errno(ctx, "cannot open", path);
+        return cln__fail_errno(ctx, "cannot open", path);
     struct stat info;
     cln_status status = CLN_OK;
     if (fstat(fd, &info) != 0)
-        status = fail_errno(ctx, "cannot examine", path);
+        status = cln__fail_errno(ctx, "cannot examine", path);
     else if (!S_ISREG(info.st_mode))
         status = cln__fail(ctx, CLN_IO, "'%s' is %s, not a regular file", path,
                            S_ISDIR(info.st_mode) ? "a folder" : "a device, pipe or socket");
@@ -165,7 +166,7 @@ static cln_status open_aside(cln_context *ctx, const char *path, char **name, in
         free(*name);
         *name = NULL;
     }
-    cln_status status = fail_errno(ctx, "cannot create", *name ? *name : path);
+    cln_status status = cln__fail_errno(ctx, "cannot create", *name ? *name : path);
     free(*name);
     *name = NULL;
     return status;
@@ -190,12 +191,12 @@ static cln_status write_parts(cln_context *ctx, const char *path, int fd, const 
     cln_status status = CLN_OK;
     for (size_t i = 0; i < count && status == CLN_OK; i++)
         if (!write_part(fd, parts[i]))
-            status = fail_errno(ctx, "cannot write", path);
+            status = cln__fail_errno(ctx, "cannot write", path);
     if (status == CLN_OK && fsync(fd) != 0)
-        status = fail_errno(ctx, "cannot sync", path);
+        status = cln__fail_errno(ctx, "cannot sync", path);
     /* close can report a write that failed late, over a network for one. */
     if (close(fd) != 0 && status == CLN_OK)
-        status = fail_errno(ctx, "cannot close", path);
+        status = cln__fail_errno(ctx, "cannot close", path);
     return status;
 }
 
@@ -210,9 +211,9 @@ static cln_status sync_folder_of(cln_context *ctx, const char *path) {
     int fd = open(folder, O_RDONLY | O_CLOEXEC);
     /* A folder may allow writing and not reading (mode 0300). */
     if (fd < 0 && errno != EACCES)
-        status = fail_errno(ctx, "cannot open the folder", folder);
+        status = cln__fail_errno(ctx, "cannot open the folder", folder);
     else if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL)
-        status = fail_errno(ctx, "cannot sync the folder", folder);
+        status = cln__fail_errno(ctx, "cannot sync the folder", folder);
     if (fd >= 0)
         close(fd);
     free(folder);
@@ -225,7 +226,7 @@ cln_status cln__file_write_atomic(cln_context *ctx, const char *path, const cln_
     CLN_TRY(open_aside(ctx, path, &aside, &fd));
     cln_status status = write_parts(ctx, path, fd, parts, count);
     if (status == CLN_OK && rename(aside, path) != 0)
-        status = fail_errno(ctx, "cannot put the new file in place of", path);
+        status = cln__fail_errno(ctx, "cannot put the new file in place of", path);
     if (status != CLN_OK)
         unlink(aside);
     free(aside);

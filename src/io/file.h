@@ -4,6 +4,9 @@
 
 #include "../base/base.h"
 
+/* CLN_IO with the message "attempt 'path': the text of errno". */
+cln_status cln__fail_errno(cln_context *ctx, const char *attempt, const char *path);
+
 /* Reads all of `path`, a regular file; a name that ends in ".gz" is decompressed. More than `limit` bytes (after
  * decompression) is a failure. *data is malloc'ed, never NULL, owned by the caller. CLN_IO for what the system
  * refuses, CLN_INVALID_FILE for what the content is to blame for. */

@@ -13,8 +13,9 @@
  * `text` is `size` bytes; `path` is for messages. */
 cln_status cln__safetensors_scan(cln_context *ctx, const char *path, const char *text, size_t size);
 
-/* The bytes of the UTF-8 sequence at `text` (`size` bytes are left), 0 if it is not valid. */
-size_t cln__utf8_length(const char *text, size_t size);
+/* Reads a file that is in memory; takes `bytes` (malloc'ed) over, also on failure. `path` is for messages. */
+cln_status cln__safetensors_take(cln_context *ctx, const char *path, uint8_t *bytes, size_t size,
+                                 cln_safetensors **out);
 
 /* Elements of a shape and their bytes; false if an axis is negative or a product overflows. */
 bool cln__file_tensor_size(const cln_file_tensor *tensor, int64_t *count, size_t *bytes);

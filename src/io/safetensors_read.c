@@ -261,21 +261,30 @@ static cln_status parse_file(cln_context *ctx, const char *path, cln_safetensors
     return parse_header(&r, (const char *)file->bytes + 8, header);
 }
 
-cln_status cln_safetensors_read(cln_context *ctx, const char *path, cln_safetensors **out) {
+cln_status cln__safetensors_take(cln_context *ctx, const char *path, uint8_t *bytes, size_t size,
+                                 cln_safetensors **out) {
     *out = NULL;
     cln_safetensors *file = calloc(1, sizeof *file);
-    if (!file)
+    if (!file) {
+        free(bytes);
         return cln__fail_memory(ctx, "a safetensors file");
-    size_t size = 0;
-    cln_status status = cln__file_read(ctx, path, SIZE_MAX / 2, &file->bytes, &size);
-    if (status == CLN_OK)
-        status = parse_file(ctx, path, file, size);
+    }
+    file->bytes = bytes;
+    cln_status status = parse_file(ctx, path, file, size);
     if (status != CLN_OK) {
         cln_safetensors_free(file);
         return status;
     }
     *out = file;
     return CLN_OK;
+}
+
+cln_status cln_safetensors_read(cln_context *ctx, const char *path, cln_safetensors **out) {
+    uint8_t *bytes;
+    size_t size;
+    *out = NULL;
+    CLN_TRY(cln__file_read(ctx, path, SIZE_MAX / 2, &bytes, &size));
+    return cln__safetensors_take(ctx, path, bytes, size, out);
 }
 
 void cln_safetensors_free(cln_safetensors *file) {

@@ -9,13 +9,7 @@
 
 /* What the reader of such a string would refuse, the writer refuses. */
 static bool valid_text(const char *text) {
-    size_t size = text ? strlen(text) : 0;
-    for (size_t at = 0, length; at < size; at += length) {
-        length = cln__utf8_length(text + at, size - at);
-        if (length == 0)
-            return false;
-    }
-    return text != NULL;
+    return text && cln__is_utf8(text);
 }
 
 static int compare_names(const void *a, const void *b) {

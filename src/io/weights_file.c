@@ -1,4 +1,4 @@
-/* Weights to and from safetensors. */
+/* Weights to safetensors, and from any file of weights. */
 #include "clnet/plan.h"
 
 #include "../base/base.h"
@@ -79,27 +79,27 @@ static bool is_known(const cln_weights *w, const char *name) {
     return false;
 }
 
-static cln_status check_all(cln_context *ctx, const cln_weights *w, const cln_safetensors *file, const char *path) {
+static cln_status check_all(cln_context *ctx, const cln_weights *w, const cln_weights_file *file, const char *path) {
     for (int i = 0; i < cln_weights_count(w); i++) {
         cln_weight_info info = cln_weights_info(w, i);
-        CLN_TRY(check_tensor(ctx, &info, cln_safetensors_find(file, info.name), path));
+        CLN_TRY(check_tensor(ctx, &info, cln_weights_file_find(file, info.name), path));
     }
-    for (size_t i = 0; i < cln_safetensors_count(file); i++)
-        if (!is_known(w, cln_safetensors_at(file, i)->name))
+    for (size_t i = 0; i < cln_weights_file_count(file); i++)
+        if (!is_known(w, cln_weights_file_at(file, i)->name))
             return cln__fail(ctx, CLN_INVALID_FILE,
                              "%s: weights of another network: it has a tensor '%s' that the network lacks", path,
-                             cln_safetensors_at(file, i)->name);
+                             cln_weights_file_at(file, i)->name);
     return CLN_OK;
 }
 
-cln_status cln_weights_load(cln_context *ctx, cln_weights *w, const cln_safetensors *file, const char *path) {
+cln_status cln_weights_load(cln_context *ctx, cln_weights *w, const cln_weights_file *file, const char *path) {
     CLN_TRY(check_all(ctx, w, file, path));
     for (int i = 0; i < cln_weights_count(w); i++) {
         cln_weight_info info = cln_weights_info(w, i);
         float *values = malloc((size_t)info.count * sizeof *values);
         if (!values)
             return cln__fail_memory(ctx, "loading the weights");
-        cln_file_tensor_to_float(cln_safetensors_find(file, info.name), values);
+        cln_file_tensor_to_float(cln_weights_file_find(file, info.name), values);
         cln_status status = cln_weights_set(w, i, CLN_VALUE, values, info.count);
         free(values);
         CLN_TRY(status);

@@ -88,17 +88,21 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id) {
     return info;
 }
 
-/* Adds the devices of one platform. One that fails is left out with a warning: the others may well work. */
+/* A platform that fails is no error: the others may well work. */
+static cln_status leave_out(cln_context *ctx, int platform, cl_int code) {
+    cln__warn(ctx, "OpenCL platform %d is left out: clGetDeviceIDs failed with %s (%d)", platform,
+              cln__cl_error_name(code), (int)code);
+    return CLN_OK;
+}
+
+/* Adds the devices of one platform. */
 static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int index, device_list *list) {
     cl_uint found = 0;
     cl_int code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &found);
     if (code == CL_DEVICE_NOT_FOUND || (code == CL_SUCCESS && found == 0))
         return CLN_OK;
-    if (code != CL_SUCCESS) {
-        cln__warn(ctx, "OpenCL platform %d is left out: clGetDeviceIDs failed with %s (%d)", index,
-                  cln__cl_error_name(code), (int)code);
-        return CLN_OK;
-    }
+    if (code != CL_SUCCESS)
+        return leave_out(ctx, index, code);
     cl_device_id *ids = realloc(list->ids, (list->count + found) * sizeof *ids);
     if (ids)
         list->ids = ids;
@@ -107,8 +111,9 @@ static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int in
         list->infos = infos;
     if (!ids || !infos)
         return cln__fail_memory(ctx, "the list of OpenCL devices");
-    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, ids + list->count, NULL) != CL_SUCCESS)
-        return CLN_OK;
+    code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, ids + list->count, NULL);
+    if (code != CL_SUCCESS)
+        return leave_out(ctx, index, code);
     for (cl_uint i = 0; i < found; i++, list->count++) {
         infos[list->count] = describe(platform, ids[list->count]);
         infos[list->count].platform = index;

@@ -7,14 +7,7 @@ cln_tensor cln_accuracy(cln_graph *g, cln_tensor logits, cln_tensor labels) {
 }
 
 static cln_status infer(cln_graph *g, const cln__node *node) {
-    const cln__tensor labels = *cln__at(g, node->inputs[1]);
-    cln_shape x = cln__input_shape(g, node, 0);
-    if (x.h != 1 || x.w != 1)
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its logits have %lldx%lld pixels, they must be flat",
-                              (long long)x.h, (long long)x.w);
-    if (!labels.is_int || labels.shape.n != x.n)
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "%lld rows of logits need as many labels (cln_labels)",
-                              (long long)x.n);
+    CLN_TRY(cln__check_labelled_rows(g, node));
     return cln__set_output(g, node, 0, (cln_shape){1, 1, 1, 1}, CLN__FLAT, -1);
 }
 
@@ -46,4 +39,4 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
 }
 
 const cln__op cln__op_accuracy = {
-    .name = "accuracy", .outputs = 1, .infer = infer, .lower = lower, .needs_dense = needs_dense};
+    .name = "accuracy", .outputs = 1, .infer = infer, .lower = lower, .needs_dense = needs_dense, .takes_labels = true};

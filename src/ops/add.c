@@ -1,8 +1,6 @@
 /* add: the sum of two tensors of one shape, laid out like the first. */
 #include "ops.h"
 
-#include <string.h>
-
 cln_tensor cln_add(cln_graph *g, cln_tensor a, cln_tensor b) {
     cln_tensor inputs[2] = {a, b};
     return cln__node_add(g, &cln__op_add, NULL, NULL, inputs, 2);
@@ -25,15 +23,10 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     return grads->g->status;
 }
 
-static bool same_channels(const cln__lowering *l, cln_tensor x, cln_tensor y) {
-    cln__layout a = cln__layout_of(l, x), b = cln__layout_of(l, y);
-    size_t bytes = sizeof *a.map * (size_t)cln__shape_of(l, x).c;
-    return a.block == b.block && a.stored == b.stored && memcmp(a.map, b.map, bytes) == 0;
-}
-
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor a = cln__input(node, 0), b = cln__input(node, 1), y = cln__output(node, 0);
-    if (!same_channels(l, a, b)) {
+    cln__layout first = cln__layout_of(l, a), second = cln__layout_of(l, b);
+    if (!cln__same_channels(&first, &second, cln__shape_of(l, a).c)) {
         /* y is laid out like a, so it serves as the scratch copy. */
         CLN_TRY(cln__lower_copy(l, b, 0, y, 0, cln__shape_of(l, b).c));
         b = y;

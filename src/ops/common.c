@@ -1,7 +1,32 @@
-/* What operators share when lowering: the launch over every vector of a tensor, and copies between layouts. */
+/* What operators share: shape rules, the launch over every vector of a tensor, copies between layouts. */
 #include "ops.h"
 
-#include <limits.h>
+cln_status cln__infer_like_1(cln_graph *g, const cln__node *node) {
+    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
+}
+
+cln_status cln__infer_like_2(cln_graph *g, const cln__node *node) {
+    return cln__set_output(g, node, 0, cln__input_shape(g, node, 2), CLN__LIKE, node->inputs[2]);
+}
+
+cln_status cln__infer_weight_like_2(cln_graph *g, const cln__node *node) {
+    const cln__tensor w = *cln__at(g, node->inputs[2]);
+    CLN_TRY(cln__set_output(g, node, 0, w.shape, CLN__WEIGHT, w.like));
+    cln__at(g, node->outputs[0])->like_out = w.like_out;
+    return CLN_OK;
+}
+
+cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node) {
+    const cln__tensor *labels = cln__at(g, node->inputs[1]);
+    cln_shape x = cln__input_shape(g, node, 0);
+    if (x.h != 1 || x.w != 1)
+        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its logits have %lldx%lld pixels, they must be flat",
+                              (long long)x.h, (long long)x.w);
+    if (!labels->is_int || labels->shape.n != x.n)
+        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "%lld rows of logits need as many labels (cln_labels)",
+                              (long long)x.n);
+    return CLN_OK;
+}
 
 enum { LEAST_RUN = 64 }; /* vectors that are worth a work-item on a CPU */
 
@@ -10,15 +35,11 @@ static int64_t pixel_run(const cln__lowering *l, int64_t pixels, int64_t times) 
     if (!l->caps->is_cpu)
         return 1;
     int64_t run = cln__divide_up(pixels, cln__divide_up(l->caps->items_target, times));
-    run = run < LEAST_RUN ? LEAST_RUN : run;
-    return run < pixels ? run : pixels;
+    return cln__least(cln__most(run, LEAST_RUN), pixels);
 }
 
 static void launch(cln__lowering *l, cln__step *step, cln_shape shape, int64_t blocks) {
     int64_t pixels = shape.h * shape.w, run = pixel_run(l, pixels, blocks * shape.n);
-    if (pixels > INT_MAX || shape.n > INT_MAX)
-        cln__lower_fail(l, CLN_UNSUPPORTED, "%lld images of %lld pixels are more than kernels can count",
-                        (long long)shape.n, (long long)pixels);
     cln__arg_int(step, pixels);
     cln__arg_int(step, run);
     cln__step_items(step, cln__divide_up(pixels, run), blocks, shape.n);
@@ -29,8 +50,7 @@ void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x) {
     launch(l, step, cln__shape_of(l, x), cln__blocks(l, x));
 }
 
-/* How many of the channels from `first` on (`limit` at most) have stored numbers that follow each other. */
-static int64_t contiguous(const cln__layout *layout, int64_t first, int64_t limit) {
+int64_t cln__channel_run(const cln__layout *layout, int64_t first, int64_t limit) {
     int64_t count = 1;
     while (count < limit && layout->map[first + count] == layout->map[first] + count)
         count++;
@@ -58,7 +78,7 @@ cln_status cln__lower_copy(cln__lowering *l, cln_tensor from, int64_t first_from
     cln__layout source = cln__layout_of(l, from), target = cln__layout_of(l, to);
     for (int64_t done = 0, run; done < count; done += run) {
         int64_t a = first_from + done, b = first_to + done;
-        run = contiguous(&target, b, contiguous(&source, a, count - done));
+        run = cln__channel_run(&target, b, cln__channel_run(&source, a, count - done));
         cln__step *step = cln__step_new(l, "copy", "copy");
         cln__step_define(l, step, "FROM=%d", source.block);
         cln__step_define(l, step, "TO=%d", target.block);
@@ -74,7 +94,7 @@ cln_status cln__lower_fill(cln__lowering *l, cln_tensor x, double value) {
     cln__layout layout = cln__layout_of(l, x);
     int64_t channels = cln__shape_of(l, x).c;
     for (int64_t c = 0, run; c < channels; c += run) {
-        run = contiguous(&layout, c, channels - c);
+        run = cln__channel_run(&layout, c, channels - c);
         cln__step *step = cln__step_new(l, "copy", "fill");
         cln__step_define(l, step, "FROM=%d", layout.block);
         cln__step_define(l, step, "TO=%d", layout.block);

@@ -79,10 +79,6 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     return grads->g->status;
 }
 
-static cln_status infer_slice(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
-}
-
 static bool slice_is_view(const cln_graph *g, const cln__node *node, bool training, int64_t *first) {
     (void)g;
     (void)training;
@@ -106,7 +102,7 @@ const cln__op cln__op_concat = {
 const cln__op cln__op_slice = {.name = "slice",
                                .attrs_size = sizeof(slice_attrs),
                                .outputs = 1,
-                               .infer = infer_slice,
+                               .infer = cln__infer_like_1,
                                .lower = lower_slice,
                                .describe = describe_slice,
                                .is_view = slice_is_view};

@@ -124,17 +124,6 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     return g->status;
 }
 
-static cln_status infer_grad_input(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 2), CLN__LIKE, node->inputs[2]);
-}
-
-static cln_status infer_grad_weight(cln_graph *g, const cln__node *node) {
-    const cln__tensor w = *cln__at(g, node->inputs[2]);
-    CLN_TRY(cln__set_output(g, node, 0, w.shape, CLN__WEIGHT, w.like));
-    cln__at(g, node->outputs[0])->like_out = w.like_out;
-    return CLN_OK;
-}
-
 /* --- choice and lowering --- */
 
 static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv2d *p) {
@@ -208,15 +197,13 @@ const cln__op cln__op_conv2d = {.name = "conv2d",
 const cln__op cln__op_conv2d_grad_input = {.name = "conv2d_grad_input",
                                            .attrs_size = sizeof(cln__conv2d_attrs),
                                            .outputs = 1,
-                                           .infer = infer_grad_input,
+                                           .infer = cln__infer_like_2,
                                            .lower = lower_grad_input,
-                                           .describe = describe,
-                                           .needs_dense = needs_dense};
+                                           .describe = describe};
 
 const cln__op cln__op_conv2d_grad_weight = {.name = "conv2d_grad_weight",
                                             .attrs_size = sizeof(cln__conv2d_attrs),
                                             .outputs = 1,
-                                            .infer = infer_grad_weight,
+                                            .infer = cln__infer_weight_like_2,
                                             .lower = lower_grad_weight,
-                                            .describe = describe,
-                                            .needs_dense = needs_dense};
+                                            .describe = describe};

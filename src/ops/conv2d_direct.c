@@ -21,14 +21,6 @@ typedef struct problem {
     int64_t x_pixel, y_pixel;
 } problem;
 
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* --- the problem --- */
 
 /* A 1x1 convolution sees no neighbours, so rows too short for a full tile are read as fewer, longer ones. */
@@ -82,7 +74,7 @@ typedef struct tile {
  * to break ties, a little for each load. */
 static double tile_cost(int64_t columns, int width, int blocks) {
     int sums = width * blocks;
-    int64_t busy = larger(larger(sums, width + blocks), FMA_LATENCY);
+    int64_t busy = cln__most(cln__most(sums, width + blocks), FMA_LATENCY);
     return (double)(cln__divide_up(columns, width) * busy) / blocks + (width + 2.0 * blocks) / (64 * sums);
 }
 
@@ -110,7 +102,7 @@ typedef struct weight_tile {
 /* Multiply-adds per half cycle, as above, and a little for each sum, since more of them read dy less often. */
 static double weight_tile_rate(int channels, int taps, int blocks) {
     int sums = channels * taps * blocks;
-    return (double)sums / (double)larger(larger(sums, blocks + channels * taps), FMA_LATENCY) + sums / 1000.0;
+    return (double)sums / (double)cln__most(cln__most(sums, blocks + channels * taps), FMA_LATENCY) + sums / 1000.0;
 }
 
 static bool weight_tile_fits(const problem *q, const weight_tile *t) {
@@ -123,8 +115,8 @@ static bool weight_tile_fits(const problem *q, const weight_tile *t) {
 static int64_t parts_choose(const problem *q, int64_t tiles, const cln__caps *caps) {
     int64_t read_bytes = (int64_t)sizeof(float) * q->n * (q->c * q->h * q->w + q->o * q->ho * q->wo);
     int64_t sums_bytes = (int64_t)sizeof(float) * q->kh * q->kw * q->c * q->o;
-    int64_t parts = larger(read_bytes / PART_BYTES, cln__divide_up(caps->items_target, tiles));
-    return larger(1, smaller(smaller(parts, read_bytes / 4 / sums_bytes), q->n * q->ho));
+    int64_t parts = cln__most(read_bytes / PART_BYTES, cln__divide_up(caps->items_target, tiles));
+    return cln__most(1, cln__least(cln__least(parts, read_bytes / 4 / sums_bytes), q->n * q->ho));
 }
 
 static weight_tile weight_tile_choose(const problem *q, const cln__caps *caps) {
@@ -139,7 +131,7 @@ static weight_tile weight_tile_choose(const problem *q, const cln__caps *caps) {
                     best = t;
                 }
             }
-    best.tiles = q->kh * (q->kw / best.taps) * (q->c / best.channels) * (q->o / q->b / best.blocks);
+    best.tiles = q->o / q->b / best.blocks * (q->c / best.channels) * q->kh * (q->kw / best.taps);
     best.parts = parts_choose(q, best.tiles, caps);
     return best;
 }
@@ -151,17 +143,18 @@ static int64_t unrolled(const problem *q, const cln__conv2d *p, const cln__caps 
     int64_t border = (int64_t)q->d * (q->kw - 1) + 1; /* input columns under the filter */
     if (p->pass == CLN__GRAD_WEIGHT) {
         weight_tile t = weight_tile_choose(q, caps);
-        return smaller(q->wo, border / q->s + 3) * t.taps * t.channels * t.blocks;
+        return cln__least(q->wo, border / q->s + 3) * t.taps * t.channels * t.blocks;
     }
     tile t = tile_choose(q, caps);
-    int64_t span = (int64_t)t.width * q->up, tiles = smaller(cln__divide_up(q->wo, span), border / (span * q->s) + 4);
-    return tiles * larger(q->kw, q->up) * t.width * t.blocks;
+    int64_t span = (int64_t)t.width * q->up,
+            tiles = cln__least(cln__divide_up(q->wo, span), border / (span * q->s) + 4);
+    return tiles * cln__most(q->kw, q->up) * t.width * t.blocks;
 }
 
 static bool fits_int(const problem *q, const cln__caps *caps) {
     weight_tile t = weight_tile_choose(q, caps);
     return q->h * q->w * q->x_pixel <= INT32_MAX && q->ho * q->wo * q->y_pixel <= INT32_MAX &&
-           q->kh * q->kw * q->c <= INT32_MAX / q->o && q->n * q->o * q->ho <= INT32_MAX &&
+           q->c * q->kh * q->kw <= INT32_MAX / q->o && q->n * q->o * q->ho <= INT32_MAX &&
            t.tiles <= INT32_MAX / t.parts;
 }
 

@@ -55,11 +55,10 @@ static void lower_run(cln__lowering *l, const cln__node *node, int64_t first, in
 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor y = cln__output(node, 0);
-    const int32_t *map = cln__layout_of(l, y).map;
+    cln__layout layout = cln__layout_of(l, y);
     int64_t channels = cln__shape_of(l, y).c;
     for (int64_t first = 0, count; first < channels; first += count) {
-        for (count = 1; first + count < channels && map[first + count] == map[first] + count;)
-            count++;
+        count = cln__channel_run(&layout, first, channels - first);
         lower_run(l, node, first, count);
     }
     return l->status;

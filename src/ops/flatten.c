@@ -2,8 +2,6 @@
  * one pixel both only show their input. */
 #include "ops.h"
 
-#include <limits.h>
-
 cln_tensor cln_flatten(cln_graph *g, cln_tensor x) {
     return cln__node_add(g, &cln__op_flatten, NULL, NULL, &x, 1);
 }
@@ -14,13 +12,7 @@ static bool one_pixel(cln_shape s) {
 
 static cln_status infer(cln_graph *g, const cln__node *node) {
     cln_shape x = cln__input_shape(g, node, 0), y = {x.n, x.c * x.h * x.w, 1, 1};
-    if (y.c > INT_MAX)
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "%lld features an image are too many", (long long)y.c);
     return cln__set_output(g, node, 0, y, one_pixel(x) ? CLN__LIKE : CLN__BLOCKED, one_pixel(x) ? node->inputs[0] : -1);
-}
-
-static cln_status infer_grad(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
 }
 
 /* x is an input of the gradient for its shape and layout only. */
@@ -87,4 +79,4 @@ const cln__op cln__op_flatten = {.name = "flatten",
                                  .is_view = is_view};
 
 const cln__op cln__op_unflatten = {
-    .name = "unflatten", .outputs = 1, .infer = infer_grad, .lower = lower_grad, .is_view = is_view};
+    .name = "unflatten", .outputs = 1, .infer = cln__infer_like_1, .lower = lower_grad, .is_view = is_view};

@@ -10,10 +10,6 @@ static cln_status infer(cln_graph *g, const cln__node *node) {
     return cln__set_output(g, node, 0, (cln_shape){x.n, x.c, 1, 1}, CLN__LIKE, node->inputs[0]);
 }
 
-static cln_status infer_grad(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
-}
-
 /* x is an input of the gradient for its shape and layout only. */
 static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_tensor x = cln__input(node, 0);
@@ -53,4 +49,4 @@ const cln__op cln__op_global_avgpool = {
     .name = "global_avgpool", .outputs = 1, .infer = infer, .backward = backward, .lower = lower};
 
 const cln__op cln__op_global_avgpool_grad = {
-    .name = "global_avgpool_grad", .outputs = 1, .infer = infer_grad, .lower = lower_grad};
+    .name = "global_avgpool_grad", .outputs = 1, .infer = cln__infer_like_1, .lower = lower_grad};

@@ -86,17 +86,6 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     return g->status;
 }
 
-static cln_status infer_grad_input(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 2), CLN__LIKE, node->inputs[2]);
-}
-
-static cln_status infer_grad_weight(cln_graph *g, const cln__node *node) {
-    const cln__tensor w = *cln__at(g, node->inputs[2]);
-    CLN_TRY(cln__set_output(g, node, 0, w.shape, CLN__WEIGHT, w.like));
-    cln__at(g, node->outputs[0])->like_out = w.like_out;
-    return CLN_OK;
-}
-
 /* --- direct --- */
 
 enum { TILE = 8 }; /* images of a work-item, whose sums stay in registers */
@@ -234,7 +223,7 @@ const cln__op cln__op_linear = {.name = "linear",
                                 .multiply_adds = multiply_adds};
 
 const cln__op cln__op_linear_grad_input = {
-    .name = "linear_grad_input", .outputs = 1, .infer = infer_grad_input, .lower = lower_grad_input};
+    .name = "linear_grad_input", .outputs = 1, .infer = cln__infer_like_2, .lower = lower_grad_input};
 
 const cln__op cln__op_linear_grad_weight = {
-    .name = "linear_grad_weight", .outputs = 1, .infer = infer_grad_weight, .lower = lower_grad_weight};
+    .name = "linear_grad_weight", .outputs = 1, .infer = cln__infer_weight_like_2, .lower = lower_grad_weight};

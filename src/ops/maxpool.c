@@ -52,6 +52,6 @@ const cln__op cln__op_maxpool = {.name = "maxpool",
 const cln__op cln__op_maxpool_grad = {.name = "maxpool_grad",
                                       .attrs_size = sizeof(cln__pool_attrs),
                                       .outputs = 1,
-                                      .infer = cln__pool_infer_grad,
+                                      .infer = cln__infer_like_1,
                                       .lower = lower_grad,
                                       .describe = cln__pool_describe};

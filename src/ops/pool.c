@@ -28,10 +28,6 @@ cln_status cln__pool_infer(cln_graph *g, const cln__node *node) {
     return cln__set_output(g, node, 0, y, CLN__LIKE, node->inputs[0]);
 }
 
-cln_status cln__pool_infer_grad(cln_graph *g, const cln__node *node) {
-    return cln__set_output(g, node, 0, cln__input_shape(g, node, 1), CLN__LIKE, node->inputs[1]);
-}
-
 cln_tensor cln__pool_add(cln_graph *g, const cln__op *op, cln_tensor x, int kernel, int stride, int padding) {
     cln__pool_attrs a = {.kernel = kernel, .stride = stride, .padding = padding};
     return cln__node_add(g, op, NULL, &a, &x, 1);

@@ -11,8 +11,6 @@ typedef struct cln__pool_attrs {
 /* Adds the node and returns its output. */
 cln_tensor cln__pool_add(cln_graph *g, const cln__op *op, cln_tensor x, int kernel, int stride, int padding);
 cln_status cln__pool_infer(cln_graph *g, const cln__node *node);
-/* For the gradient, whose inputs are dy and x. */
-cln_status cln__pool_infer_grad(cln_graph *g, const cln__node *node);
 /* Adds the gradient node `op` of (dy, x). */
 cln_status cln__pool_backward(cln__gradients *grads, const cln__node *node, const cln__op *op);
 void cln__pool_describe(const cln__node *node, char *text, size_t size);

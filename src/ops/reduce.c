@@ -1,35 +1,25 @@
 /* Splitting a tensor in parts that work-items reduce, and merging the results. */
 #include "reduce.h"
 
-#include <limits.h>
-
 enum {
     FAN = 32,       /* parts that a work-item merges */
     LEAST_CPU = 64, /* vectors that are worth a part */
     LEAST_GPU = 16,
 };
 
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 /* Whole images first: their pixels follow each other. */
 static void split_for_cpu(cln__parts *parts, int64_t wanted, int64_t n, int64_t pixels) {
-    parts->images = cln__divide_up(n, least(n, wanted));
+    parts->images = cln__divide_up(n, cln__least(n, wanted));
     parts->groups = cln__divide_up(n, parts->images);
-    int64_t slots = least(cln__divide_up(wanted, parts->groups), cln__divide_up(pixels, LEAST_CPU));
+    int64_t slots = cln__least(cln__divide_up(wanted, parts->groups), cln__divide_up(pixels, LEAST_CPU));
     parts->run = cln__divide_up(pixels, slots);
     parts->slots = cln__divide_up(pixels, parts->run);
 }
 
 /* Neighbouring work-items read neighbouring pixels. */
 static void split_for_gpu(cln__parts *parts, int64_t wanted, int64_t n, int64_t pixels, int64_t work_group) {
-    parts->slots = least(pixels, most(work_group, wanted / n));
-    parts->images = cln__divide_up(n, least(n, most(1, wanted / parts->slots)));
+    parts->slots = cln__least(pixels, cln__most(work_group, wanted / n));
+    parts->images = cln__divide_up(n, cln__least(n, cln__most(1, wanted / parts->slots)));
     parts->groups = cln__divide_up(n, parts->images);
 }
 
@@ -38,7 +28,7 @@ cln__parts cln__parts_of(cln__lowering *l, cln_tensor x, int values) {
     cln__layout layout = cln__layout_of(l, x);
     int64_t pixels = shape.h * shape.w, total = shape.n * pixels;
     int64_t wanted = cln__divide_up(l->caps->items_target, cln__blocks(l, x));
-    wanted = most(1, least(wanted, total / (l->caps->is_cpu ? LEAST_CPU : LEAST_GPU)));
+    wanted = cln__most(1, cln__least(wanted, total / (l->caps->is_cpu ? LEAST_CPU : LEAST_GPU)));
     cln__parts parts = {.block = layout.block, .stored = layout.stored, .row = layout.stored * values};
     if (l->caps->is_cpu)
         split_for_cpu(&parts, wanted, shape.n, pixels);
@@ -46,9 +36,6 @@ cln__parts cln__parts_of(cln__lowering *l, cln_tensor x, int values) {
         split_for_gpu(&parts, wanted, shape.n, pixels, l->caps->work_group);
     parts.count = parts.slots * parts.groups;
     parts.partial = cln__scratch(l, parts.count * parts.row);
-    if (pixels > INT_MAX / 2 || shape.n > INT_MAX || parts.row > INT_MAX)
-        cln__lower_fail(l, CLN_UNSUPPORTED, "%lld images of %lld pixels are more than kernels can count",
-                        (long long)shape.n, (long long)pixels);
     return parts;
 }
 

@@ -18,14 +18,8 @@ cln_tensor cln_softmax_ce(cln_graph *g, cln_tensor logits, cln_tensor labels, fl
 
 static cln_status infer(cln_graph *g, const cln__node *node) {
     const attrs *a = node->attrs;
-    const cln__tensor labels = *cln__at(g, node->inputs[1]);
     cln_shape x = cln__input_shape(g, node, 0), scalar = {1, 1, 1, 1};
-    if (x.h != 1 || x.w != 1)
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its logits have %lldx%lld pixels, they must be flat",
-                              (long long)x.h, (long long)x.w);
-    if (!labels.is_int || labels.shape.n != x.n)
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "%lld rows of logits need as many labels (cln_labels)",
-                              (long long)x.n);
+    CLN_TRY(cln__check_labelled_rows(g, node));
     if (!(a->smoothing >= 0 && a->smoothing <= 1))
         return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "label smoothing %g is not between 0 and 1",
                               (double)a->smoothing);
@@ -99,7 +93,8 @@ const cln__op cln__op_softmax_ce = {.name = "softmax_ce",
                                     .backward = backward,
                                     .lower = lower,
                                     .describe = describe,
-                                    .needs_dense = needs_dense};
+                                    .needs_dense = needs_dense,
+                                    .takes_labels = true};
 
 static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     const attrs *a = node->attrs;
@@ -118,4 +113,4 @@ const cln__op cln__op_softmax_ce_grad = {.name = "softmax_ce_grad",
                                          .outputs = 1,
                                          .lower = lower_grad,
                                          .describe = describe,
-                                         .needs_dense = needs_dense};
+                                         .takes_labels = true};

@@ -242,6 +242,11 @@ cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool tr
     return cln__fail_memory(g->ctx, "the layouts of the graph");
 }
 
+bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels) {
+    return a->block == b->block && a->stored == b->stored &&
+           memcmp(a->map, b->map, sizeof *a->map * (size_t)channels) == 0;
+}
+
 void cln__layouts_free(cln__layouts *layouts) {
     for (int i = 0; i < layouts->count && layouts->of; i++)
         free(layouts->of[i].map);

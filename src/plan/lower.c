@@ -7,7 +7,6 @@
 /* Handed out after an allocation failure, so that lower functions need not check. */
 static cln__step *dummy_step(cln__lowering *l) {
     l->status = l->status != CLN_OK ? l->status : cln__fail_memory(l->ctx, "the steps of the plan");
-    free(l->dummy.defines);
     l->dummy = (cln__step){0};
     return &l->dummy;
 }
@@ -65,7 +64,7 @@ void cln__step_items(cln__step *step, int64_t x, int64_t y, int64_t z) {
     step->global[2] = (size_t)z;
 }
 
-/* A kernel with more arguments than CLN__MAX_ARGS is a mistake in an operator; plan.c reports the count. */
+/* More arguments than CLN__MAX_ARGS are a mistake in an operator; plan.c reports the count. */
 static void arg_add(cln__step *step, cln__arg arg) {
     if (step->arg_count < CLN__MAX_ARGS)
         step->args[step->arg_count] = arg;
@@ -81,7 +80,7 @@ void cln__arg_region(cln__step *step, cln__region region, cln__access access) {
 }
 
 void cln__arg_int(cln__step *step, int64_t value) {
-    arg_add(step, (cln__arg){.kind = CLN__ARG_INT, .i = (int32_t)value});
+    arg_add(step, (cln__arg){.kind = CLN__ARG_INT, .i = value});
 }
 
 void cln__arg_float(cln__step *step, double value) {
@@ -120,13 +119,13 @@ cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *form
     return l->status;
 }
 
-/* Adds a tensor that no node makes: the graph's tensor and its layout grow together. */
-static cln_tensor scratch_add(cln__lowering *l, cln_shape shape, int block) {
+/* A tensor that no node makes: the graph's tensor and its layout grow together. */
+cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
     cln_graph *g = l->g;
+    cln_shape shape = {elements, 1, 1, 1};
     int64_t count;
     if (!cln__shape_count(shape, &count)) {
-        cln__lower_fail(l, CLN_INVALID_ARGUMENT, "its workspace of %lld x %lld elements is too large",
-                        (long long)shape.n, (long long)(shape.c * shape.h * shape.w));
+        cln__lower_fail(l, CLN_INVALID_ARGUMENT, "its workspace of %lld elements is too large", (long long)elements);
         return (cln_tensor){0};
     }
     cln__tensor *tensors = realloc(g->tensors, sizeof *tensors * (size_t)(g->tensor_count + 1));
@@ -134,41 +133,27 @@ static cln_tensor scratch_add(cln__lowering *l, cln_shape shape, int block) {
         g->tensors = tensors;
         g->tensor_capacity = g->tensor_count + 1;
     }
-    cln__layout *of = tensors ? realloc(l->layouts->of, sizeof *of * (size_t)(l->layouts->count + 1)) : NULL;
-    int32_t *map = of ? malloc(sizeof *map * (size_t)shape.c) : NULL;
+    cln__layout *of = realloc(l->layouts->of, sizeof *of * (size_t)(l->layouts->count + 1));
     if (of)
         l->layouts->of = of;
-    if (!map) {
+    int32_t *map = calloc(1, sizeof *map); /* channel 0 at 0 */
+    if (!tensors || !of || !map) {
+        free(map);
         dummy_step(l);
         return (cln_tensor){0};
     }
     int id = g->tensor_count++;
     l->layouts->count++;
-    tensors[id] = (cln__tensor){.shape = shape,
-                                .role = CLN__VALUE,
-                                .packing = block == 1 ? CLN__FLAT : CLN__BLOCKED,
-                                .producer = -1,
-                                .like = -1,
-                                .like_out = -1};
-    int64_t pixels = shape.h * shape.w, stored = cln__round_up(shape.c, block);
+    tensors[id] = (cln__tensor){
+        .shape = shape, .role = CLN__VALUE, .packing = CLN__FLAT, .producer = -1, .like = -1, .like_out = -1};
     of[id] = (cln__layout){.root = id,
-                           .block = block,
-                           .stored = stored,
+                           .block = 1,
+                           .stored = 1,
                            .map = map,
-                           .image = pixels * stored,
-                           .block_stride = pixels * block,
-                           .pixel = block,
+                           .image = 1,
+                           .block_stride = 1,
+                           .pixel = 1,
                            .dense = true,
-                           .elements = shape.n * pixels * stored};
-    for (int64_t c = 0; c < shape.c; c++)
-        map[c] = (int32_t)c;
+                           .elements = elements};
     return (cln_tensor){id};
-}
-
-cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
-    return scratch_add(l, (cln_shape){elements, 1, 1, 1}, 1);
-}
-
-cln_tensor cln__scratch_dense(cln__lowering *l, cln_tensor x) {
-    return scratch_add(l, cln__shape_of(l, x), l->caps->block);
 }

@@ -104,10 +104,15 @@ static int64_t lowest_free(const storage *placed, int count, const storage *want
     return address;
 }
 
+/* CLBlast counts the elements of a buffer in int, so only a storage that is larger by itself makes a larger arena. */
+static const uint64_t USUAL_ARENA_BYTES = (uint64_t)8 << 30;
+
 static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *list, int count, uint64_t max_alloc) {
     cln__arena_sizes *arenas = &plan->arenas;
     for (int i = 0; i < count; i++) {
-        if ((uint64_t)list[i].bytes > max_alloc) {
+        uint64_t size = (uint64_t)list[i].bytes, usual = size > USUAL_ARENA_BYTES ? size : USUAL_ARENA_BYTES;
+        uint64_t room = usual < max_alloc ? usual : max_alloc;
+        if (size > max_alloc) {
             char shape[96];
             return cln__fail(ctx, CLN_OUT_OF_MEMORY,
                              "a tensor of shape %s needs %lld bytes in one piece; the device allocates at most %llu at "
@@ -117,14 +122,14 @@ static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *lis
         }
         int arena = 0;
         int64_t address = lowest_free(list, i, &list[i], arena);
-        while ((uint64_t)(address + list[i].bytes) > max_alloc && arena < CLN__MAX_ARENAS - 1)
+        while ((uint64_t)address + size > room && arena < CLN__MAX_ARENAS - 1)
             address = lowest_free(list, i, &list[i], ++arena);
-        if ((uint64_t)(address + list[i].bytes) > max_alloc)
+        if ((uint64_t)address + size > room)
             return cln__fail(ctx, CLN_OUT_OF_MEMORY, "the plan needs more than %d allocations of %llu bytes",
-                             CLN__MAX_ARENAS, (unsigned long long)max_alloc);
+                             CLN__MAX_ARENAS, (unsigned long long)room);
         list[i].arena = arena;
         list[i].address = address;
-        uint64_t end = (uint64_t)(address + list[i].bytes);
+        uint64_t end = (uint64_t)address + size;
         arenas->count = arena + 1 > arenas->count ? arena + 1 : arenas->count;
         arenas->bytes[arena] = end > arenas->bytes[arena] ? end : arenas->bytes[arena];
     }
@@ -160,9 +165,8 @@ static void record(const placing *p, const storage *list, int count) {
         plan->planned_bytes += plan->arenas.bytes[i];
     for (int i = 0; i < plan->layouts.count; i++) {
         const cln__layout *layout = &plan->layouts.of[i];
-        const cln__tensor *t = &plan->graph->tensors[i];
-        if (layout->region == CLN__ARENA && t->producer >= 0 && t->packing != CLN__WEIGHT)
-            plan->unshared_bytes += (uint64_t)(t->shape.n * layout->stored * t->shape.h * t->shape.w) * sizeof(float);
+        if (plan->layouts.of[layout->root].region == CLN__ARENA && p->last[layout->root] > -2)
+            plan->unshared_bytes += (uint64_t)layout->elements * sizeof(float);
     }
 }
 

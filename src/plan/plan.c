@@ -4,6 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static cln_status fail_count(cln__lowering *l, const cln__step *step, int64_t count) {
+    return cln__lower_fail(l, CLN_UNSUPPORTED, "kernel %s cannot count to %lld", step->kernel, (long long)count);
+}
+
+/* What every kernel takes for granted: its arguments are all there, and it can count in int. */
+static cln_status check_step(cln__lowering *l, const cln__step *step) {
+    if (step->arg_count > CLN__MAX_ARGS)
+        return cln__lower_fail(l, CLN_INTERNAL, "kernel %s has %d arguments", step->kernel, step->arg_count);
+    for (int i = 0; i < step->arg_count; i++)
+        if (step->args[i].kind == CLN__ARG_INT && (step->args[i].i < INT32_MIN || step->args[i].i > INT32_MAX))
+            return fail_count(l, step, step->args[i].i);
+    for (int axis = 0; axis < 3; axis++)
+        if (step->global[axis] > INT32_MAX)
+            return fail_count(l, step, (int64_t)step->global[axis]);
+    return CLN_OK;
+}
+
 static cln_status lower_all(cln__lowering *l) {
     for (int i = 0; i < l->g->node_count && l->status == CLN_OK; i++) {
         l->node = i;
@@ -13,9 +30,7 @@ static cln_status lower_all(cln__lowering *l) {
         if (!viewed)
             CLN_TRY(node->op->lower(l, node));
         for (int s = first; s < l->step_count; s++)
-            if (l->steps[s].arg_count > CLN__MAX_ARGS)
-                return cln__lower_fail(l, CLN_INTERNAL, "kernel %s has %d arguments", l->steps[s].kernel,
-                                       l->steps[s].arg_count);
+            CLN_TRY(check_step(l, &l->steps[s]));
     }
     return l->status;
 }
@@ -37,7 +52,11 @@ static cln_status place_gradients(cln__host_plan *plan) {
 }
 
 static cln_status differentiate(cln__host_plan *plan, const cln__plan_request *r) {
-    if (!r->training || r->loss.id < 0)
+    if (!r->training)
+        return CLN_OK;
+    if (r->loss.id < 0 && r->optimizer.kind != CLN_NO_OPTIMIZER)
+        return cln__fail(plan->graph->ctx, CLN_INVALID_ARGUMENT, "plan: there is no loss to optimise");
+    if (r->loss.id < 0)
         return CLN_OK;
     CLN_TRY(cln__differentiate(plan->graph, r->loss, r->upstream, r->gradients, r->gradient_count, &plan->gradients));
     if (r->optimizer.kind != CLN_NO_OPTIMIZER)

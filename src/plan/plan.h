@@ -45,6 +45,8 @@ typedef struct cln__layouts {
 
 cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool training, cln__layouts *out);
 void cln__layouts_free(cln__layouts *layouts);
+/* Whether two tensors of `channels` channels have their blocks, and the channels in them, alike. */
+bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels);
 
 /* Values that change from step to step, set by the runtime before each. */
 typedef enum cln__scalar {
@@ -71,7 +73,7 @@ typedef struct cln__arg {
     cln__access access;
     int tensor;
     union {
-        int32_t i;
+        int64_t i; /* fits int32: plan.c checks it */
         float f;
         cln__scalar scalar;
         cln__region region;
@@ -83,8 +85,7 @@ enum { CLN__MAX_ARGS = 16 };
 
 typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
 
-/* C = alpha * op(A) * op(B) + beta * C, row-major (CLBlast). Tensors are args 0 (A), 1 (B), 2 (C); batch > 1 repeats it
- * with the given strides. */
+/* C = op(A) * op(B) + beta * C, row-major (CLBlast). Tensors are args 0 (A), 1 (B), 2 (C). */
 typedef struct cln__gemm {
     bool transpose_a, transpose_b;
     int64_t m, n, k;
@@ -129,7 +130,7 @@ struct cln__lowering {
 /* A new last step that launches `kernel` of cl/<source>.cl; never NULL (a dummy after an allocation failure).
  * Valid until the next cln__step_new. */
 cln__step *cln__step_new(cln__lowering *l, const char *source, const char *kernel);
-/* A CLBlast SGEMM over tensors a, b, c. `accumulate`: beta 1. */
+/* A CLBlast SGEMM over tensors a, b, c. */
 cln__step *cln__step_gemm(cln__lowering *l, cln_tensor a, cln_tensor b, cln_tensor c, cln__gemm gemm);
 /* Appends " -D<format>". */
 void cln__step_define(cln__lowering *l, cln__step *step, const char *format, ...) CLN__PRINTF(3, 4);
@@ -144,14 +145,12 @@ void cln__arg_key(cln__step *step, uint64_t key);
 
 /* A tensor of `elements` floats (FLAT) that lives only while this node's steps run. */
 cln_tensor cln__scratch(cln__lowering *l, int64_t elements);
-/* One of the shape of x, in channel blocks without gaps. */
-cln_tensor cln__scratch_dense(cln__lowering *l, cln_tensor x);
 /* By value: scratch tensors may move the table. */
 cln__layout cln__layout_of(const cln__lowering *l, cln_tensor x);
 cln_shape cln__shape_of(const cln__lowering *l, cln_tensor x);
 /* Channel blocks of x: stored / block. */
 int64_t cln__blocks(const cln__lowering *l, cln_tensor x);
-/* Fails as "lowering <op> '<name>': ...". */
+/* Fails with the message "<op> '<name>': ...". */
 cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *format, ...) CLN__PRINTF(3, 4);
 
 /* --- the stages --- */

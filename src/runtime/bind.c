@@ -35,16 +35,8 @@ static bool batch_fits(cln_plan *plan, const cln_graph *graph, const cln__plan_r
     return fits;
 }
 
-/* The batch of the inputs. */
-static int64_t batch_of(const cln_graph *g) {
-    for (int i = 0; i < g->tensor_count; i++)
-        if (g->tensors[i].role == CLN__INPUT)
-            return g->tensors[i].shape.n;
-    return 1;
-}
-
 static int64_t largest_batch(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request, uint64_t limit) {
-    int64_t fits = 0, fails = batch_of(graph);
+    int64_t fits = 0, fails = cln__batch(graph);
     while (fails - fits > 1) {
         int64_t middle = fits + (fails - fits) / 2;
         if (batch_fits(plan, graph, request, middle, limit))
@@ -59,12 +51,13 @@ static cln_status fail_fit(cln_plan *plan, const cln_graph *graph, const cln__pl
                            const char *need) {
     double mib = 1024.0 * 1024.0;
     int64_t batch = largest_batch(plan, graph, request, limit);
-    return cln__fail(
-        plan->device->ctx, CLN_OUT_OF_MEMORY,
-        "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld", (long long)batch_of(graph),
-        need, plan->device->info.name, (double)limit / mib, (double)plan->device->caps.max_alloc_bytes / mib,
-        batch ? "the largest batch size that fits is " : "not even one image fits, the largest batch size is ",
-        (long long)batch);
+    return cln__fail(plan->device->ctx, CLN_OUT_OF_MEMORY,
+                     "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld",
+                     (long long)cln__batch(graph), need, plan->device->info.name, (double)limit / mib,
+                     (double)plan->device->caps.max_alloc_bytes / mib,
+                     batch ? "the largest batch size that fits is "
+                           : "not even one image fits, the largest batch size is ",
+                     (long long)batch);
 }
 
 static cln_status make_host_plan(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
@@ -111,6 +104,19 @@ static cln_status make_staging(cln_plan *plan) {
     return CLN_OK;
 }
 
+/* Whether the plan's tensor `ours` lies as the weights keep theirs: in the same place, with the same gaps. */
+static bool same_weight(const cln_plan *plan, int ours, int theirs) {
+    const cln__tensor *a = &plan->host.graph->tensors[ours], *b = &plan->weights->graph->tensors[theirs];
+    const cln__layout *of = plan->host.layouts.of, *kept = plan->weights->layouts.of;
+    if (!cln__shape_equal(a->shape, b->shape) || of[ours].elements != kept[theirs].elements ||
+        of[ours].region_offset != kept[theirs].region_offset || (a->like < 0) != (b->like < 0))
+        return false;
+    if (a->packing != CLN__WEIGHT)
+        return cln__same_channels(&of[ours], &kept[theirs], a->shape.c);
+    return cln__same_channels(&of[a->like_out], &kept[b->like_out], a->shape.n) &&
+           (a->like < 0 || cln__same_channels(&of[a->like], &kept[b->like], a->shape.c));
+}
+
 /* The plan's parameters must lie where the weights keep them: both come from the same builder. */
 static cln_status check_weights(cln_plan *plan) {
     const cln_graph *g = plan->host.graph;
@@ -122,9 +128,7 @@ static cln_status check_weights(cln_plan *plan) {
         int id = cln__find_tensor(w->graph, t->name).id;
         if (id < 0)
             return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights have no '%s'", t->name);
-        const cln__layout *ours = &plan->host.layouts.of[i], *theirs = &w->layouts.of[id];
-        if (!cln__shape_equal(t->shape, w->graph->tensors[id].shape) || ours->elements != theirs->elements ||
-            ours->region_offset != theirs->region_offset)
+        if (!same_weight(plan, i, id))
             return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT, "the weights' '%s' is another network's",
                              t->name);
     }
@@ -178,7 +182,7 @@ static cl_int set_arg(cln_plan *plan, cl_kernel kernel, const cln__arg *arg, cl_
             return CL_SUCCESS;
         return clSetKernelArg(kernel, (*index)++, sizeof(cl_mem), &buffer);
     case CLN__ARG_INT:
-        return clSetKernelArg(kernel, (*index)++, sizeof(cl_int), &arg->i);
+        return clSetKernelArg(kernel, (*index)++, sizeof(cl_int), &(cl_int){(cl_int)arg->i});
     case CLN__ARG_FLOAT:
         return clSetKernelArg(kernel, (*index)++, sizeof(float), &arg->f);
     case CLN__ARG_SCALAR:
@@ -243,7 +247,6 @@ static cln_status bind_gemms(cln_plan *plan) {
             CLN_TRY(cln__gemm_temp_bytes(plan, &plan->host.steps[i], &bytes));
         largest = bytes > largest ? bytes : largest;
     }
-    plan->gemm_temp_bytes = largest;
     if (largest)
         CLN_TRY(cln__buffer_new(plan->device, largest, "CLBlast's workspace", &plan->gemm_temp));
     for (int i = 0; i < plan->host.step_count; i++)

@@ -47,7 +47,6 @@ struct cln_plan {
     cl_kernel *kernels; /* by step; NULL for a GEMM */
     size_t (*global)[3], (*local)[3];
     cl_mem gemm_temp;
-    size_t gemm_temp_bytes;
     int patch_count;
     cln__patch *patches;
     int staging_count;
@@ -82,7 +81,7 @@ void cln__unpack(const cln_graph *g, const cln__layouts *layouts, int id, const 
 /* cln_plan_read of any tensor, kept or not: for the moment right after it was made. */
 cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count);
 
-/* Enqueues the GEMM of `step`; finds out its workspace beforehand. */
+/* How much workspace the GEMM of `step` needs; enqueues it, with plan->gemm_temp. */
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
 cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step);
 

@@ -1,33 +1,38 @@
-/* What a weights file says besides the weights: the network, how its images are prepared, how it was trained. */
+/* What a weights file says besides the weights: the network, how its images are prepared, how it was trained.
+ * origin.h reads it. */
 #ifndef CLN_SRC_CHECKPOINT_H
 #define CLN_SRC_CHECKPOINT_H
 
 #include "../base/base.h"
 #include "clnet/train.h"
+#include "division.h"
+
+/* Metadata under construction: the values are owned, a NULL value is remembered as a lack of memory. */
+enum { CLN__MAX_ENTRIES = 32 };
+typedef struct cln__entries {
+    cln_metadata at[CLN__MAX_ENTRIES];
+    size_t count;
+    bool failed;
+} cln__entries;
+/* Takes `value` over. */
+void cln__entries_put(cln__entries *entries, const char *key, char *value);
+const char *cln__entries_find(const cln__entries *entries, const char *key);
+void cln__entries_free(cln__entries *entries);
 
 /* The metadata of a file, to be written. Borrows everything. No times: the same run gives the same bytes. */
 typedef struct cln__checkpoint {
     const cln_fit_options *options;
     const void *hparams;
     const cln_dataset *data;
-    int64_t validation_count;
+    const cln__division *division;
     cln_normalization normalization;
-    int epoch; /* completed */
-    const cln_fit_event *metrics;
+    int epoch;                    /* completed */
+    const cln_fit_event *metrics; /* NULL: none */
+    const cln_plan *plan;         /* whose kernel variants are told; NULL: none */
 } cln__checkpoint;
+/* Adds what `checkpoint` says to `entries`. */
+void cln__checkpoint_describe(const cln__checkpoint *checkpoint, cln__entries *entries);
 cln_status cln__checkpoint_save(cln_context *ctx, cln_weights *weights, const char *path,
                                 const cln__checkpoint *checkpoint);
-
-/* The part of it that testing needs. What the file does not say is NULL, 0 or false. */
-typedef struct cln__origin {
-    const char *model, *hparams; /* borrowed from the file */
-    bool has_shape, has_normalization, has_split;
-    int channels, height, width;
-    cln_normalization normalization;
-    uint64_t seed;
-    int64_t training_count, validation_count; /* images in the training set; how many of them were held back */
-} cln__origin;
-/* Fails if what the file says is not of the expected form. `path` is for messages. */
-cln_status cln__checkpoint_origin(cln_context *ctx, const cln_safetensors *file, const char *path, cln__origin *out);
 
 #endif

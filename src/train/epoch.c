@@ -1,7 +1,7 @@
 /* One epoch of training. Step s + 1 is enqueued before the loss of step s is looked at, so the device never waits for
  * the host; the price is that a loss gone wrong is found one step late, and its batch is then prepared again to find
  * the layer. The update itself is left out on the device when the loss is not finite. */
-#include "trainer.h"
+#include "resume.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,6 +18,12 @@ void cln__trainer_tell(cln__trainer *t, cln_fit_stage stage) {
     t->event.stage = stage;
     if (t->options->on_event)
         t->options->on_event(t->options->user, &t->event);
+}
+
+bool cln__trainer_stops(cln__trainer *t) {
+    const cln_fit_options *o = t->options;
+    t->stopped = t->stopped || (o->should_stop && o->should_stop(o->user));
+    return t->stopped;
 }
 
 float cln__learning_rate(const cln_recipe *recipe, int epoch) {
@@ -83,57 +89,80 @@ static cln_status check_weights(cln__trainer *t, int epoch) {
     return cln__fail(t->ctx, CLN_DIVERGED,
                      "training stopped: after epoch %d, step %lld of %lld (learning rate %g) '%s' has an infinite or "
                      "undefined value; try a lower learning rate",
-                     epoch + 1, (long long)t->event.steps, (long long)t->event.steps, (double)t->event.learning_rate,
+                     epoch + 1, (long long)t->position.steps, (long long)t->event.steps, (double)t->event.learning_rate,
                      name);
 }
 
 /* --- the loop --- */
 
-typedef struct sums {
-    double loss, correct, images, start_s;
-} sums;
+/* From the sums so far to what the event tells. */
+static void set_means(cln__trainer *t) {
+    const cln__position *p = &t->position;
+    t->event.step = p->steps;
+    t->event.train_loss = p->steps > 0 ? p->loss / (double)p->steps : 0;
+    t->event.train_accuracy = p->images > 0 ? p->correct / p->images : 0;
+}
 
-/* Waits for a step, adds it up and tells of it. */
-static cln_status land(cln__trainer *t, int epoch, const cln__flight *flight, sums *sum) {
-    float loss, correct;
+/* `images` were trained in `elapsed` seconds of this epoch. */
+static void set_speed(cln__trainer *t, double images, double elapsed) {
     cln_fit_event *e = &t->event;
+    double left = (double)(e->steps - e->step) + (double)e->steps * (e->epochs - e->epoch);
+    e->images_per_s = elapsed > 0 ? images / elapsed : 0;
+    if (e->images_per_s > 0)
+        e->seconds_left =
+            left * t->options->recipe.batch_size / e->images_per_s + t->validation_s * (e->epochs - e->epoch + 1);
+}
+
+/* Waits for a step and adds it up. */
+static cln_status land(cln__trainer *t, int epoch, const cln__flight *flight) {
+    float loss, correct;
+    cln__position *p = &t->position;
     CLN_TRY(cln__flight_land(t->train_plan, flight, &loss, &correct));
     if (!isfinite(loss))
         return diverged(t, epoch, flight->index, loss);
-    sum->loss += (double)loss;
-    sum->correct += (double)correct;
-    sum->images += (double)flight->count;
-    double elapsed = cln__now_s() - sum->start_s, epochs_left = e->epochs - e->epoch;
-    double epoch_images = (double)e->steps * (double)flight->count;
-    e->step = flight->index + 1;
-    e->train_loss = sum->loss / (double)e->step;
-    e->train_accuracy = sum->correct / sum->images;
-    e->images_per_s = elapsed > 0 ? sum->images / elapsed : 0;
-    if (e->images_per_s > 0)
-        e->seconds_left =
-            (epoch_images * (epochs_left + 1) - sum->images) / e->images_per_s + t->validation_s * (epochs_left + 1);
-    cln__trainer_tell(t, CLN_FIT_STEP);
+    p->steps = flight->index + 1;
+    p->loss += (double)loss;
+    p->correct += (double)correct;
+    p->images += (double)flight->count;
+    t->trained += flight->count;
+    set_means(t);
     return CLN_OK;
 }
 
-cln_status cln__train_epoch(cln__trainer *t, int epoch) {
+static bool save_is_due(const cln__trainer *t) {
+    double period_s = t->options->save_every_s != 0 ? t->options->save_every_s : 30;
+    return cln__now_s() - t->saved_s >= period_s;
+}
+
+/* Before a save, as before the end, the step in flight comes to its end and no other is begun. */
+cln_status cln__train_epoch(cln__trainer *t) {
+    int epoch = t->position.epochs;
     cln__flight last = {.index = -1};
-    sums sum = {.start_s = cln__now_s()};
+    double start_s = cln__now_s(), images_before = t->position.images;
     t->event.epoch = epoch + 1;
     t->event.learning_rate = cln__learning_rate(&t->options->recipe, epoch);
-    CLN_TRY(cln_loader_start(t->train_loader, epoch, 0));
+    t->event.images_per_s = 0;
+    set_means(t);
+    CLN_TRY(cln_loader_start(t->train_loader, epoch, t->position.steps));
     for (;;) {
-        const cln_batch *batch;
+        const cln_batch *batch = NULL;
         cln__flight next;
-        CLN_TRY(cln_loader_next(t->train_loader, &batch));
+        bool stops = cln__trainer_stops(t), saves = !stops && last.index >= 0 && save_is_due(t);
+        if (!stops && !saves)
+            CLN_TRY(cln_loader_next(t->train_loader, &batch));
         if (batch)
             CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, t->event.learning_rate, &next));
-        if (last.index >= 0)
-            CLN_TRY(land(t, epoch, &last, &sum));
-        if (!batch)
+        if (last.index >= 0) {
+            CLN_TRY(land(t, epoch, &last));
+            set_speed(t, t->position.images - images_before, cln__now_s() - start_s);
+            cln__trainer_tell(t, CLN_FIT_STEP);
+        }
+        if (!batch && !saves)
             break;
-        last = next;
+        if (saves)
+            CLN_TRY(cln__resume_save(t));
+        last = saves ? (cln__flight){.index = -1} : next;
     }
-    t->training_s += cln__now_s() - sum.start_s;
+    t->training_s += cln__now_s() - start_s;
     return check_weights(t, epoch);
 }

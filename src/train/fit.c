@@ -1,6 +1,8 @@
 /* cln_fit: data, network and plans are made, epochs run, the best weights tested. Training itself is in epoch.c. */
 #include "checkpoint.h"
-#include "trainer.h"
+#include "identity.h"
+#include "measure.h"
+#include "resume.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -28,10 +30,13 @@ static cln_status check_recipe(cln_context *ctx, const cln_recipe *r) {
 /* --- data --- */
 
 static cln_status load_data(cln__trainer *t) {
-    const char *path = t->options->data;
-    CLN_TRY(cln_dataset_load(t->ctx, path, CLN_SPLIT_TRAIN, &t->train));
-    CLN_TRY(cln_dataset_load(t->ctx, path, CLN_SPLIT_TEST, &t->test));
-    const cln_dataset *a = t->train, *b = t->test;
+    const cln_fit_options *o = t->options;
+    const char *path = o->data;
+    CLN_TRY(cln__load_data(t->ctx, path, CLN_SPLIT_TRAIN, 0, o->image_height, o->image_width, &t->train));
+    const cln_dataset *a = t->train;
+    const cln_dataset_options same = {a->height, a->width, a->channels};
+    CLN_TRY(cln_dataset_load(t->ctx, path, CLN_SPLIT_TEST, &same, &t->test));
+    const cln_dataset *b = t->test;
     if (a->channels != b->channels || a->height != b->height || a->width != b->width ||
         a->num_classes != b->num_classes)
         return cln__fail(t->ctx, CLN_INVALID_FILE,
@@ -41,37 +46,20 @@ static cln_status load_data(cln__trainer *t) {
     return cln_normalization_choose(t->ctx, t->options->normalize, t->train, &t->event.normalization);
 }
 
-/* How many images to hold back; a share of a small data set is still one image. */
-static cln_status validation_count(cln__trainer *t, int64_t *out) {
-    double wanted = t->options->validation, count = (double)t->train->count;
-    if (!(wanted >= 0) || (wanted >= 1 && wanted != floor(wanted)))
-        return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
-                         "validation split %g: expected a share of the training images below 1, or a whole number of "
-                         "them",
-                         wanted);
-    double images = wanted >= 1 ? wanted : wanted > 0 ? fmax(1, floor(wanted * count + 0.5)) : 0;
-    if (images >= count)
-        return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
-                         "validation split %g: the training set has %" PRId64 " images, and none would be left", wanted,
-                         t->train->count);
-    *out = (int64_t)images;
-    return CLN_OK;
-}
-
 static cln_status split_data(cln__trainer *t) {
     cln_fit_event *e = &t->event;
-    int64_t held_back = 0, batch = t->options->recipe.batch_size;
-    CLN_TRY(validation_count(t, &held_back));
-    e->validation_images = held_back;
-    e->training_images = t->train->count - held_back;
+    const cln_fit_options *o = t->options;
+    int64_t batch = o->recipe.batch_size;
+    CLN_TRY(cln__divide(t->ctx, t->train->count, o->validation, o->seed, o->split_indices, &t->division));
+    e->validation_images = t->division.validation_count;
+    e->training_images = t->division.train_count;
     e->test_images = t->test->count;
     if (batch > e->training_images)
         return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
                          "a batch of %" PRId64 " is larger than the data: %" PRId64 " images to train on (%" PRId64
                          ", %" PRId64 " of them held back for validation); choose a batch size of at most %" PRId64,
-                         batch, e->training_images, t->train->count, held_back, e->training_images);
-    return cln_split_indices(t->ctx, t->train->count, held_back, t->options->seed, &t->train_indices,
-                             &t->validation_indices);
+                         batch, e->training_images, t->train->count, e->validation_images, e->training_images);
+    return CLN_OK;
 }
 
 static cln_status make_loaders(cln__trainer *t) {
@@ -80,11 +68,11 @@ static cln_status make_loaders(cln__trainer *t) {
                             .workers = t->options->workers,
                             .normalization = t->event.normalization};
     CLN_TRY(cln_loader_new(t->ctx, t->test, NULL, 0, &o, &t->test_loader));
-    if (t->validation_indices)
-        CLN_TRY(cln_loader_new(t->ctx, t->train, t->validation_indices, t->event.validation_images, &o,
+    if (t->division.validation)
+        CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.validation, t->division.validation_count, &o,
                                &t->validation_loader));
     o.shuffle = o.augment = o.drop_last = true;
-    CLN_TRY(cln_loader_new(t->ctx, t->train, t->train_indices, t->event.training_images, &o, &t->train_loader));
+    CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.train, t->division.train_count, &o, &t->train_loader));
     t->event.steps = cln_loader_batches(t->train_loader);
     return CLN_OK;
 }
@@ -133,32 +121,73 @@ static cln_status validate(cln__trainer *t) {
     double start_s = cln__now_s();
     CLN_TRY(cln__score(&t->evaluation, t->evaluation_plan, t->validation_loader, &t->event.validation));
     t->validation_s = cln__now_s() - start_s;
-    t->event.improved = t->best_epoch == 0 || t->event.validation.correct > t->best.correct;
-    if (t->event.improved) {
-        t->best = t->event.validation;
-        t->best_epoch = t->event.epoch;
-    }
     return CLN_OK;
 }
 
-static cln_status save(cln__trainer *t) {
+static cln_status save_weights(cln__trainer *t, const char *path) {
     cln__checkpoint checkpoint = {.options = t->options,
                                   .hparams = t->hparams,
                                   .data = t->train,
-                                  .validation_count = t->event.validation_images,
+                                  .division = &t->division,
                                   .normalization = t->event.normalization,
                                   .epoch = t->event.epoch,
-                                  .metrics = &t->event};
+                                  .metrics = &t->event,
+                                  .plan = t->train_plan};
+    return cln__checkpoint_save(t->ctx, t->weights, path, &checkpoint);
+}
+
+static cln_status save_epoch(cln__trainer *t) {
+    char *path = cln__folder_epoch(&t->folder, t->event.epoch);
+    cln_status status = path ? save_weights(t, path) : cln__fail_memory(t->ctx, "a file name");
+    free(path);
+    return status;
+}
+
+/* The state to resume from comes after what it rests on, and what it no longer needs goes after that: killed in
+ * between, the run goes on from the state before and writes the same files again. */
+static cln_status save(cln__trainer *t) {
+    int evicted;
+    bool ranked = cln__ranking_add(&t->ranking, &t->event, &evicted);
+    t->event.improved = ranked && cln__ranking_best(&t->ranking) == t->event.epoch;
+    if (t->event.improved || t->ranking.capacity == 0)
+        t->validation = t->event.validation;
     if (t->event.improved)
-        CLN_TRY(cln__checkpoint_save(t->ctx, t->weights, t->folder.best, &checkpoint));
-    CLN_TRY(cln__checkpoint_save(t->ctx, t->weights, t->folder.last, &checkpoint));
-    return cln__folder_log(t->ctx, &t->folder, &t->event);
+        CLN_TRY(save_weights(t, t->folder.best));
+    if (ranked && t->ranking.capacity > 1)
+        CLN_TRY(save_epoch(t));
+    if (!t->options->no_last)
+        CLN_TRY(save_weights(t, t->folder.last));
+    CLN_TRY(cln__folder_log(t->ctx, &t->folder, &t->event));
+    t->position = (cln__position){.epochs = t->event.epoch};
+    CLN_TRY(cln__resume_save(t));
+    return evicted && t->ranking.capacity > 1 ? cln__folder_drop(t->ctx, &t->folder, evicted) : CLN_OK;
+}
+
+/* Weights of epochs that were to be removed when the process was killed. */
+static cln_status drop_unranked(cln__trainer *t) {
+    for (int epoch = 1; t->ranking.capacity > 1 && epoch <= t->position.epochs; epoch++)
+        if (!cln__ranking_has(&t->ranking, epoch))
+            CLN_TRY(cln__folder_drop(t->ctx, &t->folder, epoch));
+    return CLN_OK;
+}
+
+/* From here on there is a state to resume from at any moment, be it the beginning. */
+static cln_status begin(cln__trainer *t) {
+    t->event.epochs = t->options->recipe.epochs;
+    if (!t->options->resume)
+        return cln__resume_save(t);
+    CLN_TRY(cln__resume_apply(t));
+    CLN_TRY(drop_unranked(t));
+    t->event.epoch = t->position.epochs;
+    t->event.step = t->position.steps;
+    return CLN_OK;
 }
 
 static cln_status run_epochs(cln__trainer *t) {
-    t->event.epochs = t->options->recipe.epochs;
-    for (int epoch = 0; epoch < t->options->recipe.epochs; epoch++) {
-        CLN_TRY(cln__train_epoch(t, epoch));
+    while (t->position.epochs < t->options->recipe.epochs) {
+        CLN_TRY(cln__train_epoch(t));
+        if (t->stopped)
+            return cln__resume_save(t);
         if (t->validation_loader)
             CLN_TRY(validate(t));
         CLN_TRY(save(t));
@@ -167,44 +196,58 @@ static cln_status run_epochs(cln__trainer *t) {
     return CLN_OK;
 }
 
-/* Scores the best weights, which are the present ones without validation or if the last epoch was the best. */
+/* Scores the best weights, which are the present ones if none are ranked or if the last epoch was the best. */
 static cln_status test(cln__trainer *t, cln_score *score) {
-    if (t->best_epoch > 0 && t->best_epoch != t->event.epoch) {
-        cln_safetensors *file;
-        CLN_TRY(cln_safetensors_read(t->ctx, t->folder.best, &file));
+    int best = cln__ranking_best(&t->ranking);
+    cln__trainer_tell(t, CLN_FIT_TEST);
+    if (best > 0 && best != t->position.epochs) {
+        cln_weights_file *file;
+        CLN_TRY(cln_weights_file_read(t->ctx, t->folder.best, &file));
         cln_status status = cln_weights_load(t->ctx, t->weights, file, t->folder.best);
-        cln_safetensors_free(file);
+        cln_weights_file_free(file);
         CLN_TRY(status);
     }
     return cln__score(&t->evaluation, t->evaluation_plan, t->test_loader, score);
 }
 
-static cln_status fit(cln__trainer *t, cln_fit_result *result) {
-    CLN_TRY(check_recipe(t->ctx, &t->options->recipe));
+static cln_status prepare(cln__trainer *t) {
+    const cln_fit_options *o = t->options;
+    CLN_TRY(check_recipe(t->ctx, &o->recipe));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
-    cln__trainer_tell(t, CLN_FIT_LOADED);
     CLN_TRY(make_loaders(t));
+    CLN_TRY(cln__measure_batches(t));
+    cln__trainer_tell(t, CLN_FIT_LOADED);
     CLN_TRY(make_hparams(t));
-    CLN_TRY(cln__folder_open(t->ctx, t->options->out, &t->folder)); /* fails sooner than the plans, which take time */
+    CLN_TRY(cln__ranking_init(t->ctx, o, t->validation_loader != NULL, &t->ranking));
+    t->data_checksum = cln__identity_data(t);
+    /* What can fail soon comes before the plans, which take time. */
+    if (o->resume)
+        CLN_TRY(cln__resume_open(t));
+    CLN_TRY(cln__folder_open(t->ctx, o->out, !o->resume, t->position.epochs, &t->folder));
     CLN_TRY(make_plans(t));
+    CLN_TRY(begin(t));
     cln__trainer_tell(t, CLN_FIT_READY);
+    return CLN_OK;
+}
+
+static cln_status fit(cln__trainer *t, cln_fit_result *result) {
+    CLN_TRY(prepare(t));
     double start_s = cln__now_s();
     CLN_TRY(run_epochs(t));
-    double seconds = cln__now_s() - start_s;
-    cln__trainer_tell(t, CLN_FIT_TEST);
-    CLN_TRY(test(t, &result->test));
-    double images = (double)t->event.steps * t->options->recipe.batch_size * t->event.epochs;
-    result->epochs = t->event.epochs;
-    result->best_epoch = t->best_epoch > 0 ? t->best_epoch : t->event.epoch;
-    result->validation = t->best;
-    result->images_per_s = t->training_s > 0 ? images / t->training_s : 0;
-    result->seconds = seconds;
-    return CLN_OK;
+    result->seconds = cln__now_s() - start_s;
+    result->stopped = cln__trainer_stops(t);
+    result->epochs = t->position.epochs;
+    result->best_epoch = t->ranking.count > 0 ? cln__ranking_best(&t->ranking) : t->position.epochs;
+    result->best_saved = t->ranking.count > 0;
+    result->validation = t->validation;
+    result->images_per_s = t->training_s > 0 ? (double)t->trained / t->training_s : 0;
+    return result->stopped ? CLN_OK : test(t, &result->test);
 }
 
 static void release(cln__trainer *t) {
     cln__folder_close(&t->folder);
+    cln_safetensors_free(t->resumed);
     cln_plan_free(t->train_plan);
     cln_plan_free(t->evaluation_plan);
     cln_weights_free(t->weights);
@@ -213,8 +256,7 @@ static void release(cln__trainer *t) {
     cln_loader_free(t->train_loader);
     cln_loader_free(t->validation_loader);
     cln_loader_free(t->test_loader);
-    free(t->train_indices);
-    free(t->validation_indices);
+    cln__division_free(&t->division);
     cln_dataset_free(t->train);
     cln_dataset_free(t->test);
     free(t->hparams);

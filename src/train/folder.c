@@ -1,11 +1,16 @@
 /* Making the folder of a run, and metrics.csv in it. */
 #include "folder.h"
+#include "../io/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_METRICS_BYTES = 1 << 28 };
 
 static cln_status fail_errno(cln_context *ctx, const char *attempt, const char *path) {
     char text[128];
@@ -37,37 +42,153 @@ static cln_status make_all(cln_context *ctx, char *path) {
     return make(ctx, path);
 }
 
-cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out) {
-    *out = (cln__folder){.csv = NULL};
-    char *copy = cln__format("%s", path);
+/* --- what a process that was killed left behind --- */
+
+static bool starts_with(const char *text, const char *start) {
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* A file that was being written aside: see cln__file_write_atomic. */
+static bool is_half_written(const char *name) {
+    static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
+                                       "metrics.csv.tmp-"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (starts_with(name, ours[i]))
+            return true;
+    return starts_with(name, "epoch=") && strstr(name, ".safetensors.tmp-");
+}
+
+/* Best effort: such a file only takes room. */
+static void remove_half_written(const char *path) {
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char *name = is_half_written(entry->d_name) ? cln__format("%s/%s", path, entry->d_name) : NULL;
+        if (name)
+            unlink(name);
+        free(name);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+/* --- metrics.csv --- */
+
+static const char header[] = "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n";
+
+/* The bytes at the beginning of `text` that are the header and whole lines of epochs 1, 2, ... up to `epochs`, which
+ * becomes the number of those found. */
+static size_t valid_bytes(const char *text, size_t size, int *epochs) {
+    size_t at = sizeof header - 1;
+    int found = 0;
+    if (size < at || memcmp(text, header, at) != 0) {
+        *epochs = 0;
+        return 0;
+    }
+    while (found < *epochs) {
+        char number[24];
+        const char *end = memchr(text + at, '\n', size - at);
+        int length = snprintf(number, sizeof number, "%d,", found + 1);
+        if (!end || end - (text + at) < length || memcmp(text + at, number, (size_t)length) != 0)
+            break;
+        at = (size_t)(end - text) + 1;
+        found++;
+    }
+    *epochs = found;
+    return at;
+}
+
+/* Leaves the header and the lines of the first `epochs` epochs. */
+static cln_status cut_metrics(cln_context *ctx, const char *path, int epochs) {
+    uint8_t *text = NULL;
+    size_t size = 0;
+    int found = epochs;
+    cln__bytes kept = {header, sizeof header - 1};
+    if (epochs > 0 && access(path, F_OK) == 0)
+        CLN_TRY(cln__file_read(ctx, path, MAX_METRICS_BYTES, &text, &size));
+    size_t valid = text ? valid_bytes((const char *)text, size, &found) : 0;
+    if (valid > 0)
+        kept = (cln__bytes){text, valid};
+    if (epochs > 0 && (valid == 0 || found < epochs))
+        cln__warn(ctx, "'%s' does not have all of the first %d epochs; what was lost stays lost", path, epochs);
+    cln_status status = cln__file_write_atomic(ctx, path, &kept, 1);
+    free(text);
+    return status;
+}
+
+/* --- the folder --- */
+
+static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out) {
+    out->path = cln__format("%s", path);
     out->best = cln__format("%s/best.safetensors", path);
     out->last = cln__format("%s/last.safetensors", path);
     out->metrics = cln__format("%s/metrics.csv", path);
-    cln_status status =
-        copy && out->best && out->last && out->metrics ? make_all(ctx, copy) : cln__fail_memory(ctx, "file names");
-    free(copy);
-    CLN_TRY(status);
-    out->csv = fopen(out->metrics, "w");
-    if (!out->csv)
-        return fail_errno(ctx, "cannot write", out->metrics);
-    fprintf(out->csv, "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n");
-    return fflush(out->csv) == 0 ? CLN_OK : fail_errno(ctx, "cannot write", out->metrics);
+    out->resume = cln__format("%s/resume.safetensors", path);
+    return out->path && out->best && out->last && out->metrics && out->resume ? CLN_OK
+                                                                              : cln__fail_memory(ctx, "file names");
+}
+
+cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out) {
+    *out = (cln__folder){.csv = NULL};
+    CLN_TRY(name_all(ctx, path, out));
+    CLN_TRY(make_all(ctx, out->path));
+    remove_half_written(path);
+    /* Before anything else of an earlier run is overwritten: its state would not fit the rest any more. */
+    if (fresh && unlink(out->resume) != 0 && errno != ENOENT)
+        return fail_errno(ctx, "cannot remove", out->resume);
+    CLN_TRY(cut_metrics(ctx, out->metrics, fresh ? 0 : epochs));
+    out->csv = fopen(out->metrics, "a");
+    return out->csv ? CLN_OK : fail_errno(ctx, "cannot write", out->metrics);
 }
 
 void cln__folder_close(cln__folder *folder) {
     if (folder->csv)
         fclose(folder->csv);
+    free(folder->path);
     free(folder->best);
     free(folder->last);
     free(folder->metrics);
+    free(folder->resume);
     *folder = (cln__folder){.csv = NULL};
 }
 
+/* ",0.25", with a point in any locale. */
+static void put(FILE *csv, const char *format, double value) {
+    char text[64];
+    snprintf(text, sizeof text, format, value);
+    char *comma = strchr(text, ',');
+    if (comma)
+        *comma = '.';
+    fprintf(csv, ",%s", text);
+}
+
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *e) {
-    char validation[64] = ",";
-    if (e->validation.count > 0)
-        snprintf(validation, sizeof validation, "%.6f,%.6f", e->validation.loss, e->validation.accuracy);
-    fprintf(folder->csv, "%d,%g,%.6f,%.6f,%s,%.1f\n", e->epoch, (double)e->learning_rate, e->train_loss,
-            e->train_accuracy, validation, e->images_per_s);
-    return fflush(folder->csv) == 0 ? CLN_OK : fail_errno(ctx, "cannot write", folder->metrics);
+    fprintf(folder->csv, "%d", e->epoch);
+    put(folder->csv, "%g", (double)e->learning_rate);
+    put(folder->csv, "%.6f", e->train_loss);
+    put(folder->csv, "%.6f", e->train_accuracy);
+    if (e->validation.count > 0) {
+        put(folder->csv, "%.6f", e->validation.loss);
+        put(folder->csv, "%.6f", e->validation.accuracy);
+    } else {
+        fprintf(folder->csv, ",,");
+    }
+    put(folder->csv, "%.1f", e->images_per_s);
+    fprintf(folder->csv, "\n");
+    /* A pipe or a device in its place cannot be synced and says so by EINVAL: nothing to be done. */
+    if (fflush(folder->csv) != 0 || (fsync(fileno(folder->csv)) != 0 && errno != EINVAL))
+        return fail_errno(ctx, "cannot write", folder->metrics);
+    return CLN_OK;
+}
+
+char *cln__folder_epoch(const cln__folder *folder, int epoch) {
+    return cln__format("%s/epoch=%02d.safetensors", folder->path, epoch);
+}
+
+cln_status cln__folder_drop(cln_context *ctx, const cln__folder *folder, int epoch) {
+    char *path = cln__folder_epoch(folder, epoch);
+    if (!path)
+        return cln__fail_memory(ctx, "a file name");
+    cln_status status = unlink(path) == 0 || errno == ENOENT ? CLN_OK : fail_errno(ctx, "cannot remove", path);
+    free(path);
+    return status;
 }

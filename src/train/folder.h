@@ -6,14 +6,20 @@
 #include "clnet/train.h"
 
 typedef struct cln__folder {
-    char *best, *last, *metrics; /* file names, owned */
+    char *path, *best, *last, *metrics, *resume; /* names, owned */
     FILE *csv;
 } cln__folder;
 
-/* Makes the folder `path`, its parents included, and an empty metrics.csv in it. */
-cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out);
+/* Makes the folder `path`, its parents included, and metrics.csv in it, with what is there of the first `epochs`
+ * epochs. Half-written files of a process that was killed are removed; if `fresh`, also the state to resume from. */
+cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out);
 void cln__folder_close(cln__folder *folder);
-/* Adds a line to metrics.csv for a completed epoch. */
+/* Adds a line to metrics.csv for a completed epoch; it is on the disk when this returns. */
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *event);
+
+/* "<folder>/epoch=NN.safetensors", malloc'ed; NULL for lack of memory. */
+char *cln__folder_epoch(const cln__folder *folder, int epoch);
+/* Removes that file, if it is there. */
+cln_status cln__folder_drop(cln_context *ctx, const cln__folder *folder, int epoch);
 
 #endif

@@ -14,6 +14,9 @@ cJSON *cln__json_float(float value) {
         if (strtof(text, NULL) == value)
             break;
     }
+    char *comma = strchr(text, ','); /* of the program's locale */
+    if (comma)
+        *comma = '.';
     return isfinite(value) ? cJSON_CreateRaw(text) : cJSON_CreateNull();
 }
 

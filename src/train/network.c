@@ -27,6 +27,22 @@ cln_status cln__network_plan(const cln__network *network, cln_device *device, cl
     return cln_plan_build(device, network->graph, weights, &options, out);
 }
 
+cln_status cln__load_data(cln_context *ctx, const char *path, cln_split split, int channels, int height, int width,
+                          cln_dataset **out) {
+    cln_dataset_options options = {.height = height, .width = width, .channels = channels};
+    CLN_TRY(cln_dataset_load(ctx, path, split, &options, out));
+    const cln_dataset *d = *out;
+    if ((height == 0 && width == 0) || (d->height == height && d->width == width))
+        return CLN_OK;
+    cln_status status = cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                                  "data set '%s': its images are %dx%d, and only those of an image folder can be "
+                                  "resized to %dx%d",
+                                  path, d->height, d->width, height, width);
+    cln_dataset_free(*out);
+    *out = NULL;
+    return status;
+}
+
 void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_dataset *data) {
     cln_hparams_set_int(model, hparams, "num_classes", data->num_classes);
     cln_hparams_set_int(model, hparams, "in_channels", data->channels);

@@ -33,6 +33,11 @@ cln_status cln__flight_land(cln_plan *plan, const cln__flight *flight, float *lo
 /* Runs an evaluation plan over everything that `loader` has. */
 cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *loader, cln_score *score);
 
+/* Loads a split; images of an image folder become `height` x `width` (0: their own size) and `channels` (0: their own).
+ * If others are not of that size, it fails. */
+cln_status cln__load_data(cln_context *ctx, const char *path, cln_split split, int channels, int height, int width,
+                          cln_dataset **out);
+
 /* Sets num_classes and in_channels, where the model has them, to those of the data set. */
 void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_dataset *data);
 

@@ -1,9 +1,18 @@
-/* The state of one cln_fit, shared by its stages (fit.c) and its epochs (epoch.c). */
+/* The state of one cln_fit, shared by its stages (fit.c), its epochs (epoch.c) and what outlives it (resume.c). */
 #ifndef CLN_SRC_TRAINER_H
 #define CLN_SRC_TRAINER_H
 
+#include "division.h"
 #include "folder.h"
 #include "network.h"
+#include "ranking.h"
+
+/* How far a run is: between two steps, this and what the device holds are all there is to a run. */
+typedef struct cln__position {
+    int epochs;                   /* completed */
+    int64_t steps;                /* of the next one */
+    double loss, correct, images; /* sums over those steps */
+} cln__position;
 
 typedef struct cln__trainer {
     cln_context *ctx;
@@ -11,23 +20,32 @@ typedef struct cln__trainer {
     const cln_fit_options *options;
     void *hparams;
     cln_dataset *train, *test;
-    int64_t *train_indices, *validation_indices;
+    uint32_t data_checksum;
+    cln__division division;
     cln_loader *train_loader, *validation_loader, *test_loader;
     cln__network network, evaluation; /* with label smoothing; without */
     cln_weights *weights;
     cln_plan *train_plan, *evaluation_plan;
     cln__folder folder;
-    cln_score best; /* in validation */
-    int best_epoch;
-    double validation_s, training_s; /* of the last epoch's validation; of all epochs' training */
+    cln_safetensors *resumed; /* the file that is resumed from, until its tensors are on the device */
+    cln__position position;
+    cln__ranking ranking;
+    cln_score validation;            /* of the best epoch; if none is ranked, of the last */
+    bool stopped;                    /* options->should_stop said so */
+    int64_t trained;                 /* images, by this process */
+    double saved_s;                  /* when the state to resume from was saved */
+    double validation_s, training_s; /* of the last epoch's validation; of all training by this process */
     cln_fit_event event;
 } cln__trainer;
 
 /* The learning rate of an epoch (from 0): multiplied by gamma once for each milestone reached. */
 float cln__learning_rate(const cln_recipe *recipe, int epoch);
 
-/* Trains one epoch (from 0); fills in the event's figures. */
-cln_status cln__train_epoch(cln__trainer *t, int epoch);
+/* Trains the next epoch from t->position on, to its end or until t->stopped; fills in the event's figures. */
+cln_status cln__train_epoch(cln__trainer *t);
+
+/* Asks options->should_stop, until it says so. */
+bool cln__trainer_stops(cln__trainer *t);
 
 /* Seconds of a clock that never goes back. */
 double cln__now_s(void);

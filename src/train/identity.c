@@ -1,0 +1,167 @@
+/* Describing and comparing runs. */
+#include "identity.h"
+#include "json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+/* --- describing --- */
+
+/* zlib counts in unsigned int. */
+static uLong crc_of(uLong crc, const void *bytes, size_t size) {
+    const unsigned char *at = bytes;
+    for (size_t part; size > 0; at += part, size -= part) {
+        part = size < (1u << 30) ? size : 1u << 30;
+        crc = crc32(crc, at, (uInt)part);
+    }
+    return crc;
+}
+
+uint32_t cln__identity_data(const cln__trainer *t) {
+    const cln_dataset *d = t->train;
+    size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    uLong crc = crc_of(crc32(0, NULL, 0), d->images, (size_t)d->count * image);
+    crc = crc_of(crc, d->labels, (size_t)d->count * sizeof *d->labels);
+    const cln__division *s = &t->division;
+    crc = crc_of(crc, s->train, (size_t)s->train_count * sizeof *s->train);
+    crc = crc_of(crc, s->validation, (size_t)s->validation_count * sizeof *s->validation);
+    return (uint32_t)crc;
+}
+
+static char *data_json(const cln__trainer *t) {
+    char text[16];
+    snprintf(text, sizeof text, "%08" PRIx32, t->data_checksum);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "images", (double)t->train->count);
+    cJSON_AddStringToObject(object, "checksum", text);
+    return cln__json_print(object);
+}
+
+static char *monitor_json(const cln__trainer *t) {
+    const cln__ranking *r = &t->ranking;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "monitor", cln_monitor_name(r->monitor));
+    cJSON_AddStringToObject(object, "mode", r->lowest ? "min" : "max");
+    cJSON_AddNumberToObject(object, "save_top_k", r->capacity);
+    cJSON_AddBoolToObject(object, "save_last", !t->options->no_last);
+    return cln__json_print(object);
+}
+
+/* Drivers write what they like; metadata is UTF-8. */
+static char *device_text(const cln_device_info *device) {
+    char *text = cln__format("%s; %s", device->name, device->driver_version);
+    for (char *c = text; c && *c; c++)
+        if ((unsigned char)*c >= 0x80 || (unsigned char)*c < 0x20)
+            *c = '?';
+    return text;
+}
+
+void cln__identity_describe(const cln__trainer *t, cln__entries *entries) {
+    cln__checkpoint checkpoint = {.options = t->options,
+                                  .hparams = t->hparams,
+                                  .data = t->train,
+                                  .division = &t->division,
+                                  .normalization = t->event.normalization,
+                                  .epoch = t->position.epochs,
+                                  .plan = t->train_plan};
+    cln__checkpoint_describe(&checkpoint, entries);
+    cln__entries_put(entries, "data", data_json(t));
+    cln__entries_put(entries, "monitor", monitor_json(t));
+    cln__entries_put(entries, "device", device_text(cln_device_get_info(t->device)));
+}
+
+/* --- comparing --- */
+
+static cln_status differs(cln_context *ctx, const char *path, const char *what, const char *theirs, const char *ours,
+                          const char *hint) {
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT, "cannot resume from '%s': its run has %s %.200s, this one %.200s%s",
+                     path, what, theirs ? theirs : "none", ours ? ours : "none", hint);
+}
+
+static cln_status member_differs(cln_context *ctx, const char *path, const char *key, const char *name,
+                                 const cJSON *theirs, const cJSON *ours) {
+    char *their_text = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
+    char *our_text = ours ? cJSON_PrintUnformatted(ours) : NULL;
+    char *what = cln__format("%s '%s'", key, name);
+    const char *hint =
+        strcmp(name, "milestones") == 0 ? " (they follow the number of epochs unless they are given)" : "";
+    cln_status status =
+        what ? differs(ctx, path, what, their_text, our_text, hint) : cln__fail_memory(ctx, "a message");
+    free(what);
+    cJSON_free(their_text);
+    cJSON_free(our_text);
+    return status;
+}
+
+/* More epochs than before are welcome. */
+static bool is_longer(const char *name, const cJSON *theirs, const cJSON *ours) {
+    return strcmp(name, "epochs") == 0 && cJSON_IsNumber(theirs) && cJSON_IsNumber(ours) &&
+           ours->valuedouble >= theirs->valuedouble;
+}
+
+/* Compares two objects member by member; what is no object differs as a whole. */
+static cln_status compare_members(cln_context *ctx, const char *path, const char *key, const cJSON *theirs,
+                                  const cJSON *ours) {
+    for (const cJSON *our = cJSON_IsObject(ours) ? ours->child : NULL; our; our = our->next) {
+        const cJSON *their = cJSON_GetObjectItemCaseSensitive(theirs, our->string);
+        if (!their || (!cJSON_Compare(their, our, true) && !is_longer(our->string, their, our)))
+            return member_differs(ctx, path, key, our->string, their, our);
+    }
+    for (const cJSON *their = cJSON_IsObject(theirs) ? theirs->child : NULL; their; their = their->next)
+        if (!cJSON_GetObjectItemCaseSensitive(ours, their->string))
+            return member_differs(ctx, path, key, their->string, their, NULL);
+    return CLN_OK;
+}
+
+static cln_status compare(cln_context *ctx, const char *path, const char *key, const char *theirs, const char *ours) {
+    if (theirs == ours || (theirs && ours && strcmp(theirs, ours) == 0))
+        return CLN_OK;
+    cJSON *a = theirs ? cln__json_parse(theirs) : NULL, *b = ours ? cln__json_parse(ours) : NULL;
+    cln_status status = cJSON_IsObject(a) && cJSON_IsObject(b) ? compare_members(ctx, path, key, a, b)
+                                                               : differs(ctx, path, key, theirs, ours, "");
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    return status;
+}
+
+static cln_status describe(const cln__trainer *t, cln__entries *out) {
+    *out = (cln__entries){.count = 0};
+    cln__identity_describe(t, out);
+    if (!out->failed)
+        return CLN_OK;
+    cln__entries_free(out);
+    return cln__fail_memory(t->ctx, "the description of the run");
+}
+
+cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path) {
+    /* What explains a difference comes before what only shows it. */
+    static const char *const keys[] = {"model", "hparams",       "image_shape", "class_names",    "seed",   "split",
+                                       "data",  "normalization", "recipe",      "forced_variant", "monitor"};
+    cln__entries ours;
+    CLN_TRY(describe(t, &ours));
+    cln_status status = CLN_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == CLN_OK; i++)
+        status =
+            compare(t->ctx, path, keys[i], cln_safetensors_metadata(file, keys[i]), cln__entries_find(&ours, keys[i]));
+    cln__entries_free(&ours);
+    return status;
+}
+
+cln_status cln__identity_warn(const cln__trainer *t, const cln_safetensors *file, const char *path) {
+    static const char *const keys[] = {"library", "device", "variants"};
+    cln__entries ours;
+    CLN_TRY(describe(t, &ours));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *a = cln_safetensors_metadata(file, keys[i]), *b = cln__entries_find(&ours, keys[i]);
+        if (!a || !b || strcmp(a, b) != 0)
+            cln__warn(t->ctx,
+                      "resuming from '%s' with another %s than before (%.200s; now %.200s): the last digits of the "
+                      "weights will not be those of an uninterrupted run",
+                      path, keys[i], a ? a : "unknown", b ? b : "unknown");
+    }
+    cln__entries_free(&ours);
+    return CLN_OK;
+}

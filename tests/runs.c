@@ -1,0 +1,193 @@
+/* Processes and their folders: see runs.h. */
+#include "runs.h"
+#include "files.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+char run_output[1 << 16], run_errors[1 << 16];
+static const char *folder;
+
+void run_begin(const char *path) {
+    folder = path;
+}
+
+static double now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void sleep_s(double seconds) {
+    struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+static void read_text(const char *name, char *text, size_t size) {
+    char *path = path_of(folder, name);
+    FILE *file = fopen(path, "rb");
+    size_t length = file ? fread(text, 1, size - 1, file) : 0;
+    text[length] = '\0';
+    if (file)
+        fclose(file);
+    free(path);
+}
+
+static void read_both(void) {
+    read_text("output", run_output, sizeof run_output);
+    read_text("errors", run_errors, sizeof run_errors);
+}
+
+/* --- one process --- */
+
+run run_start(const char *before, const char *arguments) {
+    char command[4096];
+    run r = {.ended = false};
+    file_write(folder, "output", "", 0); /* what the last process printed is no sign of this one */
+    file_write(folder, "errors", "", 0);
+    int length = snprintf(command, sizeof command, "cd '%s' && %s exec '%s/cltrain' %s >output 2>errors </dev/null",
+                          folder, before, getenv("CLNET_BIN_DIR"), arguments);
+    ck_assert_int_lt(length, (int)sizeof command);
+    char *argv[] = {"sh", "-c", command, NULL};
+    ck_assert_int_eq(posix_spawn(&r.pid, "/bin/sh", NULL, NULL, argv, environ), 0);
+    return r;
+}
+
+static bool has_ended(run *r, int options) {
+    r->ended = r->ended || waitpid(r->pid, &r->status, options) == r->pid;
+    return r->ended;
+}
+
+bool run_prints(run *r, const char *text) {
+    for (;;) {
+        bool ended = has_ended(r, WNOHANG);
+        read_both();
+        if (strstr(run_output, text) || strstr(run_errors, text))
+            return true;
+        if (ended)
+            return false;
+        sleep_s(0.001);
+    }
+}
+
+void run_signal(const run *r, int number) {
+    if (!r->ended)
+        kill(r->pid, number);
+}
+
+int run_end(run *r) {
+    ck_assert(has_ended(r, 0));
+    read_both();
+    return WIFSIGNALED(r->status) ? -WTERMSIG(r->status) : WEXITSTATUS(r->status);
+}
+
+int run_all(const char *before, const char *arguments) {
+    run r = run_start(before, arguments);
+    return run_end(&r);
+}
+
+/* --- comparing --- */
+
+static unsigned char *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "there is no %s", path);
+    unsigned char *bytes = malloc(1 << 20);
+    *size = fread(bytes, 1, 1 << 20, file);
+    fclose(file);
+    return bytes;
+}
+
+/* Leaves out the last column of each line. */
+static size_t drop_speed(unsigned char *text, size_t size) {
+    size_t to = 0, comma = 0;
+    for (size_t from = 0; from < size; from++) {
+        if (text[from] == ',')
+            comma = to;
+        if (text[from] == '\n')
+            to = comma;
+        text[to++] = text[from];
+    }
+    return to;
+}
+
+static void same_file(const char *a, const char *b, const char *name) {
+    char *a_path = path_of(a, name), *b_path = path_of(b, name);
+    size_t a_size, b_size;
+    unsigned char *a_bytes = read_file(a_path, &a_size), *b_bytes = read_file(b_path, &b_size);
+    if (strcmp(name, "metrics.csv") == 0) {
+        a_size = drop_speed(a_bytes, a_size);
+        b_size = drop_speed(b_bytes, b_size);
+    }
+    ck_assert_msg(a_size == b_size && memcmp(a_bytes, b_bytes, a_size) == 0, "%s and %s differ", a_path, b_path);
+    free(a_bytes);
+    free(b_bytes);
+    free(a_path);
+    free(b_path);
+}
+
+void runs_same(const char *a, const char *b) {
+    char *a_path = path_of(folder, a), *b_path = path_of(folder, b);
+    DIR *open = opendir(a_path);
+    ck_assert_ptr_nonnull(open);
+    ck_assert_int_eq(folder_count(a_path), folder_count(b_path));
+    for (struct dirent *entry; (entry = readdir(open));)
+        if (entry->d_name[0] != '.')
+            same_file(a_path, b_path, entry->d_name);
+    closedir(open);
+    free(a_path);
+    free(b_path);
+}
+
+/* --- killing --- */
+
+static double draw(uint32_t *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) / 16777216.0;
+}
+
+/* Kills the run at a moment that is drawn from its training, or now and then from all of it. */
+static bool kill_once(const char *arguments, double start_s, double training_s, bool anywhere, uint32_t *state) {
+    run r = run_start("", arguments);
+    double start = draw(state) * start_s, training = draw(state) * training_s;
+    if (anywhere)
+        sleep_s(start);
+    else if (run_prints(&r, "ready after"))
+        sleep_s(training);
+    run_signal(&r, SIGKILL);
+    int status = run_end(&r);
+    ck_assert_msg(status == -SIGKILL || status == 0, "status %d: %s", status, run_errors);
+    return status == -SIGKILL;
+}
+
+void runs_kill(const char *name, const char *options, int kills, unsigned seed) {
+    char arguments[2048];
+    uint32_t state = seed;
+    snprintf(arguments, sizeof arguments, RUN_FIT "%s --out %s-whole", options, name);
+    double begin_s = now_s();
+    run whole = run_start("", arguments);
+    ck_assert_msg(run_prints(&whole, "ready after"), "%s", run_errors);
+    double start_s = now_s() - begin_s;
+    ck_assert_msg(run_end(&whole) == 0, "%s", run_errors);
+    double training_s = now_s() - begin_s - start_s;
+    snprintf(arguments, sizeof arguments, RUN_FIT "%s --out %s-cut --resume last", options, name);
+    int killed = 0;
+    while (killed < kills && kill_once(arguments, start_s, 2 * training_s / (kills + 1), killed % 5 == 4, &state))
+        killed++;
+    ck_assert_msg(run_all("", arguments) == 0, "%s", run_errors);
+    printf("%s: killed %d times in %.2f s of training\n", name, killed, training_s);
+    char a[64], b[64];
+    snprintf(a, sizeof a, "%s-whole", name);
+    snprintf(b, sizeof b, "%s-cut", name);
+    runs_same(a, b);
+}

@@ -1,0 +1,348 @@
+/* src/ocl: compiled programs and their cache on disk.
+ *
+ * The cache's failures are provoked for real: entries cut short, changed, swapped; folders that cannot be written to;
+ * processes that write at once, which are other runs of this program. */
+#include "../src/ocl/cache.h"
+#include "../src/ocl/ocl.h"
+#include "child.h"
+#include "files.h"
+#include "suite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char OPTIONS[] = "-DWIDTH=1 -DCHAINS=2";
+
+/* --- folders and entries, no device --- */
+
+/* The files in `folder`; the last one's path into `path`. */
+static int list_entries(const char *folder, char path[512]) {
+    int count = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, 512, "%s/%s", folder, e->d_name);
+        count++;
+    }
+    if (d)
+        closedir(d);
+    return count;
+}
+
+static bool load_entry(const char *folder, const char *key, char out[100]) {
+    unsigned char *data;
+    size_t size;
+    if (!cln__cache_load(ctx, folder, "an entry", key, strlen(key), &data, &size))
+        return false;
+    snprintf(out, 100, "%.*s", (int)size, (const char *)data);
+    free(data);
+    return true;
+}
+
+static bool store_entry(const char *folder, const char *key, const char *text) {
+    return cln__cache_store(folder, key, strlen(key), (const unsigned char *)text, strlen(text));
+}
+
+/* Changes `path`: the byte at `offset` is inverted, the file is cut to `length`; negative: that is left. */
+static void damage(const char *path, long offset, long length) {
+    FILE *file = fopen(path, "r+b");
+    ck_assert_ptr_nonnull(file);
+    if (offset >= 0) {
+        fseek(file, offset, SEEK_SET);
+        int byte = fgetc(file);
+        fseek(file, offset, SEEK_SET);
+        fputc(~byte & 255, file);
+    }
+    fclose(file);
+    if (length >= 0)
+        ck_assert_int_eq(truncate(path, length), 0);
+}
+
+START_TEST(default_folder) {
+    static const struct {
+        const char *xdg, *home, *expected;
+    } cases[] = {
+        {"/x", "/home/a", "/x/clnet"},
+        {NULL, "/home/a", "/home/a/.cache/clnet"},
+        {"", "/home/a", "/home/a/.cache/clnet"},
+        {"relative", "/home/a", "/home/a/.cache/clnet"},
+        {NULL, NULL, NULL},
+        {"", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder;
+        ck_assert_int_eq(cln__cache_default_folder(ctx, cases[i].xdg, cases[i].home, &folder), CLN_OK);
+        ck_assert_pstr_eq(folder, cases[i].expected);
+        free(folder);
+    }
+}
+END_TEST
+
+START_TEST(folders_are_made_for_the_owner_alone) {
+    char *top = folder_new();
+    char middle[100], folder[110];
+    snprintf(middle, sizeof middle, "%s/a", top);
+    snprintf(folder, sizeof folder, "%s/b", middle);
+    mode_t old = umask(0);
+    ck_assert(cln__cache_prepare(ctx, folder));
+    ck_assert(cln__cache_prepare(ctx, folder));
+    umask(old);
+    struct stat status;
+    ck_assert_int_eq(stat(folder, &status), 0);
+    ck_assert_uint_eq(status.st_mode & 07777, 0700);
+    ck_assert_int_eq(stat(middle, &status), 0);
+    ck_assert_uint_eq(status.st_mode & 07777, 0700);
+    expect_no_warning();
+
+    ck_assert_int_eq(chmod(folder, 0777), 0);
+    ck_assert(!cln__cache_prepare(ctx, folder));
+    expect_warning("other users can write");
+    ck_assert(!cln__cache_prepare(ctx, "/proc/no such folder/clnet"));
+    expect_warning("cannot make the folder '/proc/no such folder/clnet': ");
+    ck_assert(!cln__cache_prepare(ctx, "/proc/version"));
+    expect_warning("not a folder");
+    ck_assert(!cln__cache_prepare(ctx, ""));
+    expect_warning("cannot make the folder ''");
+    folder_remove(top);
+}
+END_TEST
+
+START_TEST(entries_come_back_or_are_refused) {
+    char *folder = folder_new();
+    char path[512], text[100];
+    ck_assert(!load_entry(folder, "key", text));
+    expect_no_warning(); /* nothing there is no fault */
+    ck_assert(store_entry(folder, "key", "payload"));
+    ck_assert(load_entry(folder, "key", text));
+    ck_assert_str_eq(text, "payload");
+    ck_assert(!load_entry(folder, "other key", text));
+    expect_no_warning();
+    ck_assert_int_eq(list_entries(folder, path), 1);
+    struct stat status;
+    stat(path, &status);
+    ck_assert_uint_eq(status.st_mode & 07777, 0600);
+
+    /* Every byte counts, and every length: 32 of header, 3 of key, 7 of payload. */
+    ck_assert_int_eq(status.st_size, 42);
+    for (long offset = 0; offset < 42; offset++) {
+        ck_assert(store_entry(folder, "key", "payload"));
+        damage(path, offset, -1);
+        ck_assert_msg(!load_entry(folder, "key", text), "byte %ld", offset);
+        expect_warning("the cache entry of an entry is");
+    }
+    for (long length = 0; length < 42; length++) {
+        ck_assert(store_entry(folder, "key", "payload"));
+        damage(path, -1, length);
+        ck_assert(!load_entry(folder, "key", text));
+        expect_warning("truncated");
+    }
+    ck_assert(store_entry(folder, "key", "payload"));
+    damage(path, -1, 43);
+    ck_assert(!load_entry(folder, "key", text));
+    expect_warning("longer than it says");
+    folder_remove(folder);
+}
+END_TEST
+
+START_TEST(foreign_entries_are_refused) {
+    char *folder = folder_new();
+    char path[512], other[512], text[100];
+    ck_assert(store_entry(folder, "key", "payload"));
+    list_entries(folder, path);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert(store_entry(folder, "other", "its payload"));
+    list_entries(folder, other);
+    ck_assert_int_eq(rename(other, path), 0);
+    ck_assert(!load_entry(folder, "key", text));
+    expect_warning("the entry of another program");
+
+    FILE *file = fopen(path, "w");
+    fputs("some text that is no entry at all, longer than a header", file);
+    fclose(file);
+    ck_assert(!load_entry(folder, "key", text));
+    expect_warning("no entry of this version");
+
+    unlink(path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert(!load_entry(folder, "key", text));
+    expect_warning("not a readable file");
+    ck_assert(!store_entry(folder, "key", "payload"));
+    ck_assert_int_ne(errno, 0);
+    rmdir(path);
+    ck_assert_int_eq(list_entries(folder, other), 0); /* nothing is left behind */
+    folder_remove(folder);
+}
+END_TEST
+
+START_TEST(store_without_a_disk) {
+    ck_assert(!store_entry("/proc/self/fd", "key", "payload"));
+    ck_assert_int_ne(errno, 0);
+    if (access("/dev/full", W_OK) == 0) /* what a full disk says, on any system that has it */
+        ck_assert(!store_entry("/dev/full", "key", "payload"));
+}
+END_TEST
+
+/* Stores and loads one entry, many times. 0 if whatever was loaded was whole. */
+static int child_hammer(const char *folder) {
+    char payload[64], text[100];
+    snprintf(payload, sizeof payload, "written by process %ld", (long)getpid());
+    for (int i = 0; i < 100; i++) {
+        if (!store_entry(folder, "shared key", payload) || !load_entry(folder, "shared key", text))
+            return 1;
+        if (strncmp(text, "written by process ", 19) != 0)
+            return 2;
+    }
+    return cln_context_take_warning(ctx, text, sizeof text) ? 3 : 0;
+}
+
+START_TEST(two_processes_write_one_entry) {
+    char *folder = folder_new();
+    pid_t a = start_child("hammer", folder), b = start_child("hammer", folder);
+    ck_assert_int_eq(wait_child(a), 0);
+    ck_assert_int_eq(wait_child(b), 0);
+    char path[512];
+    ck_assert_int_eq(list_entries(folder, path), 1);
+    folder_remove(folder);
+}
+END_TEST
+
+/* --- on the device --- */
+
+static void open_device(const char *folder) {
+    ok(cln_device_open(ctx, NULL, &device));
+    ok(cln_device_set_cache(device, folder));
+}
+
+/* Opens, gets the program, uses it, frees the device; whether the program came from a binary. */
+static bool built_from_binary(const char *folder) {
+    cl_program program;
+    open_device(folder);
+    ok(cln__program_get(device, "peak", OPTIONS, &program));
+    char *source = calloc(1, 1 << 20);
+    clGetProgramInfo(program, CL_PROGRAM_SOURCE, 1 << 20, source, NULL);
+    bool binary = source[0] == '\0';
+    free(source);
+
+    float sums[4] = {9, 9, 9, 9};
+    cl_int code;
+    cl_kernel kernel = clCreateKernel(program, "peak_fma", &code);
+    cl_mem out = clCreateBuffer(device->cl, CL_MEM_READ_WRITE, sizeof sums, NULL, NULL);
+    const float a = 2, b = 1;
+    const cl_int rounds = 3;
+    const size_t items = 4;
+    ck_assert_int_eq(code, CL_SUCCESS);
+    clSetKernelArg(kernel, 0, sizeof out, &out);
+    clSetKernelArg(kernel, 1, sizeof a, &a);
+    clSetKernelArg(kernel, 2, sizeof b, &b);
+    clSetKernelArg(kernel, 3, sizeof rounds, &rounds);
+    ck_assert_int_eq(clEnqueueNDRangeKernel(device->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), CL_SUCCESS);
+    clEnqueueReadBuffer(device->queue, out, CL_TRUE, 0, sizeof sums, sums, 0, NULL, NULL);
+    for (int i = 0; i < 4; i++) /* x -> 2x + 1, three times, from i and from i + 1 */
+        ck_assert(sums[i] == 8.0f * (float)i + 7.0f + 8.0f * (float)(i + 1) + 7.0f);
+    clReleaseMemObject(out);
+    clReleaseKernel(kernel);
+    cln_device_free(device);
+    return binary;
+}
+
+START_TEST(programs_are_shared_and_errors_carry_the_log) {
+    cl_program first, again, other;
+    open_device(NULL);
+    ck_assert_int_eq(cln__program_get(device, "peak", OPTIONS, &first), CLN_OK);
+    ck_assert_int_eq(cln__program_get(device, "peak", OPTIONS, &again), CLN_OK);
+    ck_assert_ptr_eq(first, again);
+    ck_assert_int_eq(cln__program_get(device, "peak", "-DWIDTH=2", &other), CLN_OK);
+    ck_assert_ptr_ne(first, other);
+    ck_assert_int_eq(cln__program_get(device, "peak", "-DWIDTH=oops", &other), CLN_OPENCL);
+    ck_assert_ptr_null(other);
+    const char *error = cln_context_error(ctx);
+    ck_assert_ptr_nonnull(strstr(error, "compiling cl/peak.cl with '-DWIDTH=oops': clBuildProgram failed with CL_"));
+    ck_assert_ptr_nonnull(strstr(strstr(error, "the build log:"), "oops"));
+    ck_assert_int_eq(cln__program_get(device, "no_such_file", "", &other), CLN_INTERNAL);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "no kernel file cl/no_such_file.cl"));
+    cln_device_free(device);
+    expect_no_warning();
+}
+END_TEST
+
+START_TEST(cache_hits_and_heals) {
+    char *folder = folder_new();
+    char path[512];
+    ck_assert(!built_from_binary(folder));
+    ck_assert_int_eq(list_entries(folder, path), 1);
+    ck_assert(built_from_binary(folder));
+    expect_no_warning();
+
+    struct stat status;
+    stat(path, &status);
+    damage(path, -1, (long)status.st_size / 2);
+    ck_assert(!built_from_binary(folder));
+    expect_warning("the cache entry of cl/peak.cl with '-DWIDTH=1 -DCHAINS=2' is truncated");
+    ck_assert(built_from_binary(folder)); /* it was written anew */
+    damage(path, (long)status.st_size - 100, -1);
+    ck_assert(!built_from_binary(folder));
+    expect_warning("corrupt");
+    ck_assert(built_from_binary(folder));
+    ck_assert_int_eq(list_entries(folder, path), 1);
+    expect_no_warning();
+    folder_remove(folder);
+}
+END_TEST
+
+START_TEST(cache_does_without_a_disk) {
+    ck_assert(!built_from_binary("/proc/no such folder/clnet"));
+    expect_warning("compiled programs are not kept: cannot make the folder");
+    ck_assert(!built_from_binary("/proc/self/fd")); /* there, ours, and nobody can write to it */
+    expect_warning("compiled programs are not kept: cannot write to '/proc/self/fd': ");
+    expect_no_warning();
+}
+END_TEST
+
+static int child_program(const char *folder) {
+    cl_program program;
+    if (cln_device_open(ctx, NULL, &device) != CLN_OK || cln_device_set_cache(device, folder) != CLN_OK ||
+        cln__program_get(device, "peak", OPTIONS, &program) != CLN_OK)
+        return 1;
+    cln_device_free(device);
+    char text[100];
+    return cln_context_take_warning(ctx, text, sizeof text) ? 2 : 0;
+}
+
+START_TEST(two_processes_build_one_program) {
+    char *folder = folder_new();
+    pid_t a = start_child("program", folder), b = start_child("program", folder);
+    ck_assert_int_eq(wait_child(a), 0);
+    ck_assert_int_eq(wait_child(b), 0);
+    char path[512];
+    ck_assert_int_eq(list_entries(folder, path), 1);
+    ck_assert(built_from_binary(folder));
+    expect_no_warning();
+    folder_remove(folder);
+}
+END_TEST
+
+static void add_tests(TCase *tests) {
+    tcase_add_test(tests, default_folder);
+    tcase_add_test(tests, folders_are_made_for_the_owner_alone);
+    tcase_add_test(tests, entries_come_back_or_are_refused);
+    tcase_add_test(tests, foreign_entries_are_refused);
+    tcase_add_test(tests, store_without_a_disk);
+    tcase_add_test(tests, two_processes_write_one_entry);
+    if (!suite_has_device())
+        return;
+    tcase_add_test(tests, programs_are_shared_and_errors_carry_the_log);
+    tcase_add_test(tests, cache_hits_and_heals);
+    tcase_add_test(tests, cache_does_without_a_disk);
+    tcase_add_test(tests, two_processes_build_one_program);
+}
+
+int main(int argc, char **argv) {
+    static const child_task tasks[] = {{"hammer", child_hammer}, {"program", child_program}, {NULL, NULL}};
+    return is_child(argc, argv) ? child_run(argv, tasks) : suite_run("program_cache", add_tests);
+}

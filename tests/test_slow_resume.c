@@ -1,0 +1,41 @@
+/* As test_resume.c, with twenty kills of one run, for both kinds of optimiser state. */
+#include "files.h"
+#include "runs.h"
+#include "suite.h"
+#include "tiny.h"
+
+#include <stdlib.h>
+
+static char *root;
+
+START_TEST(killed_twenty_times) {
+    static const char *const names[] = {"sgd", "adamw"};
+    static const char *const options[] = {"--epochs 60 --save-every 0.05 --save-top-k 3",
+                                          "--epochs 60 --save-every 0 --optimizer adamw --monitor train_loss"};
+    runs_kill(names[_i], options[_i], 20, 11 + (unsigned)_i);
+}
+END_TEST
+
+static void set_up(void) {
+    root = folder_new();
+    folder_make(root, "data");
+    char *data = path_of(root, "data");
+    tiny_write(data);
+    free(data);
+    run_begin(root);
+}
+
+static void tear_down(void) {
+    folder_remove(root);
+}
+
+static void add_tests(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, killed_twenty_times, 0, 2);
+}
+
+int main(void) {
+    if (!getenv("CLNET_BIN_DIR"))
+        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
+    return suite_run_on_device("slow_resume", add_tests);
+}

@@ -112,20 +112,20 @@ END_TEST
 START_TEST(nearest_name) {
     const char *const names[] = {"ResNet", "ResNetPreAct", "GoogleNet", "sgd", "adam", "adamw", "--epochs"};
     const size_t count = sizeof names / sizeof *names;
-    ck_assert_str_eq(cln__nearest("resnet", names, count), "ResNet");
-    ck_assert_str_eq(cln__nearest("ResNetPreact", names, count), "ResNetPreAct");
-    ck_assert_str_eq(cln__nearest("GogleNet", names, count), "GoogleNet");
-    ck_assert_str_eq(cln__nearest("adam", names, count), "adam");
-    ck_assert_str_eq(cln__nearest("adamx", names, count), "adam");
-    ck_assert_str_eq(cln__nearest("--epcohs", names, count), "--epochs");
-    ck_assert_ptr_null(cln__nearest("transformer", names, count));
-    ck_assert_ptr_null(cln__nearest("", names, count));
-    ck_assert_ptr_null(cln__nearest("x", names, count));
-    ck_assert_ptr_null(cln__nearest("adam", names, 0));
+    ck_assert_str_eq(cln_nearest_name("resnet", names, count), "ResNet");
+    ck_assert_str_eq(cln_nearest_name("ResNetPreact", names, count), "ResNetPreAct");
+    ck_assert_str_eq(cln_nearest_name("GogleNet", names, count), "GoogleNet");
+    ck_assert_str_eq(cln_nearest_name("adam", names, count), "adam");
+    ck_assert_str_eq(cln_nearest_name("adamx", names, count), "adam");
+    ck_assert_str_eq(cln_nearest_name("--epcohs", names, count), "--epochs");
+    ck_assert_ptr_null(cln_nearest_name("transformer", names, count));
+    ck_assert_ptr_null(cln_nearest_name("", names, count));
+    ck_assert_ptr_null(cln_nearest_name("x", names, count));
+    ck_assert_ptr_null(cln_nearest_name("adam", names, 0));
     char long_name[300];
     memset(long_name, 'r', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
-    ck_assert_ptr_null(cln__nearest(long_name, names, count));
+    ck_assert_ptr_null(cln_nearest_name(long_name, names, count));
 }
 END_TEST
 

@@ -60,7 +60,8 @@ CLN_API const char *cln_context_error(const cln_context *ctx);
  * false if there is none. Warnings tell of things handled, such as a corrupt cache entry rebuilt. */
 CLN_API bool cln_context_take_warning(cln_context *ctx, char *text, size_t size);
 
-/* The name among `names` (count of them) nearest to `name`, or NULL if none is near: for "did you mean". */
+/* The name among `names` (count of them) nearest to `name` by edit distance, or NULL if none is near:
+ * for "did you mean". */
 CLN_API const char *cln_nearest_name(const char *name, const char *const *names, size_t count);
 
 /* Batch, channels, height, width; what does not apply is 1. */

@@ -35,7 +35,7 @@ typedef struct cln_dataset_options {
  * - a folder of images, <split>/<class>/<image>, where <split> is train and test (or, without test, val): JPEG, PNG,
  * BMP, GIF, PNM, TGA, PSD, PIC, HDR; transparency is dropped. Classes are those of train, sorted by name in the order
  * of bytes, as are the images of a class. Names that begin with a dot are skipped; a symbolic link that leads out of
- *   `path` is a failure. Resizing is antialiased, as PIL's bilinear filter does it to the bit.
+ *   `path` is a failure. Resizing is antialiased, as PIL's bilinear filter does it.
  * Everything is checked: sizes, magic numbers, labels, and that each image can be decoded. `options` may be NULL. The
  * caller frees *out with cln_dataset_free. */
 CLN_API cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split,

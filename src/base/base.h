@@ -49,10 +49,6 @@ size_t cln__utf8_length(const char *text, size_t size);
 /* Whether all of the string is UTF-8, as JSON must be. */
 bool cln__is_utf8(const char *text);
 
-/* The name among `names` (count of them) nearest to `name` by edit distance, or NULL if none is near:
- * for "did you mean" in messages. */
-const char *cln__nearest(const char *name, const char *const *names, size_t count);
-
 /* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words
  * that depend on (key, counter) alone, so any sample's numbers can be drawn at any time, in any order. */
 typedef struct cln__random {

@@ -74,7 +74,7 @@ static size_t edit_distance(const char *a, const char *b) {
     return row[columns];
 }
 
-const char *cln__nearest(const char *name, const char *const *names, size_t count) {
+const char *cln_nearest_name(const char *name, const char *const *names, size_t count) {
     size_t length = strlen(name);
     if (length == 0 || length > MAX_NAME)
         return NULL;
@@ -88,8 +88,4 @@ const char *cln__nearest(const char *name, const char *const *names, size_t coun
         }
     }
     return best;
-}
-
-const char *cln_nearest_name(const char *name, const char *const *names, size_t count) {
-    return cln__nearest(name, names, count);
 }

@@ -16,7 +16,7 @@ cln_status cln__image_examine(cln_context *ctx, const char *path, const uint8_t 
 /* Decodes what was examined into image->planes, after setting image->channels to 1 or 3 as wanted. */
 cln_status cln__image_decode(cln_context *ctx, const char *path, const uint8_t *bytes, size_t size, cln__image *image);
 
-/* Resizes all planes into `out`, [channels][height][width]: PIL's bilinear filter to the bit, a triangle that is as
+/* Resizes all planes into `out`, [channels][height][width]: PIL's bilinear filter, a triangle that is as
  * wide as the pixels are apart, in the result or, when shrinking, in the source. */
 cln_status cln__image_resize(cln_context *ctx, const cln__image *image, int height, int width, uint8_t *out);
 

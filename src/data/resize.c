@@ -1,6 +1,7 @@
 /* Resizing 8-bit planes: along the rows, then along the columns, each pass a weighted sum of neighbours rounded to
  * whole grey levels. Filter, window, fixed point and rounding are those of PIL's Image.resize with BILINEAR, so that
- * the results are the same to the bit. */
+ * the results are the same to the bit (Pillow up to 12; 13 begins with the columns of tall images, which may move a
+ * pixel by one level). */
 #include "image.h"
 
 #include <math.h>

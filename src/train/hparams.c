@@ -83,7 +83,7 @@ static cln_status unknown_field(cln_context *ctx, const cln_model *model, const 
     size_t count = 0;
     for (int i = 0; i < model->field_count && count < sizeof names / sizeof *names; i++)
         names[count++] = model->fields[i].name;
-    nearest = cln__nearest(name, names, count);
+    nearest = cln_nearest_name(name, names, count);
     return cln__fail(ctx, CLN_INVALID_ARGUMENT, "hyper-parameters of %s: there is no '%s'%s%s%s", model->name, name,
                      nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }

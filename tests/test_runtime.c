@@ -212,6 +212,20 @@ START_TEST(the_first_layer_that_is_not_finite_is_named_and_weights_stay) {
 }
 END_TEST
 
+START_TEST(an_unknown_variant_is_refused) {
+    network n = make_network(2);
+    cln_weights *weights;
+    cln_plan *plan;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    options.variant = "dirct";
+    ck_assert_int_eq(cln_plan_build(device, n.g, weights, &options, &plan), CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "there is no kernel variant 'dirct'"));
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
 START_TEST(weights_of_another_network_are_refused) {
     network n = make_network(2);
     cln_graph *other = cln_graph_new(ctx);
@@ -237,6 +251,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_plan_that_does_not_fit_names_the_largest_batch_that_does);
     tcase_add_test(tests, only_kept_tensors_can_be_read);
     tcase_add_test(tests, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
+    tcase_add_test(tests, an_unknown_variant_is_refused);
     tcase_add_test(tests, weights_of_another_network_are_refused);
 }
 

@@ -197,9 +197,9 @@ typedef struct cln_evaluate_options {
     const char *variant;
 } cln_evaluate_options;
 
-/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. A checkpoint
- * of PyTorch Lightning that has "model_name" and "model_hparams" among its hyper-parameters says all that is needed, and
- * its images are normalised by the published values of CIFAR-10. For a bare state_dict, give the model. */
+/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. A
+ * checkpoint of PyTorch Lightning that has "model_name" and "model_hparams" among its hyper-parameters says all that is
+ * needed, and its images are normalised by the published values of CIFAR-10. For a bare state_dict, give the model. */
 CLN_API cln_status cln_evaluate(cln_context *ctx, cln_device *device, const cln_evaluate_options *options,
                                 cln_score *score);
 

@@ -12,6 +12,13 @@ static const cln__conv2d_variant *const variants[] = {&cln__conv2d_direct, &cln_
                                                       &cln__conv2d_reference};
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
+bool cln__variant_exists(const char *name) {
+    for (int i = 0; i < VARIANT_COUNT; i++)
+        if (strcmp(variants[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
 /* Rows (or columns) of the output; 0 if the kernel does not fit. */
 static int64_t out_size(int64_t size, int kernel, const cln__conv2d_attrs *a) {
     int64_t reach = (int64_t)a->dilation * (kernel - 1) + 1;

@@ -155,6 +155,9 @@ cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *form
 
 /* --- the stages --- */
 
+/* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
+bool cln__variant_exists(const char *name);
+
 /* Adds the node that updates every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
 

@@ -12,20 +12,12 @@
 
 enum { MAX_METRICS_BYTES = 1 << 28 };
 
-static cln_status fail_errno(cln_context *ctx, const char *attempt, const char *path) {
-    char text[128];
-    int code = errno;
-    if (strerror_r(code, text, sizeof text) != 0)
-        snprintf(text, sizeof text, "error %d", code);
-    return cln__fail(ctx, CLN_IO, "%s '%s': %s", attempt, path, text);
-}
-
 static cln_status make(cln_context *ctx, const char *path) {
     struct stat info;
     if (mkdir(path, 0777) == 0)
         return CLN_OK;
     if (errno != EEXIST)
-        return fail_errno(ctx, "cannot make the folder", path);
+        return cln__fail_errno(ctx, "cannot make the folder", path);
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return CLN_OK;
     return cln__fail(ctx, CLN_IO, "cannot make the folder '%s': there is a file of that name", path);
@@ -134,10 +126,10 @@ cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int 
     remove_half_written(path);
     /* Before anything else of an earlier run is overwritten: its state would not fit the rest any more. */
     if (fresh && unlink(out->resume) != 0 && errno != ENOENT)
-        return fail_errno(ctx, "cannot remove", out->resume);
+        return cln__fail_errno(ctx, "cannot remove", out->resume);
     CLN_TRY(cut_metrics(ctx, out->metrics, fresh ? 0 : epochs));
     out->csv = fopen(out->metrics, "a");
-    return out->csv ? CLN_OK : fail_errno(ctx, "cannot write", out->metrics);
+    return out->csv ? CLN_OK : cln__fail_errno(ctx, "cannot write", out->metrics);
 }
 
 void cln__folder_close(cln__folder *folder) {
@@ -176,7 +168,7 @@ cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_
     fprintf(folder->csv, "\n");
     /* A pipe or a device in its place cannot be synced and says so by EINVAL: nothing to be done. */
     if (fflush(folder->csv) != 0 || (fsync(fileno(folder->csv)) != 0 && errno != EINVAL))
-        return fail_errno(ctx, "cannot write", folder->metrics);
+        return cln__fail_errno(ctx, "cannot write", folder->metrics);
     return CLN_OK;
 }
 
@@ -188,7 +180,7 @@ cln_status cln__folder_drop(cln_context *ctx, const cln__folder *folder, int epo
     char *path = cln__folder_epoch(folder, epoch);
     if (!path)
         return cln__fail_memory(ctx, "a file name");
-    cln_status status = unlink(path) == 0 || errno == ENOENT ? CLN_OK : fail_errno(ctx, "cannot remove", path);
+    cln_status status = unlink(path) == 0 || errno == ENOENT ? CLN_OK : cln__fail_errno(ctx, "cannot remove", path);
     free(path);
     return status;
 }

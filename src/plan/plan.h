@@ -81,7 +81,7 @@ typedef struct cln__arg {
     };
 } cln__arg;
 
-enum { CLN__MAX_ARGS = 16 };
+enum { CLN__MAX_ARGS = 32 };
 
 typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
 

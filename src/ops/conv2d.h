@@ -6,7 +6,12 @@
 #include "ops.h"
 #include "reduce.h"
 
-typedef enum cln__conv2d_pass { CLN__FORWARD, CLN__BACKWARD } cln__conv2d_pass;
+typedef enum cln__conv2d_pass {
+    CLN__FORWARD,
+    CLN__BACKWARD,    /* both gradients at once: variants that fuse */
+    CLN__GRAD_INPUT,  /* or each by itself: the others. `x`, `w` and `y` then stand for themselves or for their */
+    CLN__GRAD_WEIGHT, /* gradients, whichever the pass reads or writes */
+} cln__conv2d_pass;
 
 typedef struct cln__conv2d_attrs {
     int kernel_h, kernel_w, stride, padding, dilation, groups;
@@ -18,7 +23,7 @@ typedef struct cln__conv2d_attrs {
  * FORWARD    xn = load_act(load_scale * x + load_shift), and zero on the padding
  *            y  = act(conv(xn, w) + bias + (accumulate ? y : 0)), and the moments of y over images and pixels
  *
- * BACKWARD   d  = dy_scale * dy + dy_slope * y + dy_shift        the gradient of the convolution's result
+ * BACKWARD   d  = dy_scale * dy + dy_slope * y + dy_shift        the gradient of the result; y: what it is told by
  *            dw = gradient of w from xn and d,  db = sum of d over images and pixels
  *            v  = gradient of xn from d and w  (+ dx, if dx_before)
  *            v  = v * mask'(xn)                                  mask's derivative, from its value xn
@@ -57,7 +62,7 @@ typedef struct cln__conv2d {
 
 typedef struct cln__conv2d_variant {
     const char *name;
-    bool fuses; /* serves everything in cln__conv2d; else only x, w, bias, y, dy, dx, dw */
+    bool fuses; /* serves FORWARD and BACKWARD with everything in cln__conv2d; else only x, w, bias and y */
     /* Why it cannot serve `p`, or NULL if it can. */
     const char *(*refuses)(const cln__lowering *l, const cln__conv2d *p);
     cln_status (*lower)(cln__lowering *l, cln__conv2d *p);

@@ -1,4 +1,4 @@
-/* The stages from a graph to a plan, in order: differentiate, lay out, lower, place. */
+/* The stages from a graph to a plan, in order: differentiate, lay out, lower, count, place. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -93,6 +93,7 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
     plan->step_count = l.step_count;
     free(l.dummy.defines);
     CLN_TRY(status);
+    cln__traffic_count(plan);
     CLN_TRY(mark_kept(ctx, plan, r));
     return cln__place(ctx, plan, caps);
 }

@@ -2,7 +2,8 @@
  * is known through cln__caps, so plans can be made, printed and tested where there is no OpenCL.
  *
  * Stages, in order (plan.c): layout.c gives every tensor its channel blocks, strides and the storage that it views;
- * lower.c asks each operator for its steps; place.c gives every storage its address in an arena. */
+ * lower.c asks each operator for its steps; traffic.c counts the bytes that they move; place.c gives every storage its
+ * address in an arena. */
 #ifndef CLN_SRC_PLAN_H
 #define CLN_SRC_PLAN_H
 
@@ -106,7 +107,8 @@ typedef struct cln__step {
     int arg_count;
     cln__arg args[CLN__MAX_ARGS];
     cln__gemm gemm;
-    double flops, bytes; /* useful work, for reports; 0: not counted */
+    double flops; /* useful arithmetic, for reports; 0: not counted */
+    double bytes; /* read and written at least, for reports (traffic.c) */
 } cln__step;
 
 /* One lowering in progress: what an operator's lower function works with. Allocation failures are sticky. */
@@ -198,6 +200,8 @@ typedef struct cln__plan_request {
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
                           int64_t batch, cln__host_plan *out);
 void cln__plan_drop(cln__host_plan *plan);
+/* Fills in the bytes of every step. */
+void cln__traffic_count(cln__host_plan *plan);
 cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps);
 void cln__plan_text(const cln__host_plan *plan, FILE *out);
 

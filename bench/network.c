@@ -82,10 +82,11 @@ static cln_status write_labels(network *n) {
 cln_status network_open(cln_context *ctx, const network_options *o, network *n) {
     *n = (network){.label = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR};
     cln_status status = o->model ? cln_hparams_new(ctx, o->model, o->hparams, &n->hparams) : CLN_OK;
-    if (status == CLN_OK)
-        status = report_open_device(ctx, o->device, o->device_out, &n->device);
-    if (status == CLN_OK)
-        status = make_plan(ctx, n, o);
+    return status == CLN_OK ? report_open_device(ctx, o->device, o->device_out, &n->device) : status;
+}
+
+cln_status network_build(cln_context *ctx, const network_options *o, network *n) {
+    cln_status status = make_plan(ctx, n, o);
     if (status == CLN_OK)
         status = write_noise(n, n->image);
     if (status == CLN_OK && n->upstream.id >= 0)

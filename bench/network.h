@@ -39,8 +39,10 @@ typedef struct network {
     cln_plan *plan;
 } network;
 
-/* Everything up to the first step, with the batch on its way. Close it even after a failure. */
+/* The device, and then everything else up to the first step, with the batch on its way. Close it even after a failure
+ * of either. */
 cln_status network_open(cln_context *ctx, const network_options *options, network *out);
+cln_status network_build(cln_context *ctx, const network_options *options, network *n);
 void network_close(network *n);
 
 /* The learning rate of the steps that are measured: small, so that they do not diverge on noise. */

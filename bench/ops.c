@@ -159,7 +159,9 @@ static int run(cln_context *ctx, const arguments *a) {
     bench b = {.a = a};
     cln_status status = network_open(ctx, &a->network, &b.n);
     if (status == CLN_OK)
-        status = find_peak(&b);
+        status = find_peak(&b); /* before the plan takes memory */
+    if (status == CLN_OK)
+        status = network_build(ctx, &a->network, &b.n);
     if (status == CLN_OK)
         status = measure(&b);
     if (status == CLN_OK && a->trace)
@@ -177,6 +179,8 @@ static int check(const cli_command *command, const arguments *a) {
     const network_options *o = &a->network;
     if (!o->model == !o->conv.count)
         return cli_misuse(command, "give --model or --conv");
+    if (!o->model && (o->hparams || o->image_size != 32))
+        return cli_misuse(command, "--hparams and --image-size are for --model");
     if (o->conv.count && (o->conv.count < 3 || o->conv.count > 5))
         return cli_misuse(command, "--conv: expected C,O,SIZE, C,O,SIZE,K or C,O,SIZE,K,S, found %d numbers",
                           o->conv.count);

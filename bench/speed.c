@@ -100,6 +100,8 @@ static int run(cln_context *ctx, const arguments *a) {
     if (!b.images_per_s)
         return report_no_memory("clbench");
     cln_status status = network_open(ctx, &a->network, &b.n);
+    if (status == CLN_OK)
+        status = network_build(ctx, &a->network, &b.n);
     if (status == CLN_OK && a->print_plan)
         cln_plan_print(b.n.plan, a->network.device_out);
     if (status == CLN_OK)

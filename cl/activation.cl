@@ -13,6 +13,9 @@
 #ifndef B
 #define B 16 /* channels in a block */
 #endif
+#ifndef LOADED
+#define LOADED 0 /* whether the gradient is at scale * at + shift, the activation's input; not for tanh and gelu */
+#endif
 #ifndef KIND /* as in cln_activation */
 #define KIND 1
 #endif
@@ -68,9 +71,15 @@ __kernel void activation_forward(__global const float *x, ulong4 xv, __global fl
 
 /* `at`: y, or x for gelu. */
 __kernel void activation_grad(__global const float *dy, ulong4 dyv, __global const float *at, ulong4 av,
+                              __global const float *scale, ulong4 scv, __global const float *shift, ulong4 shv,
                               __global float *dx, ulong4 dxv, int pixels, int run) {
     int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * run;
-    for (int pixel = first; pixel < min(first + run, pixels); pixel++)
-        STORE(B, gradient(LOAD(B, dy + AT(dyv, n, block, pixel)), LOAD(B, at + AT(av, n, block, pixel))),
-              dx + AT(dxv, n, block, pixel));
+    vec a = LOADED ? LOAD(B, scale + AT(scv, 0, block, 0)) : (vec)(1.0f);
+    vec b = LOADED ? LOAD(B, shift + AT(shv, 0, block, 0)) : (vec)(0.0f);
+    for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
+        vec z = LOAD(B, at + AT(av, n, block, pixel));
+        if (LOADED)
+            z = fma(z, a, b);
+        STORE(B, gradient(LOAD(B, dy + AT(dyv, n, block, pixel)), z), dx + AT(dxv, n, block, pixel));
+    }
 }

@@ -20,17 +20,26 @@
 #define P 1
 #endif
 
-typedef VEC(B) vec;
+#ifndef LOADED
+#define LOADED 0 /* whether x is read as act(scale * x + shift) */
+#endif
+#ifndef KIND
+#define KIND 0 /* that activation, as in fused.clh */
+#endif
+
+#include "fused.clh"
 
 /* The maximum of the window whose first pixel, which may be outside, is (top, left); *winner: where it is, row by row. */
-static inline vec window_max(__global const float *image, ulong pixel_stride, int top, int left, int h, int w,
-                             vec *winner) {
+static inline vec window_max(__global const float *image, ulong pixel_stride, vec scale, vec shift, int top, int left,
+                             int h, int w, vec *winner) {
     int first_y = max(top, 0), first_x = max(left, 0);
     vec best = (vec)(-INFINITY);
     *winner = (vec)((float)((first_y - top) * K + first_x - left));
     for (int iy = first_y; iy < min(top + K, h); iy++)
         for (int ix = first_x; ix < min(left + K, w); ix++) {
             vec value = LOAD(B, image + (ulong)(iy * w + ix) * pixel_stride);
+            if (LOADED)
+                value = activate(KIND, fma(value, scale, shift));
             vec tap = (vec)((float)((iy - top) * K + ix - left));
             *winner = select(*winner, tap, (value > best) | (value != value));
             best = select(best, value, (value > best) | (value != value));
@@ -38,13 +47,16 @@ static inline vec window_max(__global const float *image, ulong pixel_stride, in
     return best;
 }
 
-__kernel void maxpool_forward(__global const float *restrict x, ulong4 xv, __global float *restrict y, ulong4 yv, int h,
-                              int w, int oh, int ow, int pixels, int run) {
+__kernel void maxpool_forward(__global const float *x, ulong4 xv, __global const float *scale, ulong4 scv,
+                              __global const float *shift, ulong4 shv, __global float *y, ulong4 yv, int h, int w,
+                              int oh, int ow, int pixels, int run) {
     int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * run;
     __global const float *image = x + AT(xv, n, block, 0);
+    vec a = LOADED ? LOAD(B, scale + AT(scv, 0, block, 0)) : (vec)(1.0f);
+    vec b = LOADED ? LOAD(B, shift + AT(shv, 0, block, 0)) : (vec)(0.0f);
     for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
         vec winner;
-        vec best = window_max(image, xv.s3, pixel / ow * S - P, pixel % ow * S - P, h, w, &winner);
+        vec best = window_max(image, xv.s3, a, b, pixel / ow * S - P, pixel % ow * S - P, h, w, &winner);
         STORE(B, best, y + AT(yv, n, block, pixel));
     }
 }
@@ -52,13 +64,16 @@ __kernel void maxpool_forward(__global const float *restrict x, ulong4 xv, __glo
 /* The winners lie as [image][channel block][pixel][lane], without gaps. */
 #define WINNER(view, pixel, count) ((view).s0 + (((ulong)n * get_global_size(1) + block) * (count) + (pixel)) * B)
 
-__kernel void maxpool_winner(__global const float *restrict x, ulong4 xv, __global float *restrict winners, ulong4 wv,
-                             int h, int w, int oh, int ow, int pixels, int run) {
+__kernel void maxpool_winner(__global const float *x, ulong4 xv, __global const float *scale, ulong4 scv,
+                              __global const float *shift, ulong4 shv, __global float *winners, ulong4 wv, int h, int w,
+                              int oh, int ow, int pixels, int run) {
     int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * run;
     __global const float *image = x + AT(xv, n, block, 0);
+    vec a = LOADED ? LOAD(B, scale + AT(scv, 0, block, 0)) : (vec)(1.0f);
+    vec b = LOADED ? LOAD(B, shift + AT(shv, 0, block, 0)) : (vec)(0.0f);
     for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
         vec winner;
-        window_max(image, xv.s3, pixel / ow * S - P, pixel % ow * S - P, h, w, &winner);
+        window_max(image, xv.s3, a, b, pixel / ow * S - P, pixel % ow * S - P, h, w, &winner);
         STORE(B, winner, winners + WINNER(wv, pixel, pixels));
     }
 }

@@ -249,6 +249,18 @@ cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, cons
     return CLN_NO_TENSOR;
 }
 
+void cln__node_move_last(cln_graph *g, int index) {
+    int last = g->node_count - 1;
+    if (g->status != CLN_OK || index >= last)
+        return;
+    cln__node moved = g->nodes[last];
+    memmove(&g->nodes[index + 1], &g->nodes[index], sizeof moved * (size_t)(last - index));
+    g->nodes[index] = moved;
+    for (int i = index; i <= last; i++)
+        for (int k = 0; k < g->nodes[i].op->outputs; k++)
+            g->tensors[g->nodes[i].outputs[k]].producer = i;
+}
+
 cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index) {
     if (!is_valid(g, x) || g->tensors[x.id].producer < 0)
         return CLN_NO_TENSOR;

@@ -6,7 +6,7 @@
 #include "../base/base.h"
 #include "clnet/graph.h"
 
-enum { CLN__MAX_OUTPUTS = 3 };
+enum { CLN__MAX_OUTPUTS = 5 };
 
 typedef struct cln__node cln__node;
 typedef struct cln__gradients cln__gradients; /* autodiff.h */
@@ -61,6 +61,8 @@ typedef struct cln__op {
     void (*describe)(const cln__node *node, char *text, size_t size);
     /* Output 0 may overwrite input 0 when nothing reads that later: works element by element. */
     bool in_place;
+    /* It deals itself with inputs that are not in memory (plan.h, cln__form); for others the plan writes them first. */
+    bool reads_forms;
     /* Whether its inputs must have their channels numbered without gaps (see layout.c). NULL: no. The forward operator
      * says so for its gradients too, so that the layouts do not depend on whether there are any. */
     bool (*needs_dense)(const cln_graph *g, const cln__node *node);
@@ -109,6 +111,8 @@ cln_status cln__node_fail(cln_graph *g, const cln__node *node, cln_status status
  * the graph has failed, without the node). `name` may be NULL: the operator's name. An invalid input tensor fails. */
 cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
                          int input_count);
+/* Moves the last node to position `index`, before all nodes that read its outputs. */
+void cln__node_move_last(cln_graph *g, int index);
 /* Output `index` of the node that made `x`. */
 cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index);
 

@@ -1,6 +1,7 @@
 /* activation: relu, leakyrelu, tanh and gelu, element by element, and their gradients. The formulas are in
- * cl/activation.cl. The gradient is computed from y where that is enough, so that y may overwrite x. */
-#include "ops.h"
+ * cl/activation.cl. The gradient is computed from y where that is enough, so that y may overwrite x. Behind a batch
+ * normalisation both are computed from what that reads. */
+#include "fuse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,22 +60,43 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     return grads->g->status;
 }
 
+cln_activation cln__activation_of(const cln__node *node) {
+    return kind_of(node);
+}
+
 static cln_status lower(cln__lowering *l, const cln__node *node) {
-    cln_tensor y = cln__output(node, 0);
+    cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
+    cln__form form = cln__form_of(l, x);
+    form.act = kind_of(node);
+    if (form.kind == CLN__LOADED && l->fusion->source[y.id] >= 0) {
+        l->forms[y.id] = form;
+        return CLN_OK;
+    }
+    if (form.kind == CLN__LOADED) {
+        cln__load_into(l, form, CLN_NO_TENSOR, y);
+        return l->status;
+    }
     cln__step *step = cln__step_new(l, "activation", "activation_forward");
     cln__step_define(l, step, "KIND=%d", (int)kind_of(node));
-    cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
+    cln__arg_tensor(step, x, CLN__READ);
     cln__arg_tensor(step, y, CLN__WRITE);
     cln__step_each_vector(l, step, y);
     return l->status;
 }
 
 static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
-    cln_tensor dx = cln__output(node, 0);
+    cln_tensor dy = cln__stored(l, cln__input(node, 0)), at = cln__input(node, 1), dx = cln__output(node, 0);
+    cln__form form = cln__form_of(l, at);
+    bool loaded = form.kind == CLN__LOADED;
+    if (loaded)
+        at.id = form.source;
     cln__step *step = cln__step_new(l, "activation", "activation_grad");
     cln__step_define(l, step, "KIND=%d", (int)kind_of(node));
-    cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
-    cln__arg_tensor(step, cln__input(node, 1), CLN__READ);
+    cln__step_define(l, step, "LOADED=%d", loaded);
+    cln__arg_tensor(step, dy, CLN__READ);
+    cln__arg_tensor(step, at, CLN__READ);
+    cln__arg_tensor(step, loaded ? (cln_tensor){form.scale} : at, CLN__READ); /* not read without LOADED */
+    cln__arg_tensor(step, loaded ? (cln_tensor){form.shift} : at, CLN__READ);
     cln__arg_tensor(step, dx, CLN__WRITE);
     cln__step_each_vector(l, step, dx);
     return l->status;
@@ -86,11 +108,13 @@ const cln__op cln__op_activation = {.name = "activation",
                                     .backward = backward,
                                     .lower = lower,
                                     .describe = describe,
-                                    .in_place = true};
+                                    .in_place = true,
+                                    .reads_forms = true};
 
 const cln__op cln__op_activation_grad = {.name = "activation_grad",
                                          .attrs_size = sizeof(attrs),
                                          .outputs = 1,
                                          .lower = lower_grad,
                                          .describe = describe,
-                                         .in_place = true};
+                                         .in_place = true,
+                                         .reads_forms = true};

@@ -1,5 +1,6 @@
-/* add: the sum of two tensors of one shape, laid out like the first. */
-#include "ops.h"
+/* add: the sum of two tensors of one shape, laid out like the first. A normalisation before it and an activation behind
+ * it are done in the same step. */
+#include "fuse.h"
 
 cln_tensor cln_add(cln_graph *g, cln_tensor a, cln_tensor b) {
     cln_tensor inputs[2] = {a, b};
@@ -25,6 +26,20 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor a = cln__input(node, 0), b = cln__input(node, 1), y = cln__output(node, 0);
+    int written = l->fusion->written[l->node];
+    for (int i = 0; i < 2; i++) {
+        cln__form form = cln__form_of(l, cln__input(node, i));
+        if (form.kind != CLN__LOADED)
+            continue;
+        if (written >= 0) { /* the activation's output */
+            y.id = written;
+            form.act = cln__activation_of(&l->g->nodes[l->g->tensors[written].producer]);
+        }
+        cln__load_into(l, form, cln__stored(l, cln__input(node, 1 - i)), y);
+        return l->status;
+    }
+    cln__stored(l, a);
+    cln__stored(l, b);
     cln__layout first = cln__layout_of(l, a), second = cln__layout_of(l, b);
     if (!cln__same_channels(&first, &second, cln__shape_of(l, a).c)) {
         /* y is laid out like a, so it serves as the scratch copy. */
@@ -40,4 +55,4 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
 }
 
 const cln__op cln__op_add = {
-    .name = "add", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .in_place = true};
+    .name = "add", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .in_place = true, .reads_forms = true};

@@ -1,16 +1,21 @@
-/* batchnorm: batch normalisation with its running statistics, and its gradient. Outputs: y, and the mean and the
- * inverse deviation that it used, for the gradient. The formulas are in cl/batchnorm.cl. */
-#include "reduce.h"
+/* batchnorm: batch normalisation with its running statistics, and its gradient. Outputs: y, and the vectors that it is
+ * made with. Where all that read y can apply scale and shift themselves, y is never written; dx, likewise, is told by
+ * three vectors, and written only for those who cannot use them. The formulas are in cl/batchnorm.cl. */
+#include "fuse.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct attrs {
     float eps, momentum;
     bool use_running;
 } attrs;
 
-enum { X, GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR, INPUTS };
-enum { Y, MEAN, INVSTD };
+enum { X, GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR, INPUTS, BATCH_MEAN = INPUTS, BATCH_VAR, ALL_INPUTS };
+enum { Y = CLN__NORM_Y, MEAN, INVSTD, SCALE, SHIFT };
+/* The gradient's. */
+enum { DY, GRAD_X, GRAD_MEAN, GRAD_INVSTD, GRAD_SCALE };
+enum { DX, DGAMMA, DBETA, SLOPE, DX_SHIFT };
 
 /* --- graph --- */
 
@@ -37,11 +42,32 @@ cln_tensor cln_batchnorm(cln_graph *g, cln_tensor x, const char *name, const cln
     return cln__node_add(g, &cln__op_batchnorm, name, &a, inputs, INPUTS);
 }
 
+/* Output 0 like input `x`, the others vectors of its channels. */
+static cln_status infer_vectors(cln_graph *g, const cln__node *node, int x) {
+    cln_shape shape = cln__input_shape(g, node, x), channels = {1, shape.c, 1, 1};
+    CLN_TRY(cln__set_output(g, node, 0, shape, CLN__LIKE, node->inputs[x]));
+    for (int i = 1; i < node->op->outputs; i++)
+        CLN_TRY(cln__set_output(g, node, i, channels, CLN__LIKE, node->inputs[x]));
+    return CLN_OK;
+}
+
 static cln_status infer(cln_graph *g, const cln__node *node) {
-    cln_shape x = cln__input_shape(g, node, X), channels = {1, x.c, 1, 1};
-    CLN_TRY(cln__set_output(g, node, Y, x, CLN__LIKE, node->inputs[X]));
-    CLN_TRY(cln__set_output(g, node, MEAN, channels, CLN__LIKE, node->inputs[X]));
-    return cln__set_output(g, node, INVSTD, channels, CLN__LIKE, node->inputs[X]);
+    return infer_vectors(g, node, X);
+}
+
+bool cln__normalises_by_batch(const cln__node *node) {
+    return node->op == &cln__op_batchnorm && !((const attrs *)node->attrs)->use_running;
+}
+
+cln_status cln__batchnorm_set_moments(cln_graph *g, cln__node *node, cln_tensor mean, cln_tensor var) {
+    int *inputs = realloc(node->inputs, sizeof *inputs * ALL_INPUTS);
+    if (!inputs)
+        return cln__fail_memory(g->ctx, "the statistics of a batch normalisation");
+    inputs[BATCH_MEAN] = mean.id;
+    inputs[BATCH_VAR] = var.id;
+    node->inputs = inputs;
+    node->input_count = ALL_INPUTS;
+    return CLN_OK;
 }
 
 static void describe(const cln__node *node, char *text, size_t size) {
@@ -56,20 +82,20 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_tensor dy = cln__gradient_of(grads, cln__output(node, Y));
     if (dy.id < 0)
         return g->status;
-    cln_tensor inputs[] = {dy, cln__input(node, X), cln__output(node, MEAN), cln__output(node, INVSTD),
-                           cln__input(node, GAMMA)};
+    cln_tensor inputs[] = {[DY] = dy,
+                           [GRAD_X] = cln__input(node, X),
+                           [GRAD_MEAN] = cln__output(node, MEAN),
+                           [GRAD_INVSTD] = cln__output(node, INVSTD),
+                           [GRAD_SCALE] = cln__output(node, SCALE)};
     cln_tensor dx = cln__node_add(g, &cln__op_batchnorm_grad, node->name, node->attrs, inputs, 5);
     cln__gradient_add(grads, cln__input(node, X), dx);
-    cln__gradient_add(grads, cln__input(node, GAMMA), cln__node_output(g, dx, 1));
-    cln__gradient_add(grads, cln__input(node, BETA), cln__node_output(g, dx, 2));
+    cln__gradient_add(grads, cln__input(node, GAMMA), cln__node_output(g, dx, DGAMMA));
+    cln__gradient_add(grads, cln__input(node, BETA), cln__node_output(g, dx, DBETA));
     return g->status;
 }
 
 static cln_status infer_grad(cln_graph *g, const cln__node *node) {
-    cln_shape x = cln__input_shape(g, node, 1), channels = {1, x.c, 1, 1};
-    CLN_TRY(cln__set_output(g, node, 0, x, CLN__LIKE, node->inputs[1]));
-    CLN_TRY(cln__set_output(g, node, 1, channels, CLN__LIKE, node->inputs[1]));
-    return cln__set_output(g, node, 2, channels, CLN__LIKE, node->inputs[1]);
+    return infer_vectors(g, node, GRAD_X);
 }
 
 /* --- lowering --- */
@@ -85,94 +111,118 @@ static void each_block(cln__lowering *l, cln__step *step, cln_tensor x) {
     cln__step_items(step, cln__blocks(l, x), 1, 1);
 }
 
-static cln_status batch_statistics(cln__lowering *l, const cln__node *node) {
+cln_status cln__batchnorm_prepare(cln__lowering *l, const cln__node *node) {
     const attrs *a = node->attrs;
-    cln_tensor x = cln__input(node, X);
-    cln_shape s = cln__shape_of(l, x);
+    cln_shape s = cln__shape_of(l, cln__input(node, X));
     double count = (double)s.n * (double)s.h * (double)s.w;
-    if (count < 2)
+    bool by_batch = l->training && !a->use_running;
+    if (by_batch && count < 2)
         return cln__lower_fail(l, CLN_INVALID_ARGUMENT,
                                "training needs more than one value a channel, its input has "
                                "one image of one pixel");
-    cln__parts parts = cln__parts_of(l, x, 3);
-    cln__step *step = new_step(l, "batchnorm_part");
-    cln__arg_tensor(step, x, CLN__READ);
-    cln__parts_launch(l, step, &parts, x);
-    cln__parts_merge(l, &parts, "batchnorm", "batchnorm_merge", parts.stored);
-
-    step = new_step(l, "batchnorm_statistics");
-    cln__arg_tensor(step, parts.partial, CLN__READ);
-    cln__arg_int(step, parts.count);
-    cln__arg_int(step, parts.row);
-    cln__arg_tensor(step, cln__output(node, MEAN), CLN__WRITE);
-    cln__arg_tensor(step, cln__output(node, INVSTD), CLN__WRITE);
-    cln__arg_tensor(step, cln__input(node, RUNNING_MEAN), CLN__READ_WRITE);
-    cln__arg_tensor(step, cln__input(node, RUNNING_VAR), CLN__READ_WRITE);
+    cln__step *step = new_step(l, by_batch ? "batchnorm_prepare" : "batchnorm_running");
+    cln__arg_tensor(step, cln__input(node, GAMMA), CLN__READ);
+    cln__arg_tensor(step, cln__input(node, BETA), CLN__READ);
+    if (by_batch) {
+        cln__arg_tensor(step, cln__input(node, BATCH_MEAN), CLN__READ);
+        cln__arg_tensor(step, cln__input(node, BATCH_VAR), CLN__READ);
+    }
+    cln__arg_tensor(step, cln__input(node, RUNNING_MEAN), by_batch ? CLN__READ_WRITE : CLN__READ);
+    cln__arg_tensor(step, cln__input(node, RUNNING_VAR), by_batch ? CLN__READ_WRITE : CLN__READ);
+    for (int i = MEAN; i <= SHIFT; i++)
+        cln__arg_tensor(step, cln__output(node, i), CLN__WRITE);
     cln__arg_float(step, (double)a->eps);
-    cln__arg_float(step, (double)a->momentum);
-    cln__arg_float(step, count / (count - 1));
-    each_block(l, step, x);
-    return l->status;
-}
-
-static cln_status running_statistics(cln__lowering *l, const cln__node *node) {
-    cln__step *step = new_step(l, "batchnorm_running");
-    cln__arg_tensor(step, cln__input(node, RUNNING_MEAN), CLN__READ);
-    cln__arg_tensor(step, cln__input(node, RUNNING_VAR), CLN__READ);
-    cln__arg_tensor(step, cln__output(node, MEAN), CLN__WRITE);
-    cln__arg_tensor(step, cln__output(node, INVSTD), CLN__WRITE);
-    cln__arg_float(step, (double)((const attrs *)node->attrs)->eps);
+    if (by_batch) {
+        cln__arg_float(step, (double)a->momentum);
+        cln__arg_float(step, count / (count - 1));
+    }
     each_block(l, step, cln__input(node, X));
     return l->status;
 }
 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
-    const attrs *a = node->attrs;
     cln_tensor y = cln__output(node, Y);
-    CLN_TRY(l->training && !a->use_running ? batch_statistics(l, node) : running_statistics(l, node));
-    cln__step *step = new_step(l, "batchnorm_normalise");
-    cln__arg_tensor(step, cln__input(node, X), CLN__READ);
-    cln__arg_tensor(step, y, CLN__WRITE);
-    cln__arg_tensor(step, cln__output(node, MEAN), CLN__READ);
-    cln__arg_tensor(step, cln__output(node, INVSTD), CLN__READ);
-    cln__arg_tensor(step, cln__input(node, GAMMA), CLN__READ);
-    cln__arg_tensor(step, cln__input(node, BETA), CLN__READ);
-    cln__step_each_vector(l, step, y);
+    CLN_TRY(cln__batchnorm_prepare(l, node));
+    cln__form form = {.kind = CLN__LOADED,
+                      .source = node->inputs[X],
+                      .scale = node->outputs[SCALE],
+                      .shift = node->outputs[SHIFT],
+                      .slope = -1,
+                      .of = -1};
+    if (l->fusion->source[y.id] >= 0)
+        l->forms[y.id] = form;
+    else
+        cln__load_into(l, form, CLN_NO_TENSOR, y);
     return l->status;
 }
 
-static void grad_inputs(cln__step *step, const cln__node *node) {
-    for (int i = 0; i < 4; i++) /* dy, x, mean, invstd */
-        cln__arg_tensor(step, cln__input(node, i), CLN__READ);
+/* The sums of dy and dy * xhat: left by the kernel that made dy, or read here. *first: where their row begins. */
+static cln__parts sums(cln__lowering *l, const cln__node *node, int64_t *first) {
+    int by = l->fusion->sums_by[l->node];
+    *first = by >= 0 ? l->fusion->sums_first[l->node] : 0;
+    cln__parts parts;
+    if (by >= 0) {
+        parts = l->fusion->parts[by];
+    } else {
+        parts = cln__parts_of(l, cln__input(node, GRAD_X), 2);
+        cln_tensor dy = cln__stored(l, cln__input(node, DY));
+        cln__step *step = new_step(l, "batchnorm_grad_part");
+        cln__arg_tensor(step, dy, CLN__READ);
+        for (int i = GRAD_X; i <= GRAD_INVSTD; i++)
+            cln__arg_tensor(step, cln__input(node, i), CLN__READ);
+        cln__parts_launch(l, step, &parts, cln__input(node, GRAD_X));
+    }
+    cln__parts_merge(l, &parts, "reduce", "sum", parts.row);
+    return parts;
+}
+
+/* dx as three vectors. An epilogue that has stored scale * dy (plus the gradient so far, where there was one), leaves
+ * only slope and shift to be told. */
+static cln__form told(const cln__lowering *l, const cln__node *node) {
+    int by = l->fusion->sums_by[l->node];
+    const cln__epilogue *e = by >= 0 ? &l->fusion->epilogue[by] : NULL;
+    bool stored = e && e->scale >= 0;
+    int memory = stored && e->after >= 0 ? e->out : node->outputs[DX];
+    return (cln__form){.kind = CLN__CORRECTED,
+                       .source = stored ? memory : node->inputs[DY],
+                       .scale = stored ? -1 : node->inputs[GRAD_SCALE],
+                       .slope = node->outputs[SLOPE],
+                       .shift = node->outputs[DX_SHIFT],
+                       .of = node->inputs[GRAD_X]};
 }
 
 static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
-    cln_tensor dx = cln__output(node, 0), dgamma = cln__output(node, 1), dbeta = cln__output(node, 2);
-    cln_shape s = cln__shape_of(l, dx);
-    cln__parts parts = cln__parts_of(l, dx, 2);
-    cln__step *step = new_step(l, "batchnorm_grad_part");
-    grad_inputs(step, node);
-    cln__parts_launch(l, step, &parts, dx);
-    cln__parts_merge(l, &parts, "reduce", "sum", parts.row);
-    cln__parts_sum(l, &parts, 0, dbeta);
-    cln__parts_sum(l, &parts, 1, dgamma);
-
+    int by = l->fusion->sums_by[l->node], after = by >= 0 ? l->fusion->epilogue[by].after : -1;
+    cln_shape s = cln__shape_of(l, cln__input(node, GRAD_X));
+    int64_t first;
+    cln__parts parts = sums(l, node, &first);
+    cln__form before = after >= 0 ? l->forms[after] : (cln__form){.kind = CLN__STORED};
+    bool more = before.kind == CLN__CORRECTED;
+    cln__step *step = new_step(l, "batchnorm_grad_finish");
+    cln__step_define(l, step, "MORE=%d", more);
+    cln__arg_tensor(step, parts.partial, CLN__READ);
+    cln__arg_int(step, parts.count);
+    cln__arg_int(step, parts.row);
+    cln__arg_int(step, first);
+    for (int i = GRAD_MEAN; i <= GRAD_SCALE; i++)
+        cln__arg_tensor(step, cln__input(node, i), CLN__READ);
+    cln__arg_tensor(step, more ? (cln_tensor){before.slope} : cln__input(node, GRAD_MEAN), CLN__READ);
+    cln__arg_tensor(step, more ? (cln_tensor){before.shift} : cln__input(node, GRAD_MEAN), CLN__READ);
+    for (int i = DGAMMA; i <= DX_SHIFT; i++)
+        cln__arg_tensor(step, cln__output(node, i), CLN__WRITE);
     /* Running statistics do not depend on x. */
     bool constant = ((const attrs *)node->attrs)->use_running;
-    step = new_step(l, "batchnorm_grad_input");
-    grad_inputs(step, node);
-    cln__arg_tensor(step, cln__input(node, 4), CLN__READ);
-    cln__arg_tensor(step, dgamma, CLN__READ);
-    cln__arg_tensor(step, dbeta, CLN__READ);
-    cln__arg_tensor(step, dx, CLN__WRITE);
     cln__arg_float(step, constant ? 0 : 1 / ((double)s.n * (double)s.h * (double)s.w));
-    cln__step_each_vector(l, step, dx);
+    each_block(l, step, cln__input(node, GRAD_X));
+    l->forms[node->outputs[DX]] = told(l, node);
+    if (after >= 0) /* dx and the sum with what was there before are one */
+        l->forms[l->fusion->epilogue[by].out] = l->forms[node->outputs[DX]];
     return l->status;
 }
 
 const cln__op cln__op_batchnorm = {.name = "batchnorm",
                                    .attrs_size = sizeof(attrs),
-                                   .outputs = 3,
+                                   .outputs = 5,
                                    .infer = infer,
                                    .backward = backward,
                                    .lower = lower,
@@ -181,7 +231,7 @@ const cln__op cln__op_batchnorm = {.name = "batchnorm",
 
 const cln__op cln__op_batchnorm_grad = {.name = "batchnorm_grad",
                                         .attrs_size = sizeof(attrs),
-                                        .outputs = 3,
+                                        .outputs = 5,
                                         .infer = infer_grad,
                                         .lower = lower_grad,
                                         .describe = describe,

@@ -1,6 +1,6 @@
 /* concat: tensors side by side along channels; slice: some channels of a tensor, laid out like another one. Where the
  * layouts allow, both only show memory that exists (plan/layout.c), and the steps here are for what is left. */
-#include "ops.h"
+#include "fuse.h"
 
 #include <stdio.h>
 
@@ -38,11 +38,34 @@ static bool is_placed(const cln__lowering *l, cln_tensor part, cln_tensor whole,
            inner.offset == outer.offset + stored / outer.block * outer.block_stride;
 }
 
+/* The vectors that normalise the inputs, side by side: rewrite.c has joined them, just before. */
+static int joined_vector(const cln__lowering *l, const cln__node *node, int part) {
+    for (int i = 0; i < l->node; i++) {
+        const cln__node *other = &l->g->nodes[i];
+        if (other->op == &cln__op_concat && other->inputs[0] == part &&
+            l->g->tensors[other->outputs[0]].like == node->outputs[0])
+            return other->outputs[0];
+    }
+    return -1;
+}
+
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor y = cln__output(node, 0);
+    bool loaded = l->fusion->source[y.id] >= 0;
+    cln__form form = cln__form_of(l, cln__input(node, 0));
+    if (loaded) { /* what lies side by side is what the inputs are read from */
+        form.source = y.id;
+        form.scale = joined_vector(l, node, form.scale);
+        form.shift = joined_vector(l, node, form.shift);
+        l->forms[y.id] = form;
+    }
     int64_t first = 0;
     for (int i = 0; i < node->input_count; i++) {
         cln_tensor x = cln__input(node, i);
+        if (loaded)
+            x.id = cln__form_of(l, x).source;
+        else
+            cln__stored(l, x);
         int64_t channels = cln__shape_of(l, x).c;
         if (!is_placed(l, x, y, first))
             CLN_TRY(cln__lower_copy(l, x, 0, y, first, channels));
@@ -97,7 +120,7 @@ static cln_status lower_slice(cln__lowering *l, const cln__node *node) {
 }
 
 const cln__op cln__op_concat = {
-    .name = "concat", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .joins = true};
+    .name = "concat", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .joins = true, .reads_forms = true};
 
 const cln__op cln__op_slice = {.name = "slice",
                                .attrs_size = sizeof(slice_attrs),

@@ -2,14 +2,16 @@
  * its gradients, and the choice among the variants that compute it. The mathematics is written out in
  * cl/conv2d_reference.cl. */
 #include "conv2d.h"
+#include "fuse.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Fastest first; the last accepts everything. The rule: the first that does not refuse. */
-static const cln__conv2d_variant *const variants[] = {&cln__conv2d_direct, &cln__conv2d_gemm, &cln__conv2d_im2col,
-                                                      &cln__conv2d_reference};
+static const cln__conv2d_variant *const variants[] = {
+    &cln__conv2d_direct, &cln__conv2d_gemm, &cln__conv2d_im2col, &cln__conv2d_reference,
+};
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
 bool cln__variant_exists(const char *name) {
@@ -113,34 +115,116 @@ static bool needs_dense(const cln_graph *g, const cln__node *node) {
 
 /* --- gradients --- */
 
+/* Inputs and outputs of the gradient. */
+enum { DY, X, W, GRAD_INPUTS };
+enum { DX, DW, DB };
+
+typedef struct grad_attrs {
+    cln__conv2d_attrs conv;
+    bool input, bias; /* which of dx and db are wanted */
+} grad_attrs;
+
 static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_graph *g = grads->g;
-    cln__conv2d_attrs a = *(const cln__conv2d_attrs *)node->attrs;
-    cln_tensor x = cln__input(node, 0), w = cln__input(node, 1), dy = cln__gradient_of(grads, cln__output(node, 0));
-    if (node->input_count > 2 && cln__gradient_wanted(grads, cln__input(node, 2)))
-        cln__gradient_add(grads, cln__input(node, 2), cln__channel_sum(g, dy));
-    if (cln__gradient_wanted(grads, w)) {
-        /* The weight is an input for its shape and layout only. */
-        cln_tensor inputs[3] = {x, dy, w};
-        cln__gradient_add(grads, w, cln__node_add(g, &cln__op_conv2d_grad_weight, node->name, &a, inputs, 3));
-    }
-    if (cln__gradient_wanted(grads, x)) {
-        cln_tensor inputs[3] = {dy, w, x};
-        cln__gradient_add(grads, x, cln__node_add(g, &cln__op_conv2d_grad_input, node->name, &a, inputs, 3));
-    }
+    cln_tensor x = cln__input(node, 0), w = cln__input(node, 1);
+    cln_tensor bias = node->input_count > 2 ? cln__input(node, 2) : CLN_NO_TENSOR;
+    cln_tensor inputs[GRAD_INPUTS] = {[DY] = cln__gradient_of(grads, cln__output(node, 0)), [X] = x, [W] = w};
+    grad_attrs a = {.conv = *(const cln__conv2d_attrs *)node->attrs,
+                    .input = cln__gradient_wanted(grads, x),
+                    .bias = bias.id >= 0};
+    cln_tensor dx = cln__node_add(g, &cln__op_conv2d_grad, node->name, &a, inputs, GRAD_INPUTS);
+    if (bias.id >= 0)
+        cln__gradient_add(grads, bias, cln__node_output(g, dx, DB));
+    cln__gradient_add(grads, w, cln__node_output(g, dx, DW));
+    cln__gradient_add(grads, x, dx);
     return g->status;
 }
 
-/* --- choice and lowering --- */
+static cln_status infer_grad(cln_graph *g, const cln__node *node) {
+    const cln__tensor w = *cln__at(g, node->inputs[W]);
+    cln_shape db = {1, w.shape.n, 1, 1};
+    CLN_TRY(cln__set_output(g, node, DX, cln__input_shape(g, node, X), CLN__LIKE, node->inputs[X]));
+    CLN_TRY(cln__set_output(g, node, DW, w.shape, CLN__WEIGHT, w.like));
+    cln__at(g, node->outputs[DW])->like_out = w.like_out;
+    return cln__set_output(g, node, DB, db, CLN__LIKE, w.like_out);
+}
+
+/* --- choice --- */
+
+/* Variants that fuse do both gradients at once, the others each by itself. */
+static bool takes_pass(const cln__conv2d_variant *variant, cln__conv2d_pass pass) {
+    return pass == CLN__FORWARD || variant->fuses == (pass == CLN__BACKWARD);
+}
 
 static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv2d *p) {
-    for (int i = 0; l->forced_variant && i < VARIANT_COUNT; i++)
-        if (strcmp(variants[i]->name, l->forced_variant) == 0 && !variants[i]->refuses(l, p))
-            return variants[i];
-    for (int i = 0; i < VARIANT_COUNT; i++)
-        if (!variants[i]->refuses(l, p))
-            return variants[i];
+    for (int forced = l->forced_variant ? 1 : 0; forced >= 0; forced--)
+        for (int i = 0; i < VARIANT_COUNT; i++)
+            if ((!forced || strcmp(variants[i]->name, l->forced_variant) == 0) && takes_pass(variants[i], p->pass) &&
+                !variants[i]->refuses(l, p))
+                return variants[i];
     return NULL;
+}
+
+static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
+                                 cln_tensor x, cln_tensor w, cln_tensor y) {
+    return (cln__conv2d){.pass = pass,
+                         .a = *a,
+                         .x = x,
+                         .w = w,
+                         .y = y,
+                         .xs = cln__shape_of(l, x),
+                         .ys = cln__shape_of(l, y),
+                         .bias = CLN_NO_TENSOR,
+                         .load_scale = CLN_NO_TENSOR,
+                         .load_shift = CLN_NO_TENSOR,
+                         .dy = CLN_NO_TENSOR,
+                         .dy_scale = CLN_NO_TENSOR,
+                         .dy_slope = CLN_NO_TENSOR,
+                         .dy_shift = CLN_NO_TENSOR,
+                         .dw = CLN_NO_TENSOR,
+                         .db = CLN_NO_TENSOR,
+                         .dx = CLN_NO_TENSOR,
+                         .sums_of = CLN_NO_TENSOR,
+                         .sums_mean = CLN_NO_TENSOR,
+                         .sums_invstd = CLN_NO_TENSOR,
+                         .dx_scale = CLN_NO_TENSOR};
+}
+
+static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *node) {
+    cln__conv2d p = describe_none(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1),
+                                  cln__output(node, 0));
+    if (node->input_count > 2)
+        p.bias = cln__input(node, 2);
+    return p;
+}
+
+static cln__conv2d describe_backward(const cln__lowering *l, const cln__node *node) {
+    const grad_attrs *a = node->attrs;
+    cln_tensor dy = cln__input(node, DY);
+    cln__conv2d p = describe_none(l, CLN__BACKWARD, &a->conv, cln__input(node, X), cln__input(node, W), dy);
+    p.dy = dy;
+    p.dw = cln__output(node, DW);
+    if (a->bias)
+        p.db = cln__output(node, DB);
+    if (a->input)
+        p.dx = cln__output(node, DX);
+    return p;
+}
+
+/* The variant that does both gradients at once, or NULL: none serves, or another kind is asked for. */
+static const cln__conv2d_variant *choose_backward(const cln__lowering *l, const cln__conv2d *p) {
+    const cln__conv2d_variant *variant = choose(l, p);
+    if (!variant || !l->forced_variant || strcmp(variant->name, l->forced_variant) == 0)
+        return variant;
+    cln__conv2d alone = describe_none(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
+    const cln__conv2d_variant *asked = choose(l, &alone);
+    return asked && strcmp(asked->name, l->forced_variant) == 0 ? NULL : variant;
+}
+
+bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node) {
+    cln__conv2d p = node->op == &cln__op_conv2d ? describe_forward(l, node) : describe_backward(l, node);
+    const cln__conv2d_variant *variant = p.pass == CLN__FORWARD ? choose(l, &p) : choose_backward(l, &p);
+    return variant && variant->fuses;
 }
 
 double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
@@ -148,10 +232,9 @@ double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
     return 2.0 * (double)(p->ys.n * p->ys.c * p->ys.h * p->ys.w) * (double)(w.c * w.h * w.w);
 }
 
-static cln_status lower_pass(cln__lowering *l, cln__conv2d *p) {
-    p->xs = cln__shape_of(l, p->x);
-    p->ys = cln__shape_of(l, p->y);
-    const cln__conv2d_variant *variant = choose(l, p);
+/* --- lowering --- */
+
+static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p) {
     if (!variant)
         return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it");
     int first = l->step_count;
@@ -161,34 +244,147 @@ static cln_status lower_pass(cln__lowering *l, cln__conv2d *p) {
     return CLN_OK;
 }
 
+/* x is read as its form says, where that is not in memory. */
+static void load(const cln__lowering *l, cln__conv2d *p) {
+    cln__form form = cln__form_of(l, p->x);
+    if (form.kind != CLN__LOADED)
+        return;
+    p->x.id = form.source;
+    p->load_scale.id = form.scale;
+    p->load_shift.id = form.shift;
+    p->load_act = form.act;
+}
+
+/* Evaluation: the batch normalisation behind goes into weights and bias, which are made anew in each step. */
+static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) {
+    CLN_TRY(cln__batchnorm_prepare(l, norm));
+    cln__layout w = cln__layout_of(l, p->w), y = cln__layout_of(l, p->y);
+    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch(l, y.stored);
+    cln__step *step = cln__step_new(l, "conv2d_fold", "conv2d_fold");
+    cln__step_define(l, step, "B=%d", y.block);
+    cln__step_define(l, step, "BIAS=%d", p->bias.id >= 0);
+    cln__arg_tensor(step, p->w, CLN__READ);
+    cln__arg_tensor(step, p->bias.id >= 0 ? p->bias : p->w, CLN__READ); /* not read without BIAS */
+    cln__arg_tensor(step, cln__output(norm, CLN__NORM_SCALE), CLN__READ);
+    cln__arg_tensor(step, cln__output(norm, CLN__NORM_SHIFT), CLN__READ);
+    cln__arg_tensor(step, weight, CLN__WRITE);
+    cln__arg_tensor(step, bias, CLN__WRITE);
+    cln__arg_int(step, w.elements / y.stored);
+    cln__arg_int(step, y.stored / y.block);
+    cln__step_items(step, y.stored / y.block, 1, 1);
+    if (l->status == CLN_OK)
+        l->g->tensors[weight.id].shape = cln__shape_of(l, p->w);
+    p->w = weight;
+    p->bias = bias;
+    return l->status;
+}
+
 static cln_status lower(cln__lowering *l, const cln__node *node) {
-    cln__conv2d p = {.pass = CLN__FORWARD,
-                     .a = *(const cln__conv2d_attrs *)node->attrs,
-                     .x = cln__input(node, 0),
-                     .w = cln__input(node, 1),
-                     .bias = node->input_count > 2 ? cln__input(node, 2) : CLN_NO_TENSOR,
-                     .y = cln__output(node, 0)};
-    return lower_pass(l, &p);
+    cln__conv2d p = describe_forward(l, node);
+    const cln__conv2d_variant *variant = choose(l, &p);
+    int folded = l->fusion->folded[l->node], written = l->fusion->written[l->node];
+    cln_tensor y = p.y;
+    if (variant && variant->fuses)
+        load(l, &p);
+    else
+        cln__stored(l, p.x);
+    if (folded >= 0) {
+        CLN_TRY(fold(l, &p, &l->g->nodes[folded]));
+        p.y.id = written;
+        const cln__node *last = &l->g->nodes[l->g->tensors[written].producer];
+        if (last->op == &cln__op_activation)
+            p.act = cln__activation_of(last);
+    }
+    p.moments = variant && variant->fuses && cln__has_moments(l, y);
+    CLN_TRY(run(l, variant, &p));
+    if (p.moments)
+        cln__parts_leave(l, p.moment_parts);
+    return CLN_OK;
 }
 
-static cln_status lower_grad_input(cln__lowering *l, const cln__node *node) {
-    cln__conv2d p = {.pass = CLN__GRAD_INPUT,
-                     .a = *(const cln__conv2d_attrs *)node->attrs,
-                     .y = cln__input(node, 0),
-                     .w = cln__input(node, 1),
-                     .x = cln__output(node, 0),
-                     .bias = CLN_NO_TENSOR};
-    return lower_pass(l, &p);
+/* Each gradient by itself, from dy in memory. */
+static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
+    cln__stored(l, both->x);
+    cln__stored(l, both->dy);
+    cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
+    CLN_TRY(run(l, choose(l, &p), &p));
+    if (both->db.id >= 0)
+        CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
+    if (both->dx.id < 0)
+        return l->status;
+    p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
+    return run(l, choose(l, &p), &p);
 }
 
-static cln_status lower_grad_weight(cln__lowering *l, const cln__node *node) {
-    cln__conv2d p = {.pass = CLN__GRAD_WEIGHT,
-                     .a = *(const cln__conv2d_attrs *)node->attrs,
-                     .x = cln__input(node, 0),
-                     .y = cln__input(node, 1),
-                     .w = cln__output(node, 0),
-                     .bias = CLN_NO_TENSOR};
-    return lower_pass(l, &p);
+static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {
+    cln__layout x = cln__layout_of(l, a), y = cln__layout_of(l, b);
+    return x.root == y.root && x.offset == y.offset;
+}
+
+/* dy is read as its form says; if others read it later, its numbers are left for them in its memory. */
+static void load_dy(cln__lowering *l, cln__conv2d *p) {
+    cln__form form = cln__form_of(l, p->dy);
+    bool others = cln__read_later(l, p->dy);
+    if (form.kind != CLN__CORRECTED || (others && !same_memory(l, (cln_tensor){form.source}, p->dy))) {
+        cln__stored(l, p->dy);
+        return;
+    }
+    if (others) {
+        p->keep_d = true;
+        cln__mark_stored(l, p->dy);
+    }
+    p->dy.id = form.source;
+    p->y.id = form.of;
+    p->dy_scale.id = form.scale;
+    p->dy_slope.id = form.slope;
+    p->dy_shift.id = form.shift;
+}
+
+/* What is added after everything else may itself be told by slope and shift, if they refer to the same tensor: then the
+ * next ones are added to those. */
+static void prepare_after(cln__lowering *l, const cln__epilogue *e) {
+    cln_tensor after = {e->after};
+    cln__form form = cln__form_of(l, after);
+    if (form.kind == CLN__CORRECTED && form.scale < 0 && same_memory(l, (cln_tensor){form.source}, after) &&
+        same_memory(l, (cln_tensor){form.of}, (cln_tensor){e->sums_of}))
+        return;
+    cln__stored(l, after);
+}
+
+static void add_epilogue(cln__lowering *l, cln__conv2d *p, const cln__epilogue *e) {
+    if (e->before >= 0)
+        cln__stored(l, (cln_tensor){e->before});
+    if (e->after >= 0)
+        prepare_after(l, e);
+    p->dx.id = e->out;
+    p->dx_before = e->before >= 0;
+    p->dx_after = e->after >= 0;
+    p->mask = e->mask;
+    p->sums_of.id = e->sums_of;
+    p->sums_mean.id = e->sums_mean;
+    p->sums_invstd.id = e->sums_invstd;
+    p->dx_scale.id = e->scale;
+}
+
+static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
+    cln__conv2d p = describe_backward(l, node);
+    const cln__conv2d_variant *variant = choose_backward(l, &p);
+    if (!variant)
+        return lower_apart(l, &p);
+    load(l, &p);
+    load_dy(l, &p);
+    if (p.dx.id >= 0)
+        add_epilogue(l, &p, &l->fusion->epilogue[l->node]);
+    CLN_TRY(run(l, variant, &p));
+    if (p.sums_of.id >= 0)
+        cln__parts_leave(l, p.sum_parts);
+    return l->status;
+}
+
+static void describe_grad(const cln__node *node, char *text, size_t size) {
+    cln__node conv = *node;
+    conv.attrs = &((grad_attrs *)node->attrs)->conv;
+    describe(&conv, text, size);
 }
 
 const cln__op cln__op_conv2d = {.name = "conv2d",
@@ -199,18 +395,13 @@ const cln__op cln__op_conv2d = {.name = "conv2d",
                                 .lower = lower,
                                 .multiply_adds = multiply_adds,
                                 .describe = describe,
-                                .needs_dense = needs_dense};
+                                .needs_dense = needs_dense,
+                                .reads_forms = true};
 
-const cln__op cln__op_conv2d_grad_input = {.name = "conv2d_grad_input",
-                                           .attrs_size = sizeof(cln__conv2d_attrs),
-                                           .outputs = 1,
-                                           .infer = cln__infer_like_2,
-                                           .lower = lower_grad_input,
-                                           .describe = describe};
-
-const cln__op cln__op_conv2d_grad_weight = {.name = "conv2d_grad_weight",
-                                            .attrs_size = sizeof(cln__conv2d_attrs),
-                                            .outputs = 1,
-                                            .infer = cln__infer_weight_like_2,
-                                            .lower = lower_grad_weight,
-                                            .describe = describe};
+const cln__op cln__op_conv2d_grad = {.name = "conv2d_grad",
+                                     .attrs_size = sizeof(grad_attrs),
+                                     .outputs = 3,
+                                     .infer = infer_grad,
+                                     .lower = lower_grad,
+                                     .describe = describe_grad,
+                                     .reads_forms = true};

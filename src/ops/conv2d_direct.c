@@ -255,11 +255,11 @@ static cln_status grad_weight(cln__lowering *l, const cln__conv2d *p, const prob
     return l->status;
 }
 
-static cln_status lower(cln__lowering *l, const cln__conv2d *p) {
+static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     problem q = problem_of(l, p);
     if (p->pass == CLN__FORWARD)
         return convolve(l, &q, p->x, p->w, p->bias, p->y, cln__conv2d_flops(l, p));
     return p->pass == CLN__GRAD_INPUT ? grad_input(l, p, &q) : grad_weight(l, p, &q);
 }
 
-const cln__conv2d_variant cln__conv2d_direct = {"direct", refuses, lower};
+const cln__conv2d_variant cln__conv2d_direct = {.name = "direct", .refuses = refuses, .lower = lower};

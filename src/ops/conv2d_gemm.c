@@ -10,4 +10,4 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     return cln__conv2d_im2col_refuses(l, p, "gemm");
 }
 
-const cln__conv2d_variant cln__conv2d_gemm = {"gemm", refuses, cln__conv2d_im2col_lower};
+const cln__conv2d_variant cln__conv2d_gemm = {.name = "gemm", .refuses = refuses, .lower = cln__conv2d_im2col_lower};

@@ -146,7 +146,7 @@ static void lower_chunk(cln__lowering *l, const cln__conv2d *p, const side *colu
         unpack(l, columns, CLN_NO_TENSOR, c);
 }
 
-cln_status cln__conv2d_im2col_lower(cln__lowering *l, const cln__conv2d *p) {
+cln_status cln__conv2d_im2col_lower(cln__lowering *l, cln__conv2d *p) {
     static const cln__conv2d_attrs pixel = {.kernel_h = 1, .kernel_w = 1, .stride = 1, .dilation = 1, .groups = 1};
     int64_t images = images_fitting(l, p);
     side columns = side_make(l, p, p->x, &p->a, true, images);
@@ -158,4 +158,4 @@ cln_status cln__conv2d_im2col_lower(cln__lowering *l, const cln__conv2d *p) {
     return l->status;
 }
 
-const cln__conv2d_variant cln__conv2d_im2col = {"im2col", refuses, cln__conv2d_im2col_lower};
+const cln__conv2d_variant cln__conv2d_im2col = {.name = "im2col", .refuses = refuses, .lower = cln__conv2d_im2col_lower};

@@ -6,6 +6,6 @@
 
 /* What keeps either variant, of that name, from serving `p`; NULL: nothing. */
 const char *cln__conv2d_im2col_refuses(const cln__lowering *l, const cln__conv2d *p, const char *name);
-cln_status cln__conv2d_im2col_lower(cln__lowering *l, const cln__conv2d *p);
+cln_status cln__conv2d_im2col_lower(cln__lowering *l, cln__conv2d *p);
 
 #endif

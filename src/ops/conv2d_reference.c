@@ -70,8 +70,8 @@ static cln_status grad_weight(cln__lowering *l, const cln__conv2d *p) {
     return l->status;
 }
 
-static cln_status lower(cln__lowering *l, const cln__conv2d *p) {
+static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     return p->pass == CLN__FORWARD ? forward(l, p) : p->pass == CLN__GRAD_INPUT ? grad_input(l, p) : grad_weight(l, p);
 }
 
-const cln__conv2d_variant cln__conv2d_reference = {"reference", refuses, lower};
+const cln__conv2d_variant cln__conv2d_reference = {.name = "reference", .refuses = refuses, .lower = lower};

@@ -19,8 +19,9 @@ cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node);
 /* How many of the channels from `first` on (`limit` at most) have stored numbers that follow each other. */
 int64_t cln__channel_run(const cln__layout *layout, int64_t first, int64_t limit);
 
-/* Sum of `x` over images and pixels, a number a channel: the gradient of a bias. */
+/* Sum of `x` over images and pixels, a number a channel: the gradient of a bias. As a node, and as steps. */
 cln_tensor cln__channel_sum(cln_graph *g, cln_tensor x);
+cln_status cln__lower_channel_sum(cln__lowering *l, cln_tensor x, cln_tensor sum);
 
 /* Launches `step` over every vector of `x`: work-items (pixel run, channel block, image). Adds the two int arguments
  * that such kernels end with: the pixels of an image, and the pixels that a work-item takes (one on a GPU; on a CPU

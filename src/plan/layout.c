@@ -14,6 +14,7 @@ enum { PLANAR_CHANNELS = 4 };
 typedef struct pass {
     const cln_graph *g;
     const cln__caps *caps;
+    const cln__fusion *fusion;
     cln__layouts *layouts;
     bool *force_dense;
 } pass;
@@ -161,20 +162,31 @@ static bool makes_view(const pass *p, const cln__node *node, bool training, int6
     return node->op->is_view && node->op->is_view(p->g, node, training, first);
 }
 
-/* Makes the inputs of a concatenation views of its output. Outer concatenations come first (the walk is backwards), so
- * that inner ones inherit their place. */
+/* Makes the inputs of a concatenation, or what is read in their place, views of its output. Outer concatenations come
+ * first (the walk is backwards), so that inner ones inherit their place. */
 static void join_inputs(const pass *p, const cln__node *node, bool training) {
     cln__layout *of = p->layouts->of;
+    const int *source = p->fusion->source;
     int whole = node->outputs[0];
     int64_t first = 0, stored, unused;
     for (int i = 0; i < node->input_count; i++) {
-        int in = node->inputs[i];
+        int in = source[node->inputs[i]] >= 0 ? source[node->inputs[i]] : node->inputs[i];
         const cln__tensor *t = &p->g->tensors[in];
         bool owned = t->role == CLN__VALUE && of[in].root == in && of[in].region == CLN__ARENA &&
                      !makes_view(p, &p->g->nodes[t->producer], training, &unused);
         if (owned && lies_within(p, whole, in, first, &stored))
             make_view(&of[in], &of[whole], stored);
         first += t->shape.c;
+    }
+}
+
+/* Tensors that fusion computes in the memory of others; it has checked that they are laid alike. */
+static void take_over(const pass *p, const cln__node *node) {
+    cln__layout *of = p->layouts->of;
+    for (int k = 0; k < node->op->outputs; k++) {
+        int out = node->outputs[k], alias = p->fusion->alias[out];
+        if (alias >= 0)
+            make_view(&of[out], &of[alias], 0);
     }
 }
 
@@ -186,6 +198,7 @@ static void find_views(const pass *p, bool training) {
     for (int i = 0; i < p->g->node_count; i++) {
         const cln__node *node = &p->g->nodes[i];
         int64_t first = 0, stored;
+        take_over(p, node);
         if (!makes_view(p, node, training, &first))
             continue;
         int out = node->outputs[0];
@@ -221,7 +234,7 @@ static bool lay_all(const pass *p) {
     return true;
 }
 
-cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool training, cln__layouts *out) {
+cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, cln__layouts *out) {
     *out = (cln__layouts){.count = g->tensor_count};
     pass p = {.g = g, .caps = caps, .layouts = out};
     p.force_dense = calloc((size_t)g->tensor_count + 1, sizeof(bool));
@@ -231,15 +244,18 @@ cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool tr
         mark_dense(&p);
         ok = lay_all(&p);
     }
-    if (ok) {
+    if (ok)
         assign_regions(&p);
-        find_views(&p, training);
-    }
     free(p.force_dense);
     if (ok)
         return CLN_OK;
     cln__layouts_free(out);
     return cln__fail_memory(g->ctx, "the layouts of the graph");
+}
+
+void cln__layouts_join(const cln_graph *g, const cln__caps *caps, bool training, const cln__fusion *fusion,
+                       cln__layouts *layouts) {
+    find_views(&(pass){.g = g, .caps = caps, .fusion = fusion, .layouts = layouts}, training);
 }
 
 bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels) {

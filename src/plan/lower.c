@@ -119,41 +119,82 @@ cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *form
     return l->status;
 }
 
-/* A tensor that no node makes: the graph's tensor and its layout grow together. */
-cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
+/* A tensor that no node makes: graph, layouts and forms grow together. Takes ownership of layout.map. */
+static cln_tensor tensor_add(cln__lowering *l, cln__tensor tensor, cln__layout layout) {
     cln_graph *g = l->g;
+    size_t count = (size_t)g->tensor_count + 1;
+    cln__tensor *tensors = realloc(g->tensors, sizeof *tensors * count);
+    if (tensors) {
+        g->tensors = tensors;
+        g->tensor_capacity = (int)count;
+    }
+    cln__layout *of = realloc(l->layouts->of, sizeof *of * count);
+    if (of)
+        l->layouts->of = of;
+    cln__form *forms = realloc(l->forms, sizeof *forms * count);
+    if (forms)
+        l->forms = forms;
+    if (!tensors || !of || !forms || !layout.map) {
+        free(layout.map);
+        dummy_step(l);
+        return (cln_tensor){0};
+    }
+    int id = g->tensor_count++;
+    l->layouts->count++;
+    if (layout.root < 0)
+        layout.root = id;
+    tensors[id] = tensor;
+    of[id] = layout;
+    forms[id] = (cln__form){.kind = CLN__STORED};
+    return (cln_tensor){id};
+}
+
+cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
     cln_shape shape = {elements, 1, 1, 1};
     int64_t count;
     if (!cln__shape_count(shape, &count)) {
         cln__lower_fail(l, CLN_INVALID_ARGUMENT, "its workspace of %lld elements is too large", (long long)elements);
         return (cln_tensor){0};
     }
-    cln__tensor *tensors = realloc(g->tensors, sizeof *tensors * (size_t)(g->tensor_count + 1));
-    if (tensors) {
-        g->tensors = tensors;
-        g->tensor_capacity = g->tensor_count + 1;
-    }
-    cln__layout *of = realloc(l->layouts->of, sizeof *of * (size_t)(l->layouts->count + 1));
-    if (of)
-        l->layouts->of = of;
-    int32_t *map = calloc(1, sizeof *map); /* channel 0 at 0 */
-    if (!tensors || !of || !map) {
-        free(map);
-        dummy_step(l);
-        return (cln_tensor){0};
-    }
-    int id = g->tensor_count++;
-    l->layouts->count++;
-    tensors[id] = (cln__tensor){
-        .shape = shape, .role = CLN__VALUE, .packing = CLN__FLAT, .producer = -1, .like = -1, .like_out = -1};
-    of[id] = (cln__layout){.root = id,
-                           .block = 1,
-                           .stored = 1,
-                           .map = map,
-                           .image = 1,
-                           .block_stride = 1,
-                           .pixel = 1,
-                           .dense = true,
-                           .elements = elements};
-    return (cln_tensor){id};
+    return tensor_add(l,
+                      (cln__tensor){.shape = shape,
+                                    .role = CLN__VALUE,
+                                    .packing = CLN__FLAT,
+                                    .producer = -1,
+                                    .like = -1,
+                                    .like_out = -1},
+                      (cln__layout){.root = -1,
+                                    .block = 1,
+                                    .stored = 1,
+                                    .map = calloc(1, sizeof(int32_t)), /* channel 0 at 0 */
+                                    .image = 1,
+                                    .block_stride = 1,
+                                    .pixel = 1,
+                                    .dense = true,
+                                    .elements = elements});
+}
+
+cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like) {
+    cln__layout outer = cln__layout_of(l, x), layout = cln__layout_of(l, like);
+    cln_shape shape = cln__shape_of(l, x);
+    shape.c = cln__shape_of(l, like).c;
+    int64_t stored = outer.map[first] - layout.map[0];
+    int32_t *map = malloc(sizeof *map * (size_t)shape.c);
+    if (map)
+        memcpy(map, layout.map, sizeof *map * (size_t)shape.c);
+    layout.map = map;
+    layout.root = outer.root;
+    layout.offset = outer.offset + stored / outer.block * outer.block_stride;
+    layout.image = outer.image;
+    layout.block_stride = outer.block_stride;
+    layout.pixel = outer.pixel;
+    layout.elements = 0;
+    layout.region = CLN__ARENA;
+    cln__tensor tensor = {
+        .shape = shape, .role = CLN__VALUE, .packing = CLN__LIKE, .producer = -1, .like = like.id, .like_out = -1};
+    return tensor_add(l, tensor, layout);
+}
+
+cln__form cln__form_of(const cln__lowering *l, cln_tensor x) {
+    return l->forms[x.id];
 }

@@ -1,4 +1,4 @@
-/* The stages from a graph to a plan, in order: differentiate, lay out, lower, count, place. */
+/* The stages from a graph to a plan, in order: differentiate, lay out, fuse, lower, count, place. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -21,14 +21,44 @@ static cln_status check_step(cln__lowering *l, const cln__step *step) {
     return CLN_OK;
 }
 
+/* A tensor of vectors or of images in the channels from `first` on; none stays none. */
+static int part_of(cln__lowering *l, int tensor, int64_t first, cln_tensor like) {
+    return tensor < 0 ? -1 : cln__part_of(l, (cln_tensor){tensor}, first, like).id;
+}
+
+/* What a view shows has the form of what it is a view of. */
+static void show_input(cln__lowering *l, const cln__node *node) {
+    cln_tensor y = cln__output(node, 0);
+    cln__form form = cln__form_of(l, cln__input(node, 0));
+    int64_t first = 0;
+    node->op->is_view(l->g, node, l->training, &first);
+    if (form.kind == CLN__STORED)
+        return;
+    form.source = part_of(l, form.source, first, y);
+    form.scale = part_of(l, form.scale, first, y);
+    form.shift = part_of(l, form.shift, first, y);
+    form.slope = part_of(l, form.slope, first, y);
+    form.of = part_of(l, form.of, first, y);
+    if (l->status == CLN_OK)
+        l->forms[y.id] = form;
+}
+
+static cln_status lower_node(cln__lowering *l, const cln__node *node) {
+    if (node->op->outputs && l->layouts->of[node->outputs[0]].shows_input)
+        show_input(l, node);
+    else if (!l->fusion->absorbed[l->node]) {
+        for (int i = 0; i < node->input_count && !node->op->reads_forms; i++)
+            cln__stored(l, cln__input(node, i));
+        CLN_TRY(node->op->lower(l, node));
+    }
+    return l->status;
+}
+
 static cln_status lower_all(cln__lowering *l) {
     for (int i = 0; i < l->g->node_count && l->status == CLN_OK; i++) {
         l->node = i;
-        const cln__node *node = &l->g->nodes[i];
-        bool viewed = node->op->outputs && l->layouts->of[node->outputs[0]].shows_input;
         int first = l->step_count;
-        if (!viewed)
-            CLN_TRY(node->op->lower(l, node));
+        CLN_TRY(lower_node(l, &l->g->nodes[i]));
         for (int s = first; s < l->step_count; s++)
             CLN_TRY(check_step(l, &l->steps[s]));
     }
@@ -77,24 +107,64 @@ static cln_status mark_kept(cln_context *ctx, cln__host_plan *plan, const cln__p
     return CLN_OK;
 }
 
+/* What must be kept must be in memory at the end: steps for gradients that are not yet. */
+static cln_status store_kept(cln__lowering *l, int tensors) {
+    for (int i = 0; i < tensors && l->status == CLN_OK; i++)
+        if (l->kept[i])
+            cln__stored(l, (cln_tensor){i});
+    return l->status;
+}
+
+/* Lowering has added tensors, which nobody keeps. */
+static cln_status extend_kept(cln_context *ctx, cln__host_plan *plan, int before) {
+    size_t count = (size_t)plan->graph->tensor_count + 1;
+    bool *wider = realloc(plan->kept, count * sizeof *wider);
+    if (!wider)
+        return cln__fail_memory(ctx, "the plan's outputs");
+    memset(wider + before, 0, (count - (size_t)before) * sizeof *wider);
+    plan->kept = wider;
+    return CLN_OK;
+}
+
+static cln_status lower_and_store(cln__lowering *l) {
+    int tensors = l->g->tensor_count;
+    l->forms = calloc((size_t)tensors + 1, sizeof *l->forms); /* all STORED */
+    if (!l->forms)
+        return cln__fail_memory(l->ctx, "the plan's tensors");
+    CLN_TRY(lower_all(l));
+    return store_kept(l, tensors);
+}
+
 static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
+    if (r->training)
+        CLN_TRY(cln__rewrite(plan->graph));
     CLN_TRY(differentiate(plan, r));
-    CLN_TRY(cln__layouts_build(plan->graph, caps, r->training, &plan->layouts));
-    CLN_TRY(place_gradients(plan));
+    CLN_TRY(cln__layouts_build(plan->graph, caps, &plan->layouts));
+    CLN_TRY(mark_kept(ctx, plan, r));
+    int tensors = plan->graph->tensor_count;
     cln__lowering l = {.ctx = ctx,
                        .g = plan->graph,
                        .caps = caps,
                        .layouts = &plan->layouts,
                        .training = r->training,
+                       .kept = plan->kept,
                        .forced_variant = r->variant,
                        .seed = r->seed};
-    cln_status status = lower_all(&l);
+    cln_status status = cln__fuse(&l);
+    if (status == CLN_OK) {
+        cln__layouts_join(plan->graph, caps, r->training, l.fusion, &plan->layouts);
+        status = place_gradients(plan);
+    }
+    if (status == CLN_OK)
+        status = lower_and_store(&l);
     plan->steps = l.steps;
     plan->step_count = l.step_count;
     free(l.dummy.defines);
+    free(l.forms);
+    cln__fusion_free(l.fusion);
     CLN_TRY(status);
+    CLN_TRY(extend_kept(ctx, plan, tensors));
     cln__traffic_count(plan);
-    CLN_TRY(mark_kept(ctx, plan, r));
     return cln__place(ctx, plan, caps);
 }
 
@@ -107,8 +177,8 @@ cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps 
             return cln__fail(ctx, CLN_INVALID_ARGUMENT, "plan: output %d is not a tensor of this graph", i);
     if (request->variant && !cln__variant_exists(request->variant))
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
-                         "there is no kernel variant '%s'; there are direct, gemm, im2col and reference",
-                         request->variant);
+                         "there is no kernel variant '%s'; there are %s", request->variant,
+                         CLN__VARIANT_NAMES);
     out->graph = cln__graph_clone(g);
     if (!out->graph)
         return cln__fail_memory(ctx, "the plan's copy of the graph");

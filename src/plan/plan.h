@@ -1,9 +1,9 @@
 /* The plan: from a graph to a list of kernel launches with every size, option and address decided. Host only: a device
  * is known through cln__caps, so plans can be made, printed and tested where there is no OpenCL.
  *
- * Stages, in order (plan.c): layout.c gives every tensor its channel blocks, strides and the storage that it views;
- * lower.c asks each operator for its steps; traffic.c counts the bytes that they move; place.c gives every storage its
- * address in an arena. */
+ * Stages, in order (plan.c): layout.c gives every tensor its channel blocks; ops/fuse.c decides what is done on the way
+ * of something else; layout.c finds the tensors that lie within others; lower.c asks each operator for its steps;
+ * traffic.c counts the bytes that they move; place.c gives every storage its address in an arena. */
 #ifndef CLN_SRC_PLAN_H
 #define CLN_SRC_PLAN_H
 
@@ -44,10 +44,56 @@ typedef struct cln__layouts {
     int64_t values_elements, states_elements; /* sizes of the weights' regions */
 } cln__layouts;
 
-cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, bool training, cln__layouts *out);
+typedef struct cln__fusion cln__fusion;
+
+/* Channel blocks and strides of every tensor, each in a storage of its own. */
+cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, cln__layouts *out);
+/* Then: which tensors lie within others. */
+void cln__layouts_join(const cln_graph *g, const cln__caps *caps, bool training, const cln__fusion *fusion,
+                       cln__layouts *layouts);
 void cln__layouts_free(cln__layouts *layouts);
 /* Whether two tensors of `channels` channels have their blocks, and the channels in them, alike. */
 bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels);
+
+/* How a tensor's numbers can be had. */
+typedef enum cln__form_kind {
+    CLN__STORED,    /* they lie in its memory */
+    CLN__LOADED,    /* act(scale * source + shift), computed by whoever reads them */
+    CLN__CORRECTED, /* scale * source + slope * of + shift: the gradient of a tensor `of` that was normalised */
+} cln__form_kind;
+
+/* The numbers are tensors, -1 for none; scale, shift and slope are vectors, a number for each channel. */
+typedef struct cln__form {
+    cln__form_kind kind;
+    int source, scale, shift, slope, of;
+    cln_activation act;
+} cln__form;
+
+/* What follows the gradient that a convolution passes on, done by its kernel before it stores anything. */
+typedef struct cln__epilogue {
+    int out;             /* what it stores at last */
+    int before;          /* tensor whose memory `out` takes over and whose numbers are added, or -1 */
+    cln_activation mask; /* then times this activation's derivative */
+    int sums_of;         /* then the sums that batch normalisation's gradient needs, of this tensor, or -1 */
+    int sums_mean, sums_invstd;
+    int scale; /* then times this vector, or -1 */
+    int after; /* then plus the numbers of the tensor whose memory `out` takes over, or -1 */
+} cln__epilogue;
+
+/* What is done on the way of something else: decided by ops/fuse.c, before layouts are joined and operators lowered. */
+struct cln__fusion {
+    int tensors, nodes;
+    int *source;    /* by tensor: the tensor that is read in its place (LOADED), or -1 */
+    int *alias;     /* by tensor: the tensor whose memory it takes over, or -1 */
+    int *written;   /* by node: the tensor that it writes instead of its first output, or -1 */
+    int *folded;    /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
+    bool *absorbed; /* by node: another node's step does its work */
+    int *sums_by;   /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
+    int64_t *sums_first;       /* the stored channel of the rows where they begin */
+    cln__epilogue *epilogue;   /* by node (conv2d_grad) */
+    struct cln__parts *parts;  /* by node: rows that its kernel left, while lowering */
+};
+void cln__fusion_free(cln__fusion *fusion);
 
 /* Values that change from step to step, set by the runtime before each. */
 typedef enum cln__scalar {
@@ -82,7 +128,7 @@ typedef struct cln__arg {
     };
 } cln__arg;
 
-enum { CLN__MAX_ARGS = 16 };
+enum { CLN__MAX_ARGS = 32 };
 
 typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
 
@@ -118,6 +164,9 @@ struct cln__lowering {
     const cln__caps *caps;
     cln__layouts *layouts;
     bool training;
+    const bool *kept;           /* by tensor: must hold its numbers after a step */
+    cln__fusion *fusion;
+    cln__form *forms;           /* by tensor */
     const char *forced_variant; /* --variant, or NULL */
     uint64_t seed;
     int node; /* being lowered */
@@ -147,6 +196,9 @@ void cln__arg_key(cln__step *step, uint64_t key);
 
 /* A tensor of `elements` floats (FLAT) that lives only while this node's steps run. */
 cln_tensor cln__scratch(cln__lowering *l, int64_t elements);
+/* The channels of `x` from `first` on, laid like `like`, where they lie: no copy. */
+cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like);
+cln__form cln__form_of(const cln__lowering *l, cln_tensor x);
 /* By value: scratch tensors may move the table. */
 cln__layout cln__layout_of(const cln__lowering *l, cln_tensor x);
 cln_shape cln__shape_of(const cln__lowering *l, cln_tensor x);
@@ -159,6 +211,14 @@ cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *form
 
 /* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
 bool cln__variant_exists(const char *name);
+#define CLN__VARIANT_NAMES "winograd, pointwise, staged, direct, gemm, im2col and reference"
+
+/* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
+cln_status cln__rewrite(cln_graph *g);
+/* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees. */
+cln_status cln__fuse(cln__lowering *l);
+/* `x` with its numbers in memory: adds a step if they are not there yet (ops/fuse.c). */
+cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
 /* Adds the node that updates every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);

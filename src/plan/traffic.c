@@ -17,7 +17,7 @@ static span span_of_tensor(const cln__host_plan *plan, int tensor) {
     return (span){.root = of->root,
                   .region = plan->layouts.of[of->root].region,
                   .offset = of->offset,
-                  .elements = of->root == tensor ? of->elements : s.n * s.h * s.w * of->stored};
+                  .elements = of->elements ? of->elements : s.n * s.h * s.w * of->stored};
 }
 
 static span span_of_region(const cln__host_plan *plan, cln__region region) {

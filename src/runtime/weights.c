@@ -95,7 +95,7 @@ static cln_status fill(cln_weights *w, const cln_graph *graph, uint64_t seed) {
     w->tensors = malloc(sizeof(int) * (size_t)(graph->tensor_count + 1));
     if (!w->graph || !w->tensors)
         return cln__fail_memory(w->device->ctx, "the weights");
-    CLN_TRY(cln__layouts_build(w->graph, &w->device->caps, false, &w->layouts));
+    CLN_TRY(cln__layouts_build(w->graph, &w->device->caps, &w->layouts));
     for (int i = 0; i < graph->tensor_count; i++)
         if (graph->tensors[i].role == CLN__PARAM || graph->tensors[i].role == CLN__STATE)
             w->tensors[w->count++] = i;

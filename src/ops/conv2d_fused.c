@@ -1,0 +1,98 @@
+/* The host side that the fused convolutions share: see conv2d_fused.h. */
+#include "conv2d_fused.h"
+
+cln__shares cln__shares_of(const cln__lowering *l, int64_t units, int each) {
+    int64_t items = cln__least(units, (int64_t)l->caps->compute_units * each);
+    int64_t per_item = cln__divide_up(units, items);
+    return (cln__shares){.items = cln__divide_up(units, per_item), .per_item = per_item};
+}
+
+void cln__arg_optional(cln__lowering *l, cln__step *step, const char *name, cln_tensor x, cln_tensor stand_in,
+                       cln__access access) {
+    bool given = x.id >= 0;
+    cln__step_define(l, step, "%s=%d", name, given);
+    cln__arg_tensor(step, given ? x : stand_in, given ? access : CLN__READ);
+}
+
+/* --- partial results --- */
+
+cln__parts cln__rows_of(cln__lowering *l, int64_t items, cln_tensor like, int numbers) {
+    cln__layout layout = cln__layout_of(l, like);
+    cln__parts rows = {.count = items, .row = numbers * layout.stored, .block = layout.block, .stored = layout.stored};
+    rows.partial = items > 0 ? cln__scratch(l, rows.count * rows.row) : CLN_NO_TENSOR;
+    return rows;
+}
+
+static int64_t weight_elements(const cln__lowering *l, const cln__conv2d *p) {
+    int64_t in = cln__layout_of(l, p->x).stored, out = cln__layout_of(l, p->y).stored;
+    return in * out * p->a.kernel_h * p->a.kernel_w;
+}
+
+/* The whole gradient counts as one number of so many channels. */
+cln__parts cln__weight_rows_of(cln__lowering *l, int64_t items, const cln__conv2d *p) {
+    int64_t elements = weight_elements(l, p);
+    cln__parts rows = {.count = items, .row = elements, .block = cln__layout_of(l, p->y).block, .stored = elements};
+    rows.partial = items > 1 ? cln__scratch(l, rows.count * rows.row) : p->dw;
+    return rows;
+}
+
+void cln__weight_rows_sum(cln__lowering *l, const cln__parts *rows, const cln__conv2d *p) {
+    if (rows->count > 1)
+        cln__parts_sum(l, rows, 0, p->dw);
+}
+
+/* --- weights --- */
+
+cln_tensor cln__weight_turned(cln__lowering *l, const cln__conv2d *p) {
+    cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
+    int64_t taps = (int64_t)p->a.kernel_h * p->a.kernel_w;
+    cln_tensor turned = cln__scratch(l, weight_elements(l, p));
+    cln__step *step = cln__step_new(l, "conv2d_direct", "conv2d_direct_flip");
+    cln__step_define(l, step, "B=%d", y.block);
+    cln__arg_tensor(step, p->w, CLN__READ);
+    cln__arg_tensor(step, turned, CLN__WRITE);
+    cln__arg_int(step, taps);
+    cln__arg_int(step, x.stored);
+    cln__arg_int(step, y.stored);
+    cln__step_items(step, taps * (x.stored / y.block) * (y.stored / y.block), 1, 1);
+    return turned;
+}
+
+int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
+    cln__layout layout = cln__layout_of(l, x);
+    return layout.dense ? cln__shape_of(l, x).c : layout.stored;
+}
+
+/* --- what they refuse --- */
+
+static bool fusable(cln_activation act) {
+    return act == CLN_IDENTITY || act == CLN_RELU || act == CLN_LEAKY_RELU;
+}
+
+static bool aligned(const cln__layout *x) {
+    return (x->offset | x->image | x->block_stride | x->pixel) % x->block == 0;
+}
+
+static bool fits_int(const cln__layout *x, cln_shape shape) {
+    return shape.h * shape.w * x->pixel <= INT32_MAX && shape.n * shape.h * shape.w <= INT32_MAX;
+}
+
+const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
+    cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
+    bool planar = x.block == 1 && y.block != 1;
+    if (!l->caps->is_cpu)
+        return "the device is not a CPU";
+    if (p->a.groups > 1)
+        return "it has groups";
+    if (p->a.dilation > 1)
+        return "it is dilated";
+    if (!fusable(p->load_act) || !fusable(p->act) || !fusable(p->mask))
+        return "its activation cannot be fused";
+    if (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0)))
+        return "input and output have channel blocks of different sizes";
+    if (!aligned(&x) || !aligned(&y))
+        return "its channel blocks are not aligned";
+    if (!fits_int(&x, p->xs) || !fits_int(&y, p->ys) || weight_elements(l, p) > INT32_MAX)
+        return "an image, the pixels or the weights exceed 2^31";
+    return NULL;
+}

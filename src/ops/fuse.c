@@ -1,0 +1,590 @@
+/* What is done on the way of something else, decided on the whole graph before layouts are joined.
+ *
+ * forward   act(batchnorm(x)) is not written where all its readers can normalise while they load x; an addition takes
+ *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
+ *           convolution goes into its weights, with the activation behind it.
+ * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
+ *           the activation's derivative, and sums what the batch normalisation before it needs.
+ *
+ * Every rule looks at all readers of a tensor; where one of them needs its numbers, they are written. */
+#include "fuse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct use {
+    int node, input;
+} use;
+
+typedef struct pass {
+    cln__lowering *l;
+    const cln_graph *g;
+    cln__fusion *f;
+    int *begin; /* by tensor: its first use in `uses`; one more at the end */
+    use *uses;
+    bool *loadable; /* by tensor */
+} pass;
+
+/* --- the readers of a tensor --- */
+
+static cln_status find_uses(pass *p) {
+    const cln_graph *g = p->g;
+    int total = 0;
+    for (int i = 0; i < g->node_count; i++)
+        total += g->nodes[i].input_count;
+    p->begin = calloc((size_t)g->tensor_count + 2, sizeof *p->begin);
+    p->uses = malloc(sizeof *p->uses * (size_t)(total + 1));
+    if (!p->begin || !p->uses)
+        return cln__fail_memory(g->ctx, "the plan's fusion");
+    for (int i = 0; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].input_count; k++)
+            p->begin[g->nodes[i].inputs[k] + 2]++;
+    for (int i = 2; i < g->tensor_count + 2; i++)
+        p->begin[i] += p->begin[i - 1];
+    for (int i = 0; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].input_count; k++)
+            p->uses[p->begin[g->nodes[i].inputs[k] + 1]++] = (use){i, k};
+    return CLN_OK;
+}
+
+static const use *uses_of(const pass *p, int tensor, int *count) {
+    *count = p->begin[tensor + 1] - p->begin[tensor];
+    return p->uses + p->begin[tensor];
+}
+
+/* The only use of a tensor that need not be kept, or NULL. */
+static const use *sole_use(const pass *p, int tensor) {
+    int count;
+    const use *u = uses_of(p, tensor, &count);
+    return count == 1 && !p->l->kept[tensor] ? u : NULL;
+}
+
+static const cln__node *node_of(const pass *p, const use *u) {
+    return &p->g->nodes[u->node];
+}
+
+static bool reads_as(const pass *p, const use *u, const cln__op *op, int input) {
+    return u && node_of(p, u)->op == op && u->input == input;
+}
+
+static const cln__node *producer_of(const pass *p, int tensor) {
+    int producer = p->g->tensors[tensor].producer;
+    return producer >= 0 ? &p->g->nodes[producer] : NULL;
+}
+
+static int index_of(const pass *p, const cln__node *node) {
+    return (int)(node - p->g->nodes);
+}
+
+static bool laid_alike(const pass *p, int a, int b) {
+    const cln__layout *of = p->l->layouts->of;
+    return cln__shape_equal(p->g->tensors[a].shape, p->g->tensors[b].shape) &&
+           cln__same_channels(&of[a], &of[b], p->g->tensors[a].shape.c);
+}
+
+bool cln__fusible(cln_activation act) {
+    return act == CLN_IDENTITY || act == CLN_RELU || act == CLN_LEAKY_RELU;
+}
+
+static bool is_fusible_activation(const cln__node *node) {
+    return (node->op == &cln__op_activation || node->op == &cln__op_activation_grad) &&
+           cln__fusible(cln__activation_of(node));
+}
+
+/* --- evaluation: batch normalisation in the weights --- */
+
+static void fold(pass *p, int conv) {
+    const cln__node *node = &p->g->nodes[conv];
+    const use *norm = sole_use(p, node->outputs[0]);
+    if (!reads_as(p, norm, &cln__op_batchnorm, 0))
+        return;
+    int y = node_of(p, norm)->outputs[CLN__NORM_Y];
+    p->f->folded[conv] = norm->node;
+    p->f->written[conv] = y;
+    p->f->absorbed[norm->node] = true;
+    const use *act = sole_use(p, y);
+    if (!act || node_of(p, act)->op != &cln__op_activation || !is_fusible_activation(node_of(p, act)) ||
+        !cln__conv2d_fuses(p->l, node))
+        return;
+    p->f->written[conv] = node_of(p, act)->outputs[0];
+    p->f->absorbed[act->node] = true;
+}
+
+static void fold_all(pass *p) {
+    for (int i = 0; i < p->g->node_count; i++)
+        if (p->g->nodes[i].op == &cln__op_conv2d)
+            fold(p, i);
+}
+
+/* --- forward: tensors that are normalised on load --- */
+
+static cln_activation activation_behind(const pass *p, int tensor) {
+    const cln__node *node = producer_of(p, tensor);
+    return node && node->op == &cln__op_activation ? cln__activation_of(node) : CLN_IDENTITY;
+}
+
+/* The batch normalisation whose result, perhaps through an activation, `tensor` is; or NULL. */
+static const cln__node *norm_behind(const pass *p, int tensor) {
+    const cln__node *node = producer_of(p, tensor);
+    if (node && node->op == &cln__op_activation && is_fusible_activation(node)) {
+        tensor = node->inputs[0];
+        node = producer_of(p, tensor);
+    }
+    bool is_norm = node && node->op == &cln__op_batchnorm && node->outputs[CLN__NORM_Y] == tensor;
+    return is_norm && !p->f->absorbed[index_of(p, node)] ? node : NULL;
+}
+
+/* The concatenation of output `output` of the normalisations behind the inputs of `concat` (rewrite.c), or -1. */
+static int joined_output(const pass *p, const cln__node *concat, int output) {
+    for (int i = 0; i < index_of(p, concat); i++) {
+        const cln__node *node = &p->g->nodes[i];
+        bool same = node->op == &cln__op_concat && node->input_count == concat->input_count &&
+                    p->g->tensors[node->outputs[0]].like == concat->outputs[0];
+        for (int k = 0; same && k < node->input_count; k++) {
+            const cln__node *norm = norm_behind(p, concat->inputs[k]);
+            same = norm && norm->outputs[output] == node->inputs[k];
+        }
+        if (same)
+            return node->outputs[0];
+    }
+    return -1;
+}
+
+static bool concat_loadable(const pass *p, const cln__node *concat) {
+    for (int i = 0; i < concat->input_count; i++) {
+        int in = concat->inputs[i];
+        if (!p->loadable[in] || !norm_behind(p, in) ||
+            activation_behind(p, in) != activation_behind(p, concat->inputs[0]))
+            return false;
+    }
+    return joined_output(p, concat, CLN__NORM_SCALE) >= 0;
+}
+
+/* Whether what makes `tensor` could leave it to its readers. */
+static bool can_be_left(const pass *p, int tensor) {
+    const cln__node *node = producer_of(p, tensor);
+    if (!node || p->l->kept[tensor])
+        return false;
+    if (node->op == &cln__op_concat)
+        return concat_loadable(p, node);
+    const cln__node *norm = norm_behind(p, tensor);
+    return norm && (node == norm || p->loadable[node->inputs[0]]);
+}
+
+static bool reader_loads(const pass *p, int tensor, const use *u) {
+    const cln__node *node = node_of(p, u);
+    if (node->op == &cln__op_conv2d)
+        return u->input == 0 && cln__conv2d_fuses(p->l, node);
+    if (node->op == &cln__op_conv2d_grad)
+        return u->input == 1 && cln__conv2d_fuses(p->l, node);
+    if (node->op == &cln__op_activation)
+        return is_fusible_activation(node) && producer_of(p, tensor)->op == &cln__op_batchnorm;
+    if (node->op == &cln__op_activation_grad)
+        return u->input == 1 && is_fusible_activation(node);
+    if (node->op == &cln__op_add) /* one of two */
+        return laid_alike(p, node->inputs[0], node->inputs[1]) && (u->input == 0 || !p->loadable[node->inputs[0]]);
+    if (node->op == &cln__op_maxpool)
+        return true;
+    if (node->op == &cln__op_maxpool_grad)
+        return u->input == 1;
+    return node->op == &cln__op_concat && p->loadable[node->outputs[0]];
+}
+
+static bool all_readers_load(const pass *p, int tensor) {
+    int count;
+    const use *u = uses_of(p, tensor, &count);
+    for (int i = 0; i < count; i++)
+        if (!reader_loads(p, tensor, &u[i]))
+            return false;
+    return count > 0;
+}
+
+/* Begins with all that could be and takes away until nothing changes. */
+static void find_loadable(pass *p) {
+    for (int t = 0; t < p->g->tensor_count; t++) {
+        const cln__node *node = producer_of(p, t);
+        p->loadable[t] = node && (node->op == &cln__op_concat || norm_behind(p, t));
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int t = 0; t < p->g->tensor_count; t++)
+            if (p->loadable[t] && !(can_be_left(p, t) && all_readers_load(p, t))) {
+                p->loadable[t] = false;
+                changed = true;
+            }
+    }
+    for (int t = 0; t < p->g->tensor_count; t++) {
+        const cln__node *node = producer_of(p, t);
+        if (p->loadable[t])
+            p->f->source[t] = node->op == &cln__op_concat ? t : norm_behind(p, t)->inputs[0];
+    }
+}
+
+/* An addition that loads one of its operands also applies the activation behind it. */
+static void absorb_activations(pass *p) {
+    for (int i = 0; i < p->g->node_count; i++) {
+        const cln__node *add = &p->g->nodes[i];
+        if (add->op != &cln__op_add || (!p->loadable[add->inputs[0]] && !p->loadable[add->inputs[1]]))
+            continue;
+        const use *act = sole_use(p, add->outputs[0]);
+        if (!act || node_of(p, act)->op != &cln__op_activation || !is_fusible_activation(node_of(p, act)))
+            continue;
+        p->f->written[i] = node_of(p, act)->outputs[0];
+        p->f->absorbed[act->node] = true;
+    }
+}
+
+/* --- backward: what follows a convolution's gradient --- */
+
+static int64_t slice_first(const pass *p, const cln__node *node) {
+    int64_t first = 0;
+    node->op->is_view(p->g, node, true, &first);
+    return first;
+}
+
+/* The last node, but `except`, that may read the memory of `tensor`: through views, and through the gradient of a batch
+ * normalisation, which is computed by whoever reads it. */
+static int last_reader(const pass *p, int tensor, int except);
+
+static int last_reader_through(const pass *p, const use *u, int except) {
+    const cln__node *node = node_of(p, u);
+    bool deferred = node->op->is_view || (node->op == &cln__op_batchnorm_grad && u->input == 0);
+    int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
+    return last > u->node ? last : u->node;
+}
+
+static int last_reader(const pass *p, int tensor, int except) {
+    int count, last = -1;
+    const use *u = uses_of(p, tensor, &count);
+    for (int i = 0; i < count; i++) {
+        int reader = u[i].node == except ? -1 : last_reader_through(p, &u[i], except);
+        last = reader > last ? reader : last;
+    }
+    return last;
+}
+
+/* Whether other readers of what `view` is a part of are done with that part before node `before`. */
+static bool whole_is_done(const pass *p, const cln__node *view, int before) {
+    int whole = view->inputs[0], count;
+    int64_t first = slice_first(p, view), end = first + p->g->tensors[view->outputs[0]].shape.c;
+    const use *u = uses_of(p, whole, &count);
+    if (p->l->kept[whole])
+        return false;
+    for (int i = 0; i < count; i++) {
+        const cln__node *other = node_of(p, &u[i]);
+        if (other == view)
+            continue;
+        if (other->op == &cln__op_slice && u[i].input == 0) {
+            int64_t from = slice_first(p, other), to = from + p->g->tensors[other->outputs[0]].shape.c;
+            if (to <= first || from >= end)
+                continue;
+        }
+        if (last_reader_through(p, &u[i], -1) >= before)
+            return false;
+    }
+    const cln__node *outer = producer_of(p, whole);
+    return !outer || outer->op != &cln__op_slice || whole_is_done(p, outer, before);
+}
+
+/* Whether node `conv` may compute in the memory of `tensor`, which the addition `add` reads. */
+static bool can_take_over(const pass *p, int tensor, int like, int conv, int add) {
+    const cln__node *producer = producer_of(p, tensor);
+    if (!producer || p->l->kept[tensor] || index_of(p, producer) >= conv || !laid_alike(p, tensor, like) ||
+        last_reader(p, tensor, add) >= conv)
+        return false;
+    return producer->op != &cln__op_slice || whole_is_done(p, producer, conv);
+}
+
+/* If the only reader of `gradient` adds it to one whose memory can be taken over: that addition, and which. */
+static const use *addition(const pass *p, int gradient, int conv, int *other) {
+    const use *u = sole_use(p, gradient);
+    if (!u || node_of(p, u)->op != &cln__op_add || node_of(p, u)->inputs[0] == node_of(p, u)->inputs[1])
+        return NULL;
+    *other = node_of(p, u)->inputs[1 - u->input];
+    return can_take_over(p, *other, gradient, conv, u->node) ? u : NULL;
+}
+
+/* The gradient of batch normalisation among the readers of `dy`, or NULL. */
+static const use *norm_grad(const pass *p, int dy) {
+    int count;
+    const use *u = uses_of(p, dy, &count);
+    for (int i = 0; i < count; i++)
+        if (reads_as(p, &u[i], &cln__op_batchnorm_grad, 0) && laid_alike(p, dy, node_of(p, &u[i])->inputs[1]))
+            return &u[i];
+    return NULL;
+}
+
+static void take_sums(pass *p, int conv, int norm, int64_t first) {
+    p->f->sums_by[norm] = conv;
+    p->f->sums_first[norm] = first;
+}
+
+/* `dx` is the gradient of x, the activated result of one normalisation: what follows is absorbed as far as it goes. */
+static void follow(pass *p, int conv, int dx, int x) {
+    cln__epilogue *e = &p->f->epilogue[conv];
+    const use *act = sole_use(p, dx);
+    if (act && node_of(p, act)->op == &cln__op_activation_grad && act->input == 0 &&
+        is_fusible_activation(node_of(p, act)) && node_of(p, act)->inputs[1] == x) {
+        e->mask = cln__activation_of(node_of(p, act));
+        p->f->absorbed[act->node] = true;
+        p->f->alias[node_of(p, act)->outputs[0]] = dx;
+        dx = node_of(p, act)->outputs[0];
+    }
+    const use *norm = norm_grad(p, dx);
+    if (!norm)
+        return;
+    const cln__node *grad = node_of(p, norm);
+    e->sums_of = grad->inputs[1];
+    e->sums_mean = grad->inputs[2];
+    e->sums_invstd = grad->inputs[3];
+    take_sums(p, conv, norm->node, 0);
+    if (!sole_use(p, dx))
+        return; /* others need it as it is */
+    e->scale = grad->inputs[4];
+    int other;
+    const use *add = addition(p, grad->outputs[0], conv, &other);
+    if (add) {
+        e->after = other;
+        e->out = node_of(p, add)->outputs[0];
+        p->f->alias[e->out] = other;
+        p->f->absorbed[add->node] = true;
+    } else {
+        p->f->alias[grad->outputs[0]] = e->out;
+    }
+}
+
+/* Whether slice `index` of the gradient of a concatenation goes through an activation's gradient to that of a batch
+ * normalisation, and nowhere else. */
+static const use *branch_norm(const pass *p, const use *slice, int x, cln_activation act, const use **mask) {
+    if (!reads_as(p, slice, &cln__op_slice, 0))
+        return NULL;
+    int d = node_of(p, slice)->outputs[0];
+    *mask = sole_use(p, d);
+    if (act != CLN_IDENTITY) {
+        if (!reads_as(p, *mask, &cln__op_activation_grad, 0) || node_of(p, *mask)->inputs[1] != x)
+            return NULL;
+        d = node_of(p, *mask)->outputs[0];
+    }
+    const use *norm = sole_use(p, d);
+    return reads_as(p, norm, &cln__op_batchnorm_grad, 0) && laid_alike(p, d, node_of(p, norm)->inputs[1]) ? norm : NULL;
+}
+
+/* `dx` is the gradient of a concatenation that is normalised on load: the same, for all branches at once. */
+static void follow_branches(pass *p, int conv, int dx, const cln__node *concat) {
+    int count;
+    const use *slices = uses_of(p, dx, &count), *mask = NULL;
+    cln_activation act = activation_behind(p, concat->inputs[0]);
+    if (p->l->kept[dx] || count != concat->input_count)
+        return;
+    int64_t first = 0;
+    for (int i = 0; i < count; i++) {
+        const use *norm = branch_norm(p, &slices[i], concat->inputs[i], act, &mask);
+        if (!norm || slice_first(p, node_of(p, &slices[i])) != first)
+            return;
+        first += p->g->tensors[concat->inputs[i]].shape.c;
+    }
+    const cln__layout *of = p->l->layouts->of;
+    cln__epilogue *e = &p->f->epilogue[conv];
+    e->mask = act;
+    e->sums_of = concat->outputs[0];
+    e->sums_mean = joined_output(p, concat, CLN__NORM_MEAN);
+    e->sums_invstd = joined_output(p, concat, CLN__NORM_INVSTD);
+    e->scale = joined_output(p, concat, CLN__NORM_SCALE);
+    first = 0;
+    for (int i = 0; i < count; i++) {
+        const use *norm = branch_norm(p, &slices[i], concat->inputs[i], act, &mask);
+        int part = node_of(p, &slices[i])->outputs[0];
+        take_sums(p, conv, norm->node, of[dx].map[first] - of[part].map[0]);
+        if (act != CLN_IDENTITY) {
+            p->f->absorbed[mask->node] = true;
+            p->f->alias[node_of(p, mask)->outputs[0]] = part;
+            part = node_of(p, mask)->outputs[0];
+        }
+        p->f->alias[node_of(p, norm)->outputs[0]] = part;
+        first += p->g->tensors[concat->inputs[i]].shape.c;
+    }
+}
+
+static void plan_epilogue(pass *p, int conv) {
+    const cln__node *node = &p->g->nodes[conv];
+    int dx = node->outputs[0], x = node->inputs[1], other;
+    cln__epilogue *e = &p->f->epilogue[conv];
+    *e = (cln__epilogue){
+        .out = dx, .before = -1, .sums_of = -1, .sums_mean = -1, .sums_invstd = -1, .scale = -1, .after = -1};
+    if (!cln__conv2d_fuses(p->l, node))
+        return;
+    const use *add = addition(p, dx, conv, &other);
+    if (add) {
+        e->before = other;
+        e->out = dx = node_of(p, add)->outputs[0];
+        p->f->alias[dx] = other;
+        p->f->absorbed[add->node] = true;
+    }
+    const cln__node *concat = producer_of(p, x);
+    if (p->f->source[x] == x && concat && concat->op == &cln__op_concat)
+        follow_branches(p, conv, dx, concat);
+    else
+        follow(p, conv, dx, x);
+}
+
+/* --- the whole --- */
+
+static cln__fusion *fusion_new(const cln_graph *g) {
+    cln__fusion *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    size_t tensors = (size_t)g->tensor_count + 1, nodes = (size_t)g->node_count + 1;
+    f->tensors = g->tensor_count;
+    f->nodes = g->node_count;
+    f->source = malloc(sizeof(int) * tensors);
+    f->alias = malloc(sizeof(int) * tensors);
+    f->written = malloc(sizeof(int) * nodes);
+    f->folded = malloc(sizeof(int) * nodes);
+    f->sums_by = malloc(sizeof(int) * nodes);
+    f->sums_first = calloc(nodes, sizeof *f->sums_first);
+    f->absorbed = calloc(nodes, sizeof *f->absorbed);
+    f->epilogue = calloc(nodes, sizeof *f->epilogue);
+    f->parts = calloc(nodes, sizeof *f->parts);
+    if (!f->source || !f->alias || !f->written || !f->folded || !f->sums_by || !f->sums_first || !f->absorbed ||
+        !f->epilogue || !f->parts) {
+        cln__fusion_free(f);
+        return NULL;
+    }
+    memset(f->source, 0xff, sizeof(int) * tensors); /* all -1 */
+    memset(f->alias, 0xff, sizeof(int) * tensors);
+    memset(f->written, 0xff, sizeof(int) * nodes);
+    memset(f->folded, 0xff, sizeof(int) * nodes);
+    memset(f->sums_by, 0xff, sizeof(int) * nodes);
+    return f;
+}
+
+void cln__fusion_free(cln__fusion *f) {
+    if (!f)
+        return;
+    free(f->source);
+    free(f->alias);
+    free(f->written);
+    free(f->folded);
+    free(f->sums_by);
+    free(f->sums_first);
+    free(f->absorbed);
+    free(f->epilogue);
+    free(f->parts);
+    free(f);
+}
+
+static void decide(pass *p) {
+    if (!p->l->training)
+        fold_all(p);
+    find_loadable(p);
+    absorb_activations(p);
+    for (int i = 0; i < p->g->node_count; i++)
+        if (p->g->nodes[i].op == &cln__op_conv2d_grad)
+            plan_epilogue(p, i);
+}
+
+cln_status cln__fuse(cln__lowering *l) {
+    pass p = {.l = l, .g = l->g};
+    l->fusion = p.f = fusion_new(l->g);
+    p.loadable = calloc((size_t)l->g->tensor_count + 1, sizeof *p.loadable);
+    cln_status status = CLN_OK;
+    if (!p.f || !p.loadable)
+        status = cln__fail_memory(l->ctx, "the plan's fusion");
+    if (status == CLN_OK)
+        status = find_uses(&p);
+    if (status == CLN_OK)
+        decide(&p);
+    free(p.begin);
+    free(p.uses);
+    free(p.loadable);
+    return status;
+}
+
+/* --- while lowering --- */
+
+void cln__parts_leave(cln__lowering *l, cln__parts parts) {
+    l->fusion->parts[l->node] = parts;
+}
+
+bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts) {
+    int producer = l->g->tensors[x.id].producer;
+    if (producer < 0 || !l->fusion->parts[producer].count)
+        return false;
+    *parts = l->fusion->parts[producer];
+    return true;
+}
+
+bool cln__has_moments(const cln__lowering *l, cln_tensor x) {
+    for (int i = l->node + 1; i < l->g->node_count; i++)
+        if (l->g->nodes[i].op == &cln__op_moments && l->g->nodes[i].inputs[0] == x.id)
+            return true;
+    return false;
+}
+
+bool cln__read_later(const cln__lowering *l, cln_tensor x) {
+    for (int i = 0; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        for (int k = 0; k < node->input_count; k++)
+            if (node->inputs[k] == x.id &&
+                (i > l->node || (node->op->is_view && cln__read_later(l, cln__output(node, 0)))))
+                return true;
+    }
+    return l->kept[x.id];
+}
+
+void cln__load_into(cln__lowering *l, cln__form form, cln_tensor addend, cln_tensor y) {
+    cln_tensor x = {form.source};
+    cln__step *step = cln__step_new(l, "batchnorm", "batchnorm_normalise");
+    cln__step_define(l, step, "KIND=%d", (int)form.act);
+    cln__step_define(l, step, "ADD=%d", addend.id >= 0);
+    cln__arg_tensor(step, x, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.scale}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.shift}, CLN__READ);
+    cln__arg_tensor(step, addend.id >= 0 ? addend : x, CLN__READ); /* not read without ADD */
+    cln__arg_tensor(step, y, CLN__WRITE);
+    cln__step_each_vector(l, step, y);
+}
+
+static void correct_into(cln__lowering *l, cln__form form, cln_tensor dx) {
+    cln__step *step = cln__step_new(l, "batchnorm", "batchnorm_grad_input");
+    cln__step_define(l, step, "SCALE=%d", form.scale >= 0);
+    cln__arg_tensor(step, (cln_tensor){form.source}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.of}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.scale >= 0 ? form.scale : form.slope}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.slope}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){form.shift}, CLN__READ);
+    cln__arg_tensor(step, dx, CLN__WRITE);
+    cln__step_each_vector(l, step, dx);
+}
+
+void cln__mark_stored(cln__lowering *l, cln_tensor x) {
+    l->forms[x.id] = (cln__form){.kind = CLN__STORED};
+    for (int i = 0; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        if (node->op->is_view && node->inputs[0] == x.id && l->layouts->of[node->outputs[0]].shows_input &&
+            l->forms[node->outputs[0]].kind != CLN__STORED)
+            cln__mark_stored(l, cln__output(node, 0));
+    }
+}
+
+/* A view of the whole of a tensor is that tensor. */
+static cln_tensor whole_of(const cln__lowering *l, cln_tensor x) {
+    int producer = l->g->tensors[x.id].producer;
+    const cln__node *node = producer >= 0 ? &l->g->nodes[producer] : NULL;
+    if (!node || !node->op->is_view || !l->layouts->of[x.id].shows_input || cln__form_of(l, x).kind == CLN__STORED)
+        return x;
+    cln_tensor from = cln__input(node, 0);
+    return cln__shape_of(l, from).c == cln__shape_of(l, x).c ? whole_of(l, from) : x;
+}
+
+cln_tensor cln__stored(cln__lowering *l, cln_tensor tensor) {
+    cln_tensor x = whole_of(l, tensor);
+    cln__form form = cln__form_of(l, x);
+    if (form.kind == CLN__LOADED)
+        cln__load_into(l, form, CLN_NO_TENSOR, x);
+    else if (form.kind == CLN__CORRECTED)
+        correct_into(l, form, x);
+    if (form.kind != CLN__STORED)
+        cln__mark_stored(l, x);
+    return tensor;
+}

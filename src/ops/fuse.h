@@ -1,0 +1,49 @@
+/* What operators tell one another of what is fused: see fuse.c. */
+#ifndef CLN_SRC_FUSE_H
+#define CLN_SRC_FUSE_H
+
+#include "conv2d.h"
+#include "ops.h"
+#include "reduce.h"
+
+/* Outputs of a batchnorm node: y, then vectors. */
+enum { CLN__NORM_Y, CLN__NORM_MEAN, CLN__NORM_INVSTD, CLN__NORM_SCALE, CLN__NORM_SHIFT };
+
+/* --- batchnorm.c --- */
+
+bool cln__normalises_by_batch(const cln__node *node);
+/* Gives a batchnorm node the moments of its input. */
+cln_status cln__batchnorm_set_moments(cln_graph *g, cln__node *node, cln_tensor mean, cln_tensor var);
+/* Adds the step that computes the vectors of a batchnorm node. */
+cln_status cln__batchnorm_prepare(cln__lowering *l, const cln__node *node);
+
+/* --- moments.c --- */
+
+/* Adds a moments node for `x`. */
+cln_tensor cln__moments(cln_graph *g, cln_tensor x);
+
+/* --- conv2d.c --- */
+
+/* Whether a variant that fuses serves this convolution or gradient of one, with `act` on load. */
+bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
+
+/* --- fuse.c, while lowering --- */
+
+/* The rows that the kernel of the node that made `x` left of its moments; false: none. */
+bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts);
+/* Keeps rows that the node being lowered leaves. */
+void cln__parts_leave(cln__lowering *l, cln__parts parts);
+/* Whether the batch's moments of `x` are wanted. */
+bool cln__has_moments(const cln__lowering *l, cln_tensor x);
+/* Whether nodes after the one being lowered read `x`, or a view of it. */
+bool cln__read_later(const cln__lowering *l, cln_tensor x);
+/* `x`, and with it its views, lies in memory from here on. */
+void cln__mark_stored(cln__lowering *l, cln_tensor x);
+/* Writes act(scale * source + shift [+ addend]) into `y`, of a form that is LOADED. */
+void cln__load_into(cln__lowering *l, cln__form form, cln_tensor addend, cln_tensor y);
+/* Activations that kernels can apply on load and in epilogues. */
+bool cln__fusible(cln_activation act);
+/* The kind of an activation or activation_grad node. */
+cln_activation cln__activation_of(const cln__node *node);
+
+#endif

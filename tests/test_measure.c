@@ -30,14 +30,14 @@ static int run(bool errors, const char *format, ...) {
     ck_assert_ptr_nonnull(pipe);
     output[fread(output, 1, sizeof output - 1, pipe)] = '\0';
     int status = pclose(pipe);
-    ck_assert_msg(WIFEXITED(status), "it crashed: %s\n%s", command, output);
+    ck_assert_msg(WIFEXITED(status), "it crashed: %s\n%.4000s", command, output);
     return WEXITSTATUS(status);
 }
 
 static cJSON *run_json(const char *arguments) {
-    ck_assert_msg(run(false, "%s --json", arguments) == 0, "%s failed: %s", arguments, output);
+    ck_assert_msg(run(false, "%s --json", arguments) == 0, "%s failed: %.4000s", arguments, output);
     cJSON *json = cJSON_Parse(output);
-    ck_assert_msg(json != NULL, "%s: not JSON: %s", arguments, output);
+    ck_assert_msg(json != NULL, "%s: not JSON: %.4000s", arguments, output);
     return json;
 }
 
@@ -54,7 +54,7 @@ static const char *text(const cJSON *object, const char *name) {
 }
 
 static void expect_text(const char *part) {
-    ck_assert_msg(strstr(output, part) != NULL, "no '%s' in: %s", part, output);
+    ck_assert_msg(strstr(output, part) != NULL, "no '%s' in: %.4000s", part, output);
 }
 
 static void expect_near(double found, double wanted) {
@@ -123,10 +123,10 @@ START_TEST(a_convolution_alone_has_its_known_arithmetic_and_bytes) {
 END_TEST
 
 START_TEST(the_table_ends_with_a_summary) {
-    ck_assert_msg(run(true, "ops " NETWORK PEAK) == 0, "%s", output);
+    ck_assert_msg(run(true, "ops " NETWORK PEAK) == 0, "%.4000s", output);
     static const char *const shown[] = {"device ",
                                         "lost ms        ms  share roofline",
-                                        " conv2d_grad_weight ",
+                                        " conv2d ",
                                         "bound by arithmetic ",
                                         "bound by memory ",
                                         "between launches ",
@@ -154,7 +154,7 @@ static cJSON *read_json(const char *path) {
     content[fread(content, 1, sizeof content - 1, file)] = '\0';
     fclose(file);
     cJSON *json = cJSON_Parse(content);
-    ck_assert_msg(json != NULL, "not JSON: %s", content);
+    ck_assert_msg(json != NULL, "not JSON: %.4000s", content);
     return json;
 }
 
@@ -229,7 +229,7 @@ START_TEST(speed_is_told_with_size_and_memory) {
         cJSON_Delete(json);
     }
     ck_assert_double_gt(planned_bytes[1], planned_bytes[0]);
-    ck_assert_msg(run(true, "%s " NETWORK "--image-size 16", modes[_i]) == 0, "%s", output);
+    ck_assert_msg(run(true, "%s " NETWORK "--image-size 16", modes[_i]) == 0, "%.4000s", output);
     expect_text(", batch 4 of 16x16: ");
     expect_text(" images/s (median of 3 steps; ");
     expect_text("memory: ");

@@ -83,15 +83,15 @@ typedef struct cln__epilogue {
 /* What is done on the way of something else: decided by ops/fuse.c, before layouts are joined and operators lowered. */
 struct cln__fusion {
     int tensors, nodes;
-    int *source;    /* by tensor: the tensor that is read in its place (LOADED), or -1 */
-    int *alias;     /* by tensor: the tensor whose memory it takes over, or -1 */
-    int *written;   /* by node: the tensor that it writes instead of its first output, or -1 */
-    int *folded;    /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
-    bool *absorbed; /* by node: another node's step does its work */
-    int *sums_by;   /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
-    int64_t *sums_first;       /* the stored channel of the rows where they begin */
-    cln__epilogue *epilogue;   /* by node (conv2d_grad) */
-    struct cln__parts *parts;  /* by node: rows that its kernel left, while lowering */
+    int *source;              /* by tensor: the tensor that is read in its place (LOADED), or -1 */
+    int *alias;               /* by tensor: the tensor whose memory it takes over, or -1 */
+    int *written;             /* by node: the tensor that it writes instead of its first output, or -1 */
+    int *folded;              /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
+    bool *absorbed;           /* by node: another node's step does its work */
+    int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
+    int64_t *sums_first;      /* the stored channel of the rows where they begin */
+    cln__epilogue *epilogue;  /* by node (conv2d_grad) */
+    struct cln__parts *parts; /* by node: rows that its kernel left, while lowering */
 };
 void cln__fusion_free(cln__fusion *fusion);
 
@@ -164,7 +164,7 @@ struct cln__lowering {
     const cln__caps *caps;
     cln__layouts *layouts;
     bool training;
-    const bool *kept;           /* by tensor: must hold its numbers after a step */
+    const bool *kept; /* by tensor: must hold its numbers after a step */
     cln__fusion *fusion;
     cln__form *forms;           /* by tensor */
     const char *forced_variant; /* --variant, or NULL */
@@ -215,7 +215,8 @@ bool cln__variant_exists(const char *name);
 
 /* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g);
-/* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees. */
+/* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
+ */
 cln_status cln__fuse(cln__lowering *l);
 /* `x` with its numbers in memory: adds a step if they are not there yet (ops/fuse.c). */
 cln_tensor cln__stored(cln__lowering *l, cln_tensor x);

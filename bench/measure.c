@@ -1,5 +1,6 @@
 #include "measure.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -25,4 +26,17 @@ void bench_noise(float *values, int64_t count) {
         state = state * 1664525u + 1013904223u;
         values[i] = ((float)(state >> 8) * 0x1p-24f - 0.5f) * 3.46f;
     }
+}
+
+/* Linux's high-water mark of the resident set. */
+uint64_t bench_peak_memory_bytes(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long long kib = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return (uint64_t)kib * 1024;
 }

@@ -10,5 +10,7 @@ double bench_now_s(void);
 double bench_median(double *values, int64_t count);
 /* Fills with noise of mean 0 and deviation about 1, as normalised images have. */
 void bench_noise(float *values, int64_t count);
+/* The most memory that this process has held so far; 0 where the system does not tell. */
+uint64_t bench_peak_memory_bytes(void);
 
 #endif

@@ -1,216 +1,222 @@
-/* clbench ops: the time of every kernel launch of a training step, of a model or of one convolution. */
+/* clbench ops: the time of every kernel launch of a plan, against what the device could do. */
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
-#include "measure.h"
+#include "network.h"
+#include "peak.h"
+#include "roofline.h"
+#include "trace.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 typedef struct arguments {
-    const cln_model *model;
-    cln_ints conv; /* in channels, out channels, size, kernel, stride */
-    const char *device, *variant;
-    int64_t batch_size, rounds;
-    double peak;
-    bool json;
+    network_options network;
+    int64_t rounds;
+    double peak_gflops, bandwidth_gbs; /* 0: to be measured */
+    const char *trace;
+    bool infer, json;
 } arguments;
 
 typedef struct bench {
-    cln_context *ctx;
     const arguments *a;
-    cln_device *device;
-    void *hparams;
-    cln_graph *graph;
-    cln_tensor image, label, target, upstream;
-    cln_weights *weights;
-    cln_plan *plan;
+    network n;
+    double gflops, gbs;
     int steps;
     cln_step_time *times; /* steps of each round, one round after the other */
+    roofline r;
 } bench;
 
-/* The convolution alone, with a gradient that comes from outside. Its input is an activation, so that it lies in
- * channel blocks as it would inside a network. */
-static void build_conv(bench *b) {
-    int32_t v[5] = {16, 16, 32, 3, 1};
-    for (int i = 0; i < b->a->conv.count && i < 5; i++)
-        v[i] = (int32_t)b->a->conv.values[i];
-    b->image = cln_input(b->graph, "x", b->a->batch_size, v[0], v[2], v[2]);
-    b->target =
-        cln_conv2d(b->graph, b->image, "conv",
-                   &(cln_conv2d_options){
-                       .out_channels = v[1], .kernel_h = v[3], .kernel_w = v[3], .stride = v[4], .padding = v[3] / 2});
-    cln_shape y = cln_tensor_shape(b->graph, b->target);
-    b->upstream = cln_input(b->graph, "dy", y.n, y.c, y.h, y.w);
-}
-
-static void build_model(bench *b) {
-    b->image = cln_input(b->graph, "image", b->a->batch_size, 3, 32, 32);
-    b->label = cln_labels(b->graph, "label", b->a->batch_size);
-    b->target = cln_softmax_ce(b->graph, b->a->model->build(b->graph, b->image, b->hparams), b->label, 0);
-}
-
-static cln_status make_plan(bench *b) {
-    bool conv = b->a->conv.count > 0;
-    b->graph = cln_graph_new(b->ctx);
-    if (!b->graph)
-        return CLN_OUT_OF_MEMORY;
-    (conv ? build_conv : build_model)(b);
-    cln_status status = cln_graph_status(b->graph);
-    if (status == CLN_OK)
-        status = cln_weights_new(b->device, b->graph, 42, &b->weights);
-    cln_plan_options options = {.training = true,
-                                .loss = b->target,
-                                .has_upstream = conv,
-                                .upstream = b->upstream,
-                                .gradients = &b->image,
-                                .gradient_count = conv,
-                                .variant = b->a->variant};
-    if (!conv)
-        options.optimizer = b->a->model->recipe->optimizer;
-    return status == CLN_OK ? cln_plan_build(b->device, b->graph, b->weights, &options, &b->plan) : status;
-}
-
-static cln_status write_noise(bench *b, cln_tensor input) {
-    cln_shape s = cln_tensor_shape(b->graph, input);
-    int64_t count = s.n * s.c * s.h * s.w;
-    float *values = malloc((size_t)count * sizeof *values);
-    if (!values)
-        return CLN_OUT_OF_MEMORY;
-    bench_noise(values, count);
-    cln_status status = cln_plan_write(b->plan, input, values, count);
-    free(values);
-    return status;
-}
-
-static cln_status write_labels(bench *b) {
-    int64_t n = b->a->batch_size;
-    int32_t *labels = calloc((size_t)n, sizeof *labels);
-    if (!labels)
-        return CLN_OUT_OF_MEMORY;
-    cln_status status = cln_plan_write_labels(b->plan, b->label, labels, n);
-    free(labels);
-    return status;
+static cln_status find_peak(bench *b) {
+    const arguments *a = b->a;
+    bool given = a->peak_gflops > 0 && a->bandwidth_gbs > 0;
+    if (!given && !peak_measure(cln_device_get_info(b->n.device), &b->gflops, &b->gbs))
+        return CLN_OPENCL;
+    b->gflops = a->peak_gflops > 0 ? a->peak_gflops : b->gflops;
+    b->gbs = a->bandwidth_gbs > 0 ? a->bandwidth_gbs : b->gbs;
+    return CLN_OK;
 }
 
 /* Two rounds to warm up, then the timed ones. */
 static cln_status measure(bench *b) {
-    cln_status status = write_noise(b, b->image);
-    if (status == CLN_OK)
-        status = b->label.id >= 0 ? write_labels(b) : write_noise(b, b->upstream);
-    b->steps = cln_plan_get_memory(b->plan).steps;
-    b->times = malloc((size_t)b->steps * (size_t)b->a->rounds * sizeof *b->times);
-    if (!b->times)
-        return CLN_OUT_OF_MEMORY;
+    b->steps = cln_plan_get_memory(b->n.plan).steps;
+    b->times = calloc((size_t)b->steps * (size_t)b->a->rounds + 1, sizeof *b->times);
+    cln_status status = b->times ? CLN_OK : CLN_OUT_OF_MEMORY;
     for (int64_t i = -2; i < b->a->rounds && status == CLN_OK; i++)
-        status = cln_plan_profile(b->plan, 1e-4f, b->times + (i < 0 ? 0 : i) * b->steps);
+        status = cln_plan_profile(b->n.plan, NETWORK_LEARNING_RATE, b->times + (i < 0 ? 0 : i) * b->steps);
+    if (status == CLN_OK)
+        status = roofline_make(b->gflops, b->gbs, b->times, b->steps, (int)b->a->rounds, &b->r);
     return status;
 }
 
-/* Leaves in the first round's entries the medians over the rounds. */
-static cln_status take_medians(bench *b) {
-    double *seconds = malloc((size_t)b->a->rounds * sizeof *seconds);
-    if (!seconds)
-        return CLN_OUT_OF_MEMORY;
-    for (int s = 0; s < b->steps; s++) {
-        for (int64_t i = 0; i < b->a->rounds; i++)
-            seconds[i] = b->times[i * b->steps + s].seconds;
-        b->times[s].seconds = bench_median(seconds, b->a->rounds);
-    }
-    free(seconds);
-    return CLN_OK;
+static cln_status write_trace(cln_context *ctx, const bench *b) {
+    const cln_step_time *round = b->times + (size_t)b->r.typical * (size_t)b->steps;
+    return trace_write(ctx, b->a->trace, cln_device_get_info(b->n.device)->name, &b->r, round);
 }
 
-static int slowest_first(const void *a, const void *b) {
-    const cln_step_time *x = a, *y = b;
-    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+/* --- the table --- */
+
+static void print_row(const bench *b, const roofline_row *row) {
+    const cln_step_time *t = row->time;
+    roofline_rates rates = roofline_rates_of(row, row->seconds);
+    char gflops[16] = "";
+    if (t->flops > 0)
+        snprintf(gflops, sizeof gflops, "%.1f", rates.gflops);
+    printf("%9.3f %9.3f %5.1f%% %7.0f%% %8s %7.1f  %-10s  %-18s %-9s %-26s %s\n", row->lost_s * 1e3, row->seconds * 1e3,
+           100 * row->seconds / b->r.whole.seconds, rates.percent, gflops, rates.gbs,
+           row->arithmetic ? "arithmetic" : "memory", t->op, t->variant, t->kernel, t->layer);
+}
+
+static void print_sum(const bench *b, const char *name, roofline_sum sum) {
+    char steps[16] = "";
+    if (sum.steps)
+        snprintf(steps, sizeof steps, "%d", sum.steps);
+    printf("%-26s %6s %9.3f %5.1f%% %13.3f %9.3f\n", name, steps, sum.seconds * 1e3,
+           100 * sum.seconds / b->r.whole.seconds, sum.attainable_s * 1e3, sum.lost_s * 1e3);
+}
+
+static void print_summary(const bench *b) {
+    const roofline *r = &b->r;
+    const roofline_sum *whole = &r->whole;
+    printf("%-26s %6s %9s %6s %13s %9s\n", "", "steps", "ms", "share", "attainable ms", "lost ms");
+    print_sum(b, "bound by arithmetic", r->arithmetic);
+    print_sum(b, "bound by memory", r->memory);
+    print_sum(b, "between launches", (roofline_sum){.seconds = r->between_s, .lost_s = r->between_s});
+    print_sum(b, "whole step", *whole);
+    printf("%.1f%% of the roofline; %.1f GFLOP/s, %.1f%% of the arithmetic peak, convolutions counted as direct ones\n",
+           100 * whole->attainable_s / whole->seconds, whole->flops / whole->seconds * 1e-9,
+           100 * whole->flops / whole->seconds * 1e-9 / r->gflops);
+    printf("peak: %.1f GFLOP/s%s, %.1f GB/s%s; medians of %" PRId64 " rounds\n", r->gflops,
+           b->a->peak_gflops > 0 ? " (given)" : "", r->gbs, b->a->bandwidth_gbs > 0 ? " (given)" : "", b->a->rounds);
 }
 
 static int print_table(const bench *b) {
-    double total = 0;
-    for (int s = 0; s < b->steps; s++)
-        total += b->times[s].seconds;
-    printf("%9s %6s %8s %6s  %-18s %-9s %-26s %s\n", "ms", "share", "GFLOP/s", "peak", "operator", "variant", "kernel",
-           "layer");
-    for (int s = 0; s < b->steps; s++) {
-        const cln_step_time *t = &b->times[s];
-        double rate = t->flops / t->seconds * 1e-9;
-        char gflops[16] = "", share[16] = "";
-        if (t->flops > 0)
-            snprintf(gflops, sizeof gflops, "%.1f", rate);
-        if (t->flops > 0 && b->a->peak > 0)
-            snprintf(share, sizeof share, "%.0f%%", 100 * rate / b->a->peak);
-        printf("%9.3f %5.1f%% %8s %6s  %-18s %-9s %-26s %s\n", t->seconds * 1e3, 100 * t->seconds / total, gflops,
-               share, t->op, t->variant, t->kernel, t->layer);
-    }
-    printf("%9.3f ms in %d launches, each waited for; medians of %" PRId64 " rounds\n", total * 1e3, b->steps,
-           b->a->rounds);
+    printf("%9s %9s %6s %8s %8s %7s  %-10s  %-18s %-9s %-26s %s\n", "lost ms", "ms", "share", "roofline", "GFLOP/s",
+           "GB/s", "bound", "operator", "variant", "kernel", "layer");
+    for (int i = 0; i < b->steps; i++)
+        print_row(b, &b->r.rows[i]);
+    printf("\n");
+    print_summary(b);
     return CLN_OK;
 }
 
-static int print_json(const bench *b) {
-    cJSON *list = cJSON_CreateArray();
-    for (int s = 0; s < b->steps; s++) {
-        const cln_step_time *t = &b->times[s];
-        cJSON *row = cJSON_CreateObject();
-        cJSON_AddStringToObject(row, "layer", t->layer);
-        cJSON_AddStringToObject(row, "op", t->op);
-        cJSON_AddStringToObject(row, "variant", t->variant);
-        cJSON_AddStringToObject(row, "kernel", t->kernel);
-        report_json_float(row, "ms", t->seconds * 1e3);
-        report_json_float(row, "gflops", t->flops / t->seconds * 1e-9);
-        cJSON_AddItemToArray(list, row);
-    }
-    return report_json("clbench", list);
+/* --- JSON --- */
+
+static cJSON *json_row(const roofline_row *row) {
+    const cln_step_time *t = row->time;
+    roofline_rates rates = roofline_rates_of(row, row->seconds);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "step", row->step);
+    cJSON_AddStringToObject(object, "layer", t->layer);
+    cJSON_AddStringToObject(object, "op", t->op);
+    cJSON_AddStringToObject(object, "variant", t->variant);
+    cJSON_AddStringToObject(object, "kernel", t->kernel);
+    cJSON_AddStringToObject(object, "bound", row->arithmetic ? "arithmetic" : "memory");
+    report_json_float(object, "ms", row->seconds * 1e3);
+    report_json_float(object, "attainable_ms", row->attainable_s * 1e3);
+    report_json_float(object, "lost_ms", row->lost_s * 1e3);
+    report_json_float(object, "roofline_percent", rates.percent);
+    report_json_float(object, "flops", t->flops);
+    report_json_float(object, "bytes", t->bytes);
+    report_json_float(object, "gflops", rates.gflops);
+    report_json_float(object, "gbs", rates.gbs);
+    return object;
 }
 
+static void json_sum(cJSON *object, const char *name, const roofline_sum *sum) {
+    cJSON *item = cJSON_AddObjectToObject(object, name);
+    cJSON_AddNumberToObject(item, "steps", sum->steps);
+    report_json_float(item, "ms", sum->seconds * 1e3);
+    report_json_float(item, "attainable_ms", sum->attainable_s * 1e3);
+    report_json_float(item, "lost_ms", sum->lost_s * 1e3);
+    report_json_float(item, "flops", sum->flops);
+}
+
+static int print_json(const bench *b) {
+    const network_options *o = &b->a->network;
+    const roofline *r = &b->r;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "device", cln_device_get_info(b->n.device)->name);
+    cJSON_AddStringToObject(object, "model", o->model ? o->model->name : "conv2d");
+    cJSON_AddStringToObject(object, "mode", o->training ? "train" : "infer");
+    cJSON_AddNumberToObject(object, "batch_size", (double)o->batch_size);
+    cJSON_AddNumberToObject(object, "rounds", (double)b->a->rounds);
+    report_json_float(object, "peak_gflops", r->gflops);
+    report_json_float(object, "bandwidth_gbs", r->gbs);
+    json_sum(object, "whole", &r->whole);
+    json_sum(object, "arithmetic", &r->arithmetic);
+    json_sum(object, "memory", &r->memory);
+    report_json_float(object, "between_ms", r->between_s * 1e3);
+    cJSON *steps = cJSON_AddArrayToObject(object, "steps");
+    for (int i = 0; i < b->steps; i++)
+        cJSON_AddItemToArray(steps, json_row(&r->rows[i]));
+    return report_json("clbench", object);
+}
+
+/* --- the command --- */
+
 static int run(cln_context *ctx, const arguments *a) {
-    bench b = {.ctx = ctx, .a = a, .label = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR};
-    cln_status status = a->model ? cln_hparams_new(ctx, a->model, NULL, &b.hparams) : CLN_OK;
+    bench b = {.a = a};
+    cln_status status = network_open(ctx, &a->network, &b.n);
     if (status == CLN_OK)
-        status = report_open_device(ctx, a->device, a->json ? stderr : stdout, &b.device);
+        status = find_peak(&b); /* before the plan takes memory */
     if (status == CLN_OK)
-        status = make_plan(&b);
+        status = network_build(ctx, &a->network, &b.n);
     if (status == CLN_OK)
         status = measure(&b);
-    if (status == CLN_OK)
-        status = take_medians(&b);
+    if (status == CLN_OK && a->trace)
+        status = write_trace(ctx, &b);
     int exit_status = report_end("clbench", ctx, status);
-    if (status == CLN_OK) {
-        qsort(b.times, (size_t)b.steps, sizeof *b.times, slowest_first);
+    if (status == CLN_OK)
         exit_status = a->json ? print_json(&b) : print_table(&b);
-    }
+    roofline_free(&b.r);
     free(b.times);
-    cln_plan_free(b.plan);
-    cln_weights_free(b.weights);
-    cln_graph_free(b.graph);
-    cln_device_free(b.device);
-    free(b.hparams);
+    network_close(&b.n);
     return exit_status;
 }
 
+static int check(const cli_command *command, const arguments *a) {
+    const network_options *o = &a->network;
+    if (!o->model == !o->conv.count)
+        return cli_misuse(command, "give --model or --conv");
+    if (!o->model && (o->hparams || o->image_size != 32))
+        return cli_misuse(command, "--hparams and --image-size are for --model");
+    if (o->conv.count && (o->conv.count < 3 || o->conv.count > 5))
+        return cli_misuse(command, "--conv: expected C,O,SIZE, C,O,SIZE,K or C,O,SIZE,K,S, found %d numbers",
+                          o->conv.count);
+    return CLN_OK;
+}
+
 int bench_ops(int argc, char **argv) {
-    arguments a = {.batch_size = 128, .rounds = 10};
+    arguments a = {.network = NETWORK_DEFAULTS, .rounds = 10};
     const cli_option options[] = {
-        {"model", CLI_MODEL, &a.model, "NAME", "a network's training step", 0, 0, NULL},
-        {"conv", CLI_INTS, &a.conv, "C,O,SIZE,K,S",
+        {"model", CLI_MODEL, &a.network.model, "NAME", "a network's training step", 0, 0, NULL},
+        {"conv", CLI_INTS, &a.network.conv, "C,O,SIZE,K,S",
          "or one convolution: channels in and out, height and width, kernel (3), stride (1)", 1, 8192, NULL},
-        {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step (default 128)", 1, 1 << 20, NULL},
-        {"device", CLI_TEXT, &a.device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
-        {"variant", CLI_TEXT, &a.variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
-        {"peak", CLI_REAL, &a.peak, "GFLOPS", "show the share of this peak (see clbench peak)", 0, 1e9, NULL},
+        {"infer", CLI_FLAG, &a.infer, NULL, "a step of evaluation instead", 0, 0, NULL},
+        NETWORK_CLI(&a.network),
+        {"peak", CLI_REAL, &a.peak_gflops, "GFLOPS", "the arithmetic peak; default: measured first", 0, 1e9, NULL},
+        {"bandwidth", CLI_REAL, &a.bandwidth_gbs, "GBS", "the memory bandwidth; default: measured first", 0, 1e9, NULL},
         {"num-bench-iter", CLI_INT, &a.rounds, "N", "timed steps (default 10)", 1, 100000, NULL},
+        {"trace", CLI_TEXT, &a.trace, "FILE",
+         "also write a step's time line as Chrome trace events, for chrome://tracing and Perfetto", 0, 0, NULL},
         {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
         {.name = NULL}};
-    const cli_command command = {"clbench", "ops",
-                                 "Measures every kernel launch of a training step, the slowest first.", NULL, options};
+    const cli_command command = {
+        "clbench", "ops",
+        "Measures every kernel launch of a step against the roofline: the time that the device needs at its peak\n"
+        "(clbench peak) for the arithmetic of the launch or for reading and writing its tensors once, whichever is\n"
+        "longer. The launches that lose the most time against it come first. Convolutions count as direct ones, so a\n"
+        "kernel that saves arithmetic (Winograd), or whose tensors are still in a cache, can exceed 100%.",
+        NULL, options};
     cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
     if (parsed != CLI_RUN)
         return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
-    if (!a.model == !a.conv.count)
-        return cli_misuse(&command, "give --model or --conv");
-    if (a.conv.count && a.conv.count < 3)
-        return cli_misuse(&command, "--conv takes at least C,O,SIZE");
+    int misuse = check(&command, &a);
+    if (misuse != CLN_OK)
+        return misuse;
+    a.network.training = !a.infer;
+    a.network.device_out = a.json ? stderr : stdout;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory("clbench");

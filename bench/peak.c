@@ -2,9 +2,10 @@
  * against.
  *
  * It speaks OpenCL itself, with the text of cl/peak.cl compiled into the program, so that what it measures owes nothing
- * to the library's own runtime. Each figure is the median of RUNS runs of at least SECONDS; the peak is the best
- * median.
+ * to the library's own runtime. Each figure is the median of some runs of about the same time; the peak is the best
+ * median. `clbench ops` measures the same, with fewer and shorter runs (peak_measure).
  */
+#include "peak.h"
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
@@ -24,12 +25,11 @@ typedef struct cln__kernel_source {
 } cln__kernel_source;
 extern const cln__kernel_source cln__kernel_sources[];
 
-enum { RUNS = 9, NAME = 64 };
-static const double SECONDS = 0.05;
+enum { MAX_RUNS = 9, NAME = 64 };
 
 typedef struct figure {
     char name[NAME];
-    double median, low, high; /* of RUNS */
+    double median, low, high; /* of subject.runs */
 } figure;
 
 /* The device under test. */
@@ -40,6 +40,9 @@ typedef struct subject {
     cl_command_queue queue;
     bool cpu;
     size_t group, items; /* local and global size that fill the device */
+    bool brief;          /* fewer and shorter runs, and only the passes that may be the bandwidth */
+    int runs;
+    double seconds; /* a run takes about this long */
 } subject;
 
 /* One kernel, ready but for its last argument's value. */
@@ -53,11 +56,11 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static void summarise(double rates[RUNS], figure *out) {
-    qsort(rates, RUNS, sizeof *rates, by_value);
-    out->median = rates[RUNS / 2];
+static void summarise(double *rates, int runs, figure *out) {
+    qsort(rates, (size_t)runs, sizeof *rates, by_value);
+    out->median = rates[runs / 2];
     out->low = rates[0];
-    out->high = rates[RUNS - 1];
+    out->high = rates[runs - 1];
 }
 
 /* Prints a failed call; whether it failed. */
@@ -81,8 +84,10 @@ static bool find_device(int platform, int device, cl_device_id *out) {
     return true;
 }
 
-static bool open_subject(const cln_device_info *info, subject *s) {
-    *s = (subject){.info = *info, .cpu = info->type == CLN_DEVICE_CPU};
+static bool open_subject(const cln_device_info *info, bool brief, subject *s) {
+    *s = (subject){.info = *info, .cpu = info->type == CLN_DEVICE_CPU, .brief = brief};
+    s->runs = brief ? 3 : MAX_RUNS;
+    s->seconds = brief ? 0.02 : 0.05;
     cl_int code;
     if (!find_device(info->platform, info->device, &s->id))
         return false;
@@ -133,10 +138,10 @@ static double run(subject *s, cl_kernel kernel, int times) {
     return failed(clFinish(s->queue), "clFinish") ? -1 : bench_now_s() - start;
 }
 
-/* Sets the number of rounds so that a launch takes SECONDS, then measures. */
+/* Sets the number of rounds so that a launch takes as long as a run, then measures. */
 static bool measure_rounds(subject *s, cl_kernel kernel, double flop_a_round, figure *out) {
     cl_int rounds = 2000;
-    double rates[RUNS], taken = -1;
+    double rates[MAX_RUNS], taken = -1;
     /* The first launch finishes the compilation, the second says how fast it is. */
     for (int warm_up = 0; warm_up < 2; warm_up++) {
         clSetKernelArg(kernel, 3, sizeof rounds, &rounds);
@@ -144,16 +149,16 @@ static bool measure_rounds(subject *s, cl_kernel kernel, double flop_a_round, fi
         if (taken < 0)
             return false;
     }
-    double wanted = rounds * SECONDS / taken;
+    double wanted = rounds * s->seconds / taken;
     rounds = wanted < 1000 ? 1000 : wanted > 1e9 ? 1000000000 : (cl_int)wanted;
     clSetKernelArg(kernel, 3, sizeof rounds, &rounds);
-    for (int i = 0; i < RUNS; i++) {
+    for (int i = 0; i < s->runs; i++) {
         taken = run(s, kernel, 1);
         if (taken < 0)
             return false;
         rates[i] = flop_a_round * rounds / taken * 1e-9;
     }
-    summarise(rates, out);
+    summarise(rates, s->runs, out);
     return true;
 }
 
@@ -178,15 +183,15 @@ static bool measure_fma(subject *s, int width, int chains, figure *out) {
 }
 
 static bool measure_native(const subject *s, figure *out) {
-    double rates[RUNS];
+    double rates[MAX_RUNS];
     const char *name = "";
-    for (int i = 0; i < RUNS; i++) {
-        rates[i] = native_gflops(s->info.compute_units, SECONDS, &name);
+    for (int i = 0; i < s->runs; i++) {
+        rates[i] = native_gflops(s->info.compute_units, s->seconds, &name);
         if (rates[i] <= 0)
             return false;
     }
     snprintf(out->name, NAME, "%s", name);
-    summarise(rates, out);
+    summarise(rates, s->runs, out);
     return true;
 }
 
@@ -212,7 +217,7 @@ static bool measure_pass(subject *s, const pass *p, cl_mem *buffers, size_t byte
     const int width = s->cpu ? 16 : 4;
     const cl_ulong count = bytes / sizeof(float) / (unsigned)width;
     const float factor = 1.0f;
-    double rates[RUNS], taken = 0;
+    double rates[MAX_RUNS], taken = 0;
     launch l;
     bool done = make_launch(s, p->kernel, width, 1, &l);
     if (done) {
@@ -223,8 +228,8 @@ static bool measure_pass(subject *s, const pass *p, cl_mem *buffers, size_t byte
             clSetKernelArg(l.kernel, argument++, sizeof factor, &factor);
         clSetKernelArg(l.kernel, argument, sizeof count, &count);
         taken = run(s, l.kernel, 1) < 0 ? -1 : run(s, l.kernel, 1);
-        int times = taken <= 0 ? 1 : (int)(SECONDS / taken) + 1;
-        for (int i = 0; i < RUNS && taken >= 0; i++) {
+        int times = taken <= 0 ? 1 : (int)(s->seconds / taken) + 1;
+        for (int i = 0; i < s->runs && taken >= 0; i++) {
             taken = run(s, l.kernel, times);
             rates[i] = (double)bytes / 4 * p->bytes_an_element * times / taken * 1e-9;
         }
@@ -232,7 +237,7 @@ static bool measure_pass(subject *s, const pass *p, cl_mem *buffers, size_t byte
     release_launch(&l);
     if (!done || taken < 0)
         return false;
-    summarise(rates, out);
+    summarise(rates, s->runs, out);
     return true;
 }
 
@@ -240,7 +245,8 @@ static bool measure_pass(subject *s, const pass *p, cl_mem *buffers, size_t byte
 static size_t pass_bytes(const subject *s) {
     cl_ulong cache = 0;
     clGetDeviceInfo(s->id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof cache, &cache, NULL);
-    uint64_t bytes = cache * 4 > ((uint64_t)128 << 20) ? cache * 4 : (uint64_t)128 << 20;
+    uint64_t bytes = cache * (s->brief ? 2 : 4);
+    bytes = bytes > ((uint64_t)128 << 20) ? bytes : (uint64_t)128 << 20;
     bytes = bytes < s->info.max_alloc_bytes ? bytes : s->info.max_alloc_bytes;
     bytes = bytes < s->info.memory_bytes / 8 ? bytes : s->info.memory_bytes / 8;
     return (size_t)(bytes & ~(uint64_t)0xffff);
@@ -258,7 +264,8 @@ static bool measure_passes(subject *s, size_t bytes, figure out[PASSES]) {
                        "clEnqueueFillBuffer");
     }
     for (int i = 0; i < PASSES && done; i++)
-        done = measure_pass(s, &passes[i], buffers, bytes, &out[i]);
+        if (passes[i].counts || !s->brief)
+            done = measure_pass(s, &passes[i], buffers, bytes, &out[i]);
     for (int i = 0; i < 3; i++)
         if (buffers[i])
             clReleaseMemObject(buffers[i]);
@@ -306,6 +313,18 @@ static bool measure(subject *s, peak *out) {
         if (passes[i].counts && (!out->bandwidth || out->pass[i].median > out->bandwidth->median))
             out->bandwidth = &out->pass[i];
     return true;
+}
+
+bool peak_measure(const cln_device_info *info, double *gflops, double *gbs) {
+    subject s;
+    peak p;
+    bool done = open_subject(info, true, &s) && measure(&s, &p);
+    close_subject(&s);
+    if (done) {
+        *gflops = p.best->median;
+        *gbs = p.bandwidth->median;
+    }
+    return done;
 }
 
 static void print_figures(const char *title, const figure *figures, int count) {
@@ -385,7 +404,7 @@ int bench_peak(int argc, char **argv) {
     if (status == CLN_OK) {
         subject s;
         peak p;
-        status = open_subject(&info, &s) && measure(&s, &p) ? CLN_OK : CLN_OPENCL;
+        status = open_subject(&info, false, &s) && measure(&s, &p) ? CLN_OK : CLN_OPENCL;
         close_subject(&s);
         if (status != CLN_OK)
             report_warnings("clbench", ctx); /* the failed call is already printed */

@@ -95,6 +95,39 @@ START_TEST(training_lowers_the_loss_and_evaluation_shares_the_weights) {
 }
 END_TEST
 
+START_TEST(a_profiled_step_is_a_step_with_times) {
+    network n = make_network(12);
+    float losses[2];
+    for (int profiled = 0; profiled < 2; profiled++) {
+        cln_weights *weights;
+        cln_plan *plan;
+        ok(cln_weights_new(device, n.g, 1, &weights));
+        cln_plan_options options = training(&n);
+        ok(cln_plan_build(device, n.g, weights, &options, &plan));
+        write_batch(plan, &n, 1);
+        int steps = cln_plan_get_memory(plan).steps;
+        cln_step_time *times = calloc((size_t)steps, sizeof *times);
+        if (profiled)
+            ok(cln_plan_profile(plan, 0.1f, times));
+        else
+            ok(cln_plan_step(plan, 0.1f));
+        ck_assert_int_eq(cln_plan_updates(plan), 1);
+        losses[profiled] = step_loss(plan, &n, 0);
+        for (int s = 0; s < steps && profiled; s++) {
+            ck_assert_msg(times[s].seconds >= 0 && times[s].seconds < 60, "step %d: %g s", s, times[s].seconds);
+            double end_s = s ? times[s - 1].start_s + times[s - 1].seconds : 0;
+            ck_assert_msg(times[s].start_s >= end_s - 1e-9, "step %d begins before the one before it ends", s);
+            ck_assert_double_gt(times[s].bytes, 0);
+        }
+        free(times);
+        cln_plan_free(plan);
+        cln_weights_free(weights);
+    }
+    ck_assert_float_eq(losses[0], losses[1]);
+    cln_graph_free(n.g);
+}
+END_TEST
+
 START_TEST(weights_come_back_as_they_were_set) {
     network n = make_network(2);
     cln_weights *weights;
@@ -246,6 +279,7 @@ END_TEST
 
 static void add_tests(TCase *tests) {
     tcase_add_test(tests, training_lowers_the_loss_and_evaluation_shares_the_weights);
+    tcase_add_test(tests, a_profiled_step_is_a_step_with_times);
     tcase_add_test(tests, weights_come_back_as_they_were_set);
     tcase_add_test(tests, initial_weights_depend_on_the_seed_alone);
     tcase_add_test(tests, a_plan_that_does_not_fit_names_the_largest_batch_that_does);

@@ -126,18 +126,20 @@ CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
  * in a training plan the running statistics move as in a step. */
 CLN_API cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer);
 
-/* One kernel launch of a step and how long it took. */
+/* One kernel launch of a step, when it ran and how long it took. */
 typedef struct cln_step_time {
     const char *layer;   /* "blocks.0.net.0" */
     const char *op;      /* "conv2d_grad_weight" */
     const char *variant; /* "direct", or "" where an operator has one way only */
     const char *kernel;
-    double flops; /* useful arithmetic, convolutions and linear layers only */
+    double flops;   /* useful arithmetic, convolutions (as direct ones) and linear layers only */
+    double bytes;   /* of the tensors that it reads or writes, each once a mode, padding included */
+    double start_s; /* by the device's clock, since the first launch of the step began */
     double seconds;
 } cln_step_time;
 
-/* Runs one step like cln_plan_step, waiting for each launch, which adds some ten microseconds to each. `times` holds
- * cln_plan_get_memory().steps entries; their texts live as long as the plan. */
+/* Runs one step like cln_plan_step, on a queue that takes the time of every launch, and waits for the whole. `times`
+ * holds cln_plan_get_memory().steps entries; their texts live as long as the plan. */
 CLN_API cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times);
 
 typedef struct cln_plan_memory {

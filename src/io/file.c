@@ -233,3 +233,7 @@ cln_status cln__file_write_atomic(cln_context *ctx, const char *path, const cln_
     CLN_TRY(status);
     return sync_folder_of(ctx, path);
 }
+
+cln_status cln_file_write(cln_context *ctx, const char *path, const void *data, size_t size) {
+    return cln__file_write_atomic(ctx, path, &(cln__bytes){data, size}, 1);
+}

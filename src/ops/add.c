@@ -54,5 +54,10 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
-const cln__op cln__op_add = {
-    .name = "add", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .in_place = true, .reads_forms = true};
+const cln__op cln__op_add = {.name = "add",
+                             .outputs = 1,
+                             .infer = infer,
+                             .backward = backward,
+                             .lower = lower,
+                             .in_place = true,
+                             .reads_forms = true};

@@ -119,8 +119,13 @@ static cln_status lower_slice(cln__lowering *l, const cln__node *node) {
     return cln__lower_copy(l, cln__input(node, 0), a->first, y, 0, cln__shape_of(l, y).c);
 }
 
-const cln__op cln__op_concat = {
-    .name = "concat", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .joins = true, .reads_forms = true};
+const cln__op cln__op_concat = {.name = "concat",
+                                .outputs = 1,
+                                .infer = infer,
+                                .backward = backward,
+                                .lower = lower,
+                                .joins = true,
+                                .reads_forms = true};
 
 const cln__op cln__op_slice = {.name = "slice",
                                .attrs_size = sizeof(slice_attrs),

@@ -10,7 +10,10 @@
 
 /* Fastest first; the last accepts everything. The rule: the first that does not refuse. */
 static const cln__conv2d_variant *const variants[] = {
-    &cln__conv2d_direct, &cln__conv2d_gemm, &cln__conv2d_im2col, &cln__conv2d_reference,
+    &cln__conv2d_direct,
+    &cln__conv2d_gemm,
+    &cln__conv2d_im2col,
+    &cln__conv2d_reference,
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
@@ -129,9 +132,8 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), w = cln__input(node, 1);
     cln_tensor bias = node->input_count > 2 ? cln__input(node, 2) : CLN_NO_TENSOR;
     cln_tensor inputs[GRAD_INPUTS] = {[DY] = cln__gradient_of(grads, cln__output(node, 0)), [X] = x, [W] = w};
-    grad_attrs a = {.conv = *(const cln__conv2d_attrs *)node->attrs,
-                    .input = cln__gradient_wanted(grads, x),
-                    .bias = bias.id >= 0};
+    grad_attrs a = {
+        .conv = *(const cln__conv2d_attrs *)node->attrs, .input = cln__gradient_wanted(grads, x), .bias = bias.id >= 0};
     cln_tensor dx = cln__node_add(g, &cln__op_conv2d_grad, node->name, &a, inputs, GRAD_INPUTS);
     if (bias.id >= 0)
         cln__gradient_add(grads, bias, cln__node_output(g, dx, DB));
@@ -191,8 +193,8 @@ static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, 
 }
 
 static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *node) {
-    cln__conv2d p = describe_none(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1),
-                                  cln__output(node, 0));
+    cln__conv2d p =
+        describe_none(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1), cln__output(node, 0));
     if (node->input_count > 2)
         p.bias = cln__input(node, 2);
     return p;

@@ -158,4 +158,5 @@ cln_status cln__conv2d_im2col_lower(cln__lowering *l, cln__conv2d *p) {
     return l->status;
 }
 
-const cln__conv2d_variant cln__conv2d_im2col = {.name = "im2col", .refuses = refuses, .lower = cln__conv2d_im2col_lower};
+const cln__conv2d_variant cln__conv2d_im2col = {
+    .name = "im2col", .refuses = refuses, .lower = cln__conv2d_im2col_lower};

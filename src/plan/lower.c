@@ -156,22 +156,19 @@ cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
         cln__lower_fail(l, CLN_INVALID_ARGUMENT, "its workspace of %lld elements is too large", (long long)elements);
         return (cln_tensor){0};
     }
-    return tensor_add(l,
-                      (cln__tensor){.shape = shape,
-                                    .role = CLN__VALUE,
-                                    .packing = CLN__FLAT,
-                                    .producer = -1,
-                                    .like = -1,
-                                    .like_out = -1},
-                      (cln__layout){.root = -1,
-                                    .block = 1,
-                                    .stored = 1,
-                                    .map = calloc(1, sizeof(int32_t)), /* channel 0 at 0 */
-                                    .image = 1,
-                                    .block_stride = 1,
-                                    .pixel = 1,
-                                    .dense = true,
-                                    .elements = elements});
+    return tensor_add(
+        l,
+        (cln__tensor){
+            .shape = shape, .role = CLN__VALUE, .packing = CLN__FLAT, .producer = -1, .like = -1, .like_out = -1},
+        (cln__layout){.root = -1,
+                      .block = 1,
+                      .stored = 1,
+                      .map = calloc(1, sizeof(int32_t)), /* channel 0 at 0 */
+                      .image = 1,
+                      .block_stride = 1,
+                      .pixel = 1,
+                      .dense = true,
+                      .elements = elements});
 }
 
 cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like) {

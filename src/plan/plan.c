@@ -1,4 +1,4 @@
-/* The stages from a graph to a plan, in order: differentiate, lay out, fuse, lower, place. */
+/* The stages from a graph to a plan, in order: differentiate, lay out, fuse, lower, count, place. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -164,6 +164,7 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
     cln__fusion_free(l.fusion);
     CLN_TRY(status);
     CLN_TRY(extend_kept(ctx, plan, tensors));
+    cln__traffic_count(plan);
     return cln__place(ctx, plan, caps);
 }
 
@@ -175,8 +176,7 @@ cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps 
         if (request->outputs[i].id < 0 || request->outputs[i].id >= g->tensor_count)
             return cln__fail(ctx, CLN_INVALID_ARGUMENT, "plan: output %d is not a tensor of this graph", i);
     if (request->variant && !cln__variant_exists(request->variant))
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
-                         "there is no kernel variant '%s'; there are %s", request->variant,
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "there is no kernel variant '%s'; there are %s", request->variant,
                          CLN__VARIANT_NAMES);
     out->graph = cln__graph_clone(g);
     if (!out->graph)

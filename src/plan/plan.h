@@ -3,7 +3,7 @@
  *
  * Stages, in order (plan.c): layout.c gives every tensor its channel blocks; ops/fuse.c decides what is done on the way
  * of something else; layout.c finds the tensors that lie within others; lower.c asks each operator for its steps;
- * place.c gives every storage its address in an arena. */
+ * traffic.c counts the bytes that they move; place.c gives every storage its address in an arena. */
 #ifndef CLN_SRC_PLAN_H
 #define CLN_SRC_PLAN_H
 
@@ -83,15 +83,15 @@ typedef struct cln__epilogue {
 /* What is done on the way of something else: decided by ops/fuse.c, before layouts are joined and operators lowered. */
 struct cln__fusion {
     int tensors, nodes;
-    int *source;    /* by tensor: the tensor that is read in its place (LOADED), or -1 */
-    int *alias;     /* by tensor: the tensor whose memory it takes over, or -1 */
-    int *written;   /* by node: the tensor that it writes instead of its first output, or -1 */
-    int *folded;    /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
-    bool *absorbed; /* by node: another node's step does its work */
-    int *sums_by;   /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
-    int64_t *sums_first;       /* the stored channel of the rows where they begin */
-    cln__epilogue *epilogue;   /* by node (conv2d_grad) */
-    struct cln__parts *parts;  /* by node: rows that its kernel left, while lowering */
+    int *source;              /* by tensor: the tensor that is read in its place (LOADED), or -1 */
+    int *alias;               /* by tensor: the tensor whose memory it takes over, or -1 */
+    int *written;             /* by node: the tensor that it writes instead of its first output, or -1 */
+    int *folded;              /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
+    bool *absorbed;           /* by node: another node's step does its work */
+    int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
+    int64_t *sums_first;      /* the stored channel of the rows where they begin */
+    cln__epilogue *epilogue;  /* by node (conv2d_grad) */
+    struct cln__parts *parts; /* by node: rows that its kernel left, while lowering */
 };
 void cln__fusion_free(cln__fusion *fusion);
 
@@ -153,7 +153,8 @@ typedef struct cln__step {
     int arg_count;
     cln__arg args[CLN__MAX_ARGS];
     cln__gemm gemm;
-    double flops, bytes; /* useful work, for reports; 0: not counted */
+    double flops; /* useful arithmetic, for reports; 0: not counted */
+    double bytes; /* read and written at least, for reports (traffic.c) */
 } cln__step;
 
 /* One lowering in progress: what an operator's lower function works with. Allocation failures are sticky. */
@@ -163,7 +164,7 @@ struct cln__lowering {
     const cln__caps *caps;
     cln__layouts *layouts;
     bool training;
-    const bool *kept;           /* by tensor: must hold its numbers after a step */
+    const bool *kept; /* by tensor: must hold its numbers after a step */
     cln__fusion *fusion;
     cln__form *forms;           /* by tensor */
     const char *forced_variant; /* --variant, or NULL */
@@ -214,7 +215,8 @@ bool cln__variant_exists(const char *name);
 
 /* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g);
-/* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees. */
+/* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
+ */
 cln_status cln__fuse(cln__lowering *l);
 /* `x` with its numbers in memory: adds a step if they are not there yet (ops/fuse.c). */
 cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
@@ -259,6 +261,8 @@ typedef struct cln__plan_request {
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
                           int64_t batch, cln__host_plan *out);
 void cln__plan_drop(cln__host_plan *plan);
+/* Fills in the bytes of every step. */
+void cln__traffic_count(cln__host_plan *plan);
 cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps);
 void cln__plan_text(const cln__host_plan *plan, FILE *out);
 

@@ -251,7 +251,7 @@ static cln_status bind_gemms(cln_plan *plan) {
         CLN_TRY(cln__buffer_new(plan->device, largest, "CLBlast's workspace", &plan->gemm_temp));
     for (int i = 0; i < plan->host.step_count; i++)
         if (plan->host.steps[i].kind == CLN__GEMM)
-            CLN_TRY(cln__gemm_enqueue(plan, &plan->host.steps[i]));
+            CLN_TRY(cln__gemm_enqueue(plan, &plan->host.steps[i], plan->device->queue, NULL));
     return CLN_OK;
 }
 

@@ -2,7 +2,6 @@
 #include "runtime.h"
 
 #include <math.h>
-#include <time.h>
 
 static cl_int set_patch(cln_plan *plan, const cln__patch *patch, const float *scalars) {
     cl_kernel kernel = plan->kernels[patch->step];
@@ -12,7 +11,7 @@ static cl_int set_patch(cln_plan *plan, const cln__patch *patch, const float *sc
     return clSetKernelArg(kernel, patch->index, sizeof key, &key);
 }
 
-static cln_status set_patches(cln_plan *plan, float learning_rate) {
+cln_status cln__step_begin(cln_plan *plan, float learning_rate) {
     double t = (double)(plan->updates + 1);
     const float scalars[CLN__SCALAR_COUNT] = {
         [CLN__LEARNING_RATE] = learning_rate,
@@ -27,12 +26,12 @@ static cln_status set_patches(cln_plan *plan, float learning_rate) {
     return CLN_OK;
 }
 
-static cln_status enqueue(cln_plan *plan, int index) {
+cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event) {
     const cln__step *step = &plan->host.steps[index];
     if (step->kind == CLN__GEMM)
-        return cln__gemm_enqueue(plan, step);
-    cl_int code = clEnqueueNDRangeKernel(plan->device->queue, plan->kernels[index], 3, NULL, plan->global[index],
-                                         plan->local[index], 0, NULL, NULL);
+        return cln__gemm_enqueue(plan, step, queue, event);
+    cl_int code = clEnqueueNDRangeKernel(queue, plan->kernels[index], 3, NULL, plan->global[index], plan->local[index],
+                                         0, NULL, event);
     if (code == CL_SUCCESS)
         return CLN_OK;
     const cln__node *node = &plan->host.graph->nodes[step->node];
@@ -44,44 +43,21 @@ static cln_status enqueue(cln_plan *plan, int index) {
 
 cln_status cln__enqueue(cln_plan *plan, int first, int last) {
     for (int i = first; i < last; i++)
-        CLN_TRY(enqueue(plan, i));
+        CLN_TRY(cln__launch(plan, i, plan->device->queue, NULL));
     return CLN_OK;
+}
+
+void cln__step_end(cln_plan *plan) {
+    plan->steps++;
+    plan->updates += plan->updates_weights;
 }
 
 cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
-    CLN_TRY(set_patches(plan, learning_rate));
+    CLN_TRY(cln__step_begin(plan, learning_rate));
     CLN_TRY(cln__enqueue(plan, 0, plan->host.step_count));
-    plan->steps++;
-    plan->updates += plan->updates_weights;
+    cln__step_end(plan);
     cl_int code = clFlush(plan->device->queue);
     return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");
-}
-
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times) {
-    CLN_TRY(set_patches(plan, learning_rate));
-    CLN_TRY(cln_plan_finish(plan));
-    for (int i = 0; i < plan->host.step_count; i++) {
-        const cln__step *step = &plan->host.steps[i];
-        const cln__node *node = &plan->host.graph->nodes[step->node];
-        double start = now_s();
-        CLN_TRY(enqueue(plan, i));
-        CLN_TRY(cln_plan_finish(plan));
-        times[i] = (cln_step_time){.layer = node->name,
-                                   .op = node->op->name,
-                                   .variant = step->variant,
-                                   .kernel = step->kernel,
-                                   .flops = step->flops,
-                                   .seconds = now_s() - start};
-    }
-    plan->steps++;
-    plan->updates += plan->updates_weights;
-    return CLN_OK;
 }
 
 cln_status cln_plan_finish(cln_plan *plan) {

@@ -50,7 +50,7 @@ cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *b
     return code == CLBlastSuccess ? CLN_OK : fail(plan, step, code);
 }
 
-cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step) {
+cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_queue queue, cl_event *event) {
     const cln__gemm *g = &step->gemm;
     cln__place_of p[3];
     CLN_TRY(locate(plan, step, p));
@@ -58,7 +58,7 @@ cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step) {
     CLBlastStatusCode code = CLBlastSgemmWithTempBuffer(
         CLBlastLayoutRowMajor, transpose(g->transpose_a), transpose(g->transpose_b), (size_t)g->m, (size_t)g->n,
         (size_t)g->k, 1.0f, p[0].buffer, p[0].offset, (size_t)g->lda, p[1].buffer, p[1].offset, (size_t)g->ldb, g->beta,
-        p[2].buffer, p[2].offset, (size_t)g->ldc, &plan->device->queue, NULL, plan->gemm_temp);
+        p[2].buffer, p[2].offset, (size_t)g->ldc, &queue, event, plan->gemm_temp);
     pthread_mutex_unlock(&clblast_lock);
     return code == CLBlastSuccess ? CLN_OK : fail(plan, step, code);
 }

@@ -3,6 +3,7 @@
  * weights.c    parameters on the device: initial values, get and set
  * bind.c       cln_plan_build: makes the host plan, checks that it fits, compiles, allocates
  * execute.c    a step: set what changes, enqueue everything
+ * profile.c    a step with the time of every launch
  * transfer.c   between NCHW on the host and the plan's layouts on the device
  * gemm.c       the calls to CLBlast
  * diagnose.c   finding the layer where numbers stop being finite */
@@ -81,10 +82,15 @@ void cln__unpack(const cln_graph *g, const cln__layouts *layouts, int id, const 
 /* cln_plan_read of any tensor, kept or not: for the moment right after it was made. */
 cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count);
 
-/* How much workspace the GEMM of `step` needs; enqueues it, with plan->gemm_temp. */
+/* How much workspace the GEMM of `step` needs; enqueues it, with plan->gemm_temp. *event, unless it is NULL, is that of
+ * the last of its kernels. */
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
-cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step);
+cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_queue queue, cl_event *event);
 
+/* A step in parts, for cln_plan_profile: sets the arguments that change, enqueues one launch, counts the step. */
+cln_status cln__step_begin(cln_plan *plan, float learning_rate);
+cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event);
+void cln__step_end(cln_plan *plan);
 /* Enqueues steps first..last-1. */
 cln_status cln__enqueue(cln_plan *plan, int first, int last);
 

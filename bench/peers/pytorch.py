@@ -314,11 +314,16 @@ def choices(text, all_, option):
     return chosen
 
 
+def positive(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return int(text)
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         description="Compares clnet with PyTorch in alternating rounds; run bench/peers/setup.sh first.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)  # fmt: skip
-    positive = lambda text: int(text) if int(text) > 0 else parser.error(f"'{text}' is not above 0")
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--what", default=",".join(WHATS), help="data: training with reading and augmentation")
     parser.add_argument("--variants", help="of PyTorch, such as 'eager nchw,compile channels_last'; default: all")

@@ -392,6 +392,8 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through every `finally`, which end the processes
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell started this in the background
     try:
         main()
     except Failed as failure:

@@ -14,7 +14,7 @@
  *             block 0   ... NB-1
  *   pixel 0  [B lanes]  [       ]      one step, for a channel c: load NB vectors of weights w[c][B lanes], then
  *   ...                                sum += xn[pixel][c] * vector
- *   TILE-1   [       ]  [       ]      (the last block of an odd number has tiles of 2*TILE pixels)
+ *   TILE-1   [       ]  [       ]      (the last block of an odd number has tiles of WIDE pixels)
  *
  * and for dw, with a step for a pixel, in tiles of TC channels times NB output blocks. The chunks' sums are added up in
  * the item's own row of dw; rows are summed by a later step. */
@@ -29,11 +29,14 @@
 #ifndef NB
 #define NB 2
 #endif
+#ifndef WIDE
+#define WIDE (2 * TILE) /* pixels of a tile with one block */
+#endif
 #ifndef TC
 #define TC (B / 2) /* channels of a tile of dw with NB blocks */
 #endif
 #ifndef CHUNK
-#define CHUNK 16 /* pixels that are staged at a time: a multiple of 2*TILE */
+#define CHUNK 16 /* pixels that are staged at a time: a multiple of TILE and WIDE */
 #endif
 #ifndef BLOCKS
 #define BLOCKS 16 /* channel blocks that x and y may have */
@@ -92,14 +95,14 @@ typedef struct output {
 INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const int block, __global const float *w,
                           const int outputs, const int channels, __global const float *bias, const ulong4 biasv,
                           const output out) {
-    vec start[NB], sum[2 * TILE * NB];
+    vec start[NB], sum[WIDE * NB];
 #pragma unroll
     for (int b = 0; b < blocks; b++)
         start[b] = VECTOR(BIAS, bias, biasv, block + b, 0.0f);
     for (int first = 0; first < out.live; first += tile) {
         tile_start(sum, tile, blocks, start);
         tile_multiply(sum, tile, blocks, xs + first, w + block * B, outputs, channels);
-        tile_finish(sum, tile, blocks, out.live - first, out.y + AT(out.view, 0, block, 0), out.view.s2, out.at + first,
+        tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2, out.at + first,
                     out.mean + block, out.m2 + block, out.before + first);
     }
 }
@@ -127,7 +130,7 @@ __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __globa
         for (; block + NB <= out_blocks; block += NB)
             chunk_forward(xs, TILE, NB, block, w, out_blocks * B, channels, bias, biasv, out);
         for (; block < out_blocks; block++)
-            chunk_forward(xs, 2 * TILE, 1, block, w, out_blocks * B, channels, bias, biasv, out);
+            chunk_forward(xs, WIDE, 1, block, w, out_blocks * B, channels, bias, biasv, out);
     }
     moments += momentsv.s0 + (ulong)item * 3 * out_blocks * B;
     for (int b = 0; MOMENTS && b < out_blocks; b++) {
@@ -186,38 +189,18 @@ INLINE void chunk_weights(const float *xs, const vec *ds, const int weights, con
     }
 }
 
-typedef struct gradient {
-    __global float *dx;
-    __global const float *sums_of;
-    ulong4 dx_view, sums_of_view;
-    const ulong *dx_at, *sums_of_at;
-    vec *centre, *scale, *sum, *sum_product; /* by block */
-    int live;
-} gradient;
-
 INLINE void chunk_gradient(const vec *ds, const vec *xs, const int tile, const int blocks, const int block,
-                           __global const float *turned, const int inputs, const int outputs, const gradient out) {
-    vec zero[NB], sum[2 * TILE * NB];
+                           const int live, __global const float *turned, const int inputs, const int outputs,
+                           const ulong *dx_at, const ulong *sums_of_at, const gradient to) {
+    vec zero[NB], sum[WIDE * NB];
 #pragma unroll
     for (int b = 0; b < blocks; b++)
         zero[b] = (vec)(0.0f);
-    for (int first = 0; first < out.live; first += tile) {
+    for (int first = 0; first < live; first += tile) {
         tile_start(sum, tile, blocks, zero);
         tile_multiply(sum, tile, blocks, ds + first, turned + block * B, inputs, outputs);
-#pragma unroll
-        for (int b = 0; b < blocks; b++) {
-            const int k = block + b;
-            __global float *dx = out.dx + AT(out.dx_view, 0, k, 0);
-            __global const float *sums_of = out.sums_of + AT(out.sums_of_view, 0, k, 0);
-            vec total = (vec)(0.0f), product = (vec)(0.0f);
-#pragma unroll
-            for (int i = 0; i < tile; i++)
-                if (first + i < out.live)
-                    dx_finish(sum[i * blocks + b], xs[k * CHUNK + first + i], dx + out.dx_at[first + i],
-                              sums_of + out.sums_of_at[first + i], out.centre[k], out.scale[k], &total, &product);
-            out.sum[k] += total;
-            out.sum_product[k] += product;
-        }
+        tile_gradient(sum, tile, blocks, min(tile, live - first), block, xs + block * CHUNK + first, CHUNK, 1,
+                      dx_at + first, sums_of_at + first, to);
     }
 }
 
@@ -266,11 +249,11 @@ __kernel void conv2d_pointwise_grad(
             continue;
         chunk_place(dx_at, dxv, first, live, image_pixels);
         chunk_place(sums_of_at, sums_ofv, first, SUMS ? live : 1, image_pixels);
-        const gradient to = {dx, sums_of, dxv, sums_ofv, dx_at, sums_of_at, centre, scale, sum, sum_product, live};
+        const gradient to = {dx, sums_of, dxv, sums_ofv, centre, scale, sum, sum_product};
         for (block = 0; block + NB <= in_blocks; block += NB)
-            chunk_gradient(ds, xs, TILE, NB, block, w + wv.s0, in, outputs, to);
+            chunk_gradient(ds, xs, TILE, NB, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
         for (; block < in_blocks; block++)
-            chunk_gradient(ds, xs, 2 * TILE, 1, block, w + wv.s0, in, outputs, to);
+            chunk_gradient(ds, xs, WIDE, 1, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
     }
 
     db += dbv.s0 + (ulong)item * out;

@@ -150,6 +150,11 @@ static bool aligned(const cln__layout *x) {
     return (x->offset | x->image | x->block_stride | x->pixel) % x->block == 0;
 }
 
+static bool gradients_aligned(const cln__lowering *l, const cln__conv2d *p) {
+    cln__layout dy = cln__layout_of(l, p->dy), dx = cln__layout_of(l, p->dx.id >= 0 ? p->dx : p->dy);
+    return aligned(&dy) && aligned(&dx);
+}
+
 static bool fits_int(const cln__layout *x, cln_shape shape) {
     return shape.h * shape.w * x->pixel <= INT32_MAX && shape.n * shape.h * shape.w <= INT32_MAX;
 }
@@ -167,7 +172,7 @@ const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "its activation cannot be fused";
     if (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0)))
         return "input and output have channel blocks of different sizes";
-    if (!aligned(&x) || !aligned(&y))
+    if (!aligned(&x) || !aligned(&y) || (p->pass == CLN__BACKWARD && !gradients_aligned(l, p)))
         return "its channel blocks are not aligned";
     if (!fits_int(&x, p->xs) || !fits_int(&y, p->ys) || weight_elements(l, p) > INT32_MAX)
         return "an image, the pixels or the weights exceed 2^31";

@@ -34,8 +34,11 @@
 #ifndef SCRATCH
 #define SCRATCH 16384 /* vectors of private memory: staged inputs, v, m, moments */
 #endif
-#ifndef LOAD_AFFINE
-#define LOAD_AFFINE 0 /* whether there are scale and shift */
+#ifndef LOAD_SCALE
+#define LOAD_SCALE 0 /* whether there is scale, shift */
+#endif
+#ifndef LOAD_SHIFT
+#define LOAD_SHIFT 0
 #endif
 #ifndef LOAD_ACT
 #define LOAD_ACT 0 /* activation on load, as numbered in fused.clh */
@@ -63,10 +66,10 @@
 #include "winograd.clh"
 
 /* Finishes one tile of a block: `m` is its first vector, `y` its first pixel. Rows and columns from `rows`, `columns`
- * on are not there. */
+ * on are not there. The mean is kept as its distance from `origin`, a number near it, to lose no digits. */
 INLINE void results_transform(const vec *m, const int step, __global float *y, const ulong line, const ulong pixel,
-                              const vec bias, const int rows, const int columns, vec *mean, vec *m2,
-                              const float before) {
+                              const vec bias, const int rows, const int columns, vec *origin,
+                              vec *mean, vec *m2, const float before) {
     vec result[M][M], sum = (vec)(0.0f), squares = (vec)(0.0f);
     TRANSFORM(a_transposed, POINTS, M, m[(i * POINTS + j) * step], result[i][j] = value);
 #pragma unroll
@@ -89,6 +92,8 @@ INLINE void results_transform(const vec *m, const int step, __global float *y, c
         return;
     const float count = EDGES ? rows * columns : M * M;
     const vec centre = sum * (1 / count);
+    if (before == 0)
+        *origin = centre;
 #pragma unroll
     for (int i = 0; i < M; i++)
 #pragma unroll
@@ -97,7 +102,7 @@ INLINE void results_transform(const vec *m, const int step, __global float *y, c
                 const vec d = result[i][j] - centre;
                 squares = fma(d, d, squares);
             }
-    moments_add(mean, m2, before, centre, squares, count);
+    moments_add(mean, m2, before, centre - *origin, squares, count);
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
@@ -111,28 +116,32 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
     vec scratch[SCRATCH];
     const int staged_size = images_of_patch * c_blocks * (band * M + K - 1) * ((width + M - 1) / M * M + K - 1);
     vec *staged = scratch, *v = staged + staged_size, *m = v + SQUARE * T * c_blocks;
-    vec *mean = m + SQUARE * T * o_blocks, *m2 = mean + o_blocks;
+    vec *mean = m + SQUARE * T * o_blocks, *m2 = mean + o_blocks, *origin = m2 + o_blocks;
     for (int i = 0; i < SQUARE * T * c_blocks; i++)
         v[i] = (vec)(0.0f); /* tiles that are not there are multiplied too */
     for (int b = 0; b < o_blocks; b++)
-        mean[b] = m2[b] = (vec)(0.0f);
+        mean[b] = m2[b] = origin[b] = (vec)(0.0f);
     float seen = 0;
 
     for (int n = item * images_of_item; n < end; n += images_of_patch)
         for (int top = 0; top < height; top += band * M) {
             const patch p = patch_of(min(images_of_patch, end - n), top, band, height, width);
-            stage(staged, p, x + xv.s0 + n * xv.s1, xv, c_blocks, height, width, LOAD_AFFINE, LOAD_ACT,
-                  scale + scalev.s0, shift + shiftv.s0);
+            stage(staged, p, x + xv.s0 + n * xv.s1, xv, c_blocks, height, width, LOAD_ACT,
+                  LOAD_SCALE ? scale + scalev.s0 : 0, LOAD_SHIFT ? shift + shiftv.s0 : 0);
             const int all = p.images * p.tile_rows * p.tile_columns;
             tile first = {0, 0, 0};
+            __global const float *next = x + xv.s0 + (n + p.images) * xv.s1;
+            const int lines = lines_ahead(p, c_blocks, height, width);
             for (int done = 0; done < all; done += T) {
                 const int tiles = min(T, all - done);
                 tile t = first;
                 for (int i = 0; i < tiles; i++, t = tile_next(t, p))
                     inputs_transform(staged, p, t, v + i, c_blocks);
-                for (int k = 0; k < SQUARE; k++)
+                for (int k = 0; k < SQUARE; k++) {
+                    next = fetch_ahead(next, lines);
                     multiply(v + k * c_blocks * T, u + uv.s0 + (ulong)k * c_blocks * B * o_blocks * B,
                              m + k * o_blocks * T, tiles, channels, o_blocks, TT, NB);
+                }
                 float before = seen;
                 for (int block = 0; block < o_blocks; block++) {
                     const vec start = BIAS ? LOAD(B, bias + biasv.s0 + block * B) : (vec)(0.0f);
@@ -143,7 +152,7 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
                         const int there = min(M, height - row), across = min(M, width - column);
                         results_transform(m + block * T + i, o_blocks * T,
                                           y + AT(yv, n + t.image, block, row * width + column), width * yv.s3, yv.s3,
-                                          start, there, across, mean + block, m2 + block, before);
+                                          start, there, across, origin + block, mean + block, m2 + block, before);
                         before += there * across;
                     }
                 }
@@ -155,7 +164,7 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
     for (int b = 0; MOMENTS && b < o_blocks; b++) {
         __global float *row = rows + rowsv.s0 + (ulong)item * 3 * o_blocks * B + b * B;
         STORE(B, (vec)(seen), row);
-        STORE(B, mean[b], row + o_blocks * B);
+        STORE(B, origin[b] + mean[b], row + o_blocks * B);
         STORE(B, m2[b], row + 2 * o_blocks * B);
     }
 }

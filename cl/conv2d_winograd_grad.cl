@@ -44,8 +44,11 @@
 #ifndef SCRATCH
 #define SCRATCH 16384 /* vectors of private memory: xn, its gradient, v, e, m, dU, sums */
 #endif
-#ifndef LOAD_AFFINE
-#define LOAD_AFFINE 0 /* whether there are scale and shift */
+#ifndef LOAD_SCALE
+#define LOAD_SCALE 0 /* whether there is scale, shift */
+#endif
+#ifndef LOAD_SHIFT
+#define LOAD_SHIFT 0
 #endif
 #ifndef LOAD_ACT
 #define LOAD_ACT 0 /* activation on load, as numbered in fused.clh */
@@ -214,12 +217,16 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
     for (int n = item * images_of_item; n < end; n += images_of_patch)
         for (int top = 0; top < height; top += band * M) {
             const patch p = patch_of(min(images_of_patch, end - n), top, band, height, width);
-            stage(staged, p, x + xv.s0 + n * xv.s1, xv, c_blocks, height, width, LOAD_AFFINE, LOAD_ACT,
-                  scale + scalev.s0, shift + shiftv.s0);
+            stage(staged, p, x + xv.s0 + n * xv.s1, xv, c_blocks, height, width, LOAD_ACT,
+                  LOAD_SCALE ? scale + scalev.s0 : 0, LOAD_SHIFT ? shift + shiftv.s0 : 0);
             if (DX)
                 gradient_begin(gradient, p, c_blocks);
             const int all = p.images * p.tile_rows * p.tile_columns;
             tile first = {0, 0, 0};
+            const int x_lines = lines_ahead(p, c_blocks, height, width);
+            const int y_lines = lines_ahead(p, o_blocks, height, width), after = n + p.images;
+            __global const float *next_x = x + xv.s0 + after * xv.s1;
+            __global const float *next_y = y + yv.s0 + after * yv.s1, *next_dy = dy + dyv.s0 + after * dyv.s1;
             for (int done = 0; done < all; done += T) {
                 const int tiles = min(T, all - done);
                 tile t = first;
@@ -236,6 +243,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
                             width - column, e + b * T + i, o_blocks * T);
                 }
                 for (int k = 0; k < SQUARE; k++) {
+                    next_x = fetch_ahead(next_x, x_lines);
+                    next_dy = fetch_ahead(next_dy, y_lines);
+                    if (DY_SLOPE)
+                        next_y = fetch_ahead(next_y, y_lines);
                     filter_multiply(v + k * c_blocks * T, e + k * o_blocks * T, filter + k * stored * o_blocks, tiles,
                                     channels, stored, o_blocks);
                     if (DX)

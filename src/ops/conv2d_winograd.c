@@ -46,7 +46,7 @@ static int64_t staged_size(const problem *q) {
 static int64_t scratch_size(const problem *q) {
     int64_t c = q->c_blocks, o = q->o_blocks, points = SQUARE * q->tiles;
     if (!q->backward)
-        return staged_size(q) + points * (c + o) + 2 * o;
+        return staged_size(q) + points * (c + o) + 3 * o;
     int64_t for_dx = q->dx ? staged_size(q) + points * c : 0;
     return staged_size(q) + points * (c + o) + for_dx + SQUARE * q->b * c * o + 2 * c + o;
 }
@@ -145,7 +145,7 @@ static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, cons
     cln__step_define(l, step, "B=%d -DK=%d -DT=%lld", q->b, q->k, (long long)q->tiles);
     cln__step_define(l, step, "SCRATCH=%lld", (long long)(bytes / (q->b * (int64_t)sizeof(float))));
     cln__step_define(l, step, "EDGES=%d", q->h % q->m != 0 || q->w % q->m != 0);
-    cln__step_define(l, step, "LOAD_AFFINE=%d -DLOAD_ACT=%d", p->load_scale.id >= 0, (int)p->load_act);
+    cln__step_define(l, step, "LOAD_ACT=%d", (int)p->load_act);
 }
 
 /* Images, patches and sizes, with which both kernels go on. */
@@ -200,7 +200,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     cln__step_define(l, step, "WC=%lld -DWB=%d", (long long)cln__least(q->b, tiles_of(q->o_blocks)), o_tile);
     cln__step_define(l, step, "KEEP_D=%d -DDX_BEFORE=%d -DDX_AFTER=%d", p->keep_d, q->dx && p->dx_before,
                      q->dx && p->dx_after);
-    cln__step_define(l, step, "MASK=%d", (int)p->mask);
+    cln__step_define(l, step, "MASK=%d", q->dx ? (int)p->mask : CLN_IDENTITY);
     cln__step_define(l, step, "STREAM=%d", q->dx && !p->dx_before && !p->dx_after && streams(q, p->xs));
     cln__arg_tensor(step, p->x, CLN__READ);
     cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);

@@ -128,7 +128,7 @@ typedef struct cln__arg {
     };
 } cln__arg;
 
-enum { CLN__MAX_ARGS = 32 };
+enum { CLN__MAX_ARGS = 40 };
 
 typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
 

@@ -3,7 +3,6 @@
 #include "options.h"
 #include "report.h"
 
-
 typedef struct arguments {
     cln_evaluate_options evaluate;
     const char *device;

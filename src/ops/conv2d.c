@@ -259,7 +259,7 @@ static void load(const cln__lowering *l, cln__conv2d *p) {
 static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) {
     CLN_TRY(cln__batchnorm_prepare(l, norm));
     cln__layout w = cln__layout_of(l, p->w), y = cln__layout_of(l, p->y);
-    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch(l, y.stored);
+    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch_vector(l, p->y);
     cln__step *step = cln__step_new(l, "conv2d_fold", "conv2d_fold");
     cln__step_define(l, step, "B=%d", y.block);
     cln__step_define(l, step, "BIAS=%d", p->bias.id >= 0);

@@ -171,6 +171,18 @@ cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
                       .elements = elements});
 }
 
+cln_tensor cln__scratch_vector(cln__lowering *l, cln_tensor x) {
+    cln__layout like = cln__layout_of(l, x);
+    cln_tensor vector = cln__scratch(l, like.stored);
+    if (l->status != CLN_OK)
+        return vector;
+    cln__layout *layout = &l->layouts->of[vector.id];
+    layout->block = like.block;
+    layout->stored = layout->image = like.stored;
+    layout->block_stride = layout->pixel = like.block;
+    return vector;
+}
+
 cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like) {
     cln__layout outer = cln__layout_of(l, x), layout = cln__layout_of(l, like);
     cln_shape shape = cln__shape_of(l, x);

@@ -196,6 +196,8 @@ void cln__arg_key(cln__step *step, uint64_t key);
 
 /* A tensor of `elements` floats (FLAT) that lives only while this node's steps run. */
 cln_tensor cln__scratch(cln__lowering *l, int64_t elements);
+/* The same with a number for each channel of `x`, laid like them. */
+cln_tensor cln__scratch_vector(cln__lowering *l, cln_tensor x);
 /* The channels of `x` from `first` on, laid like `like`, where they lie: no copy. */
 cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like);
 cln__form cln__form_of(const cln__lowering *l, cln_tensor x);

@@ -129,7 +129,7 @@ __kernel void batchnorm_prepare(__global const float *gamma, ulong4 gv, __global
     STORE(B, m, mean + AT(mv, 0, block, 0));
     STORE(B, deviation, invstd + AT(iv, 0, block, 0));
     STORE(B, a, scale + AT(scv, 0, block, 0));
-    STORE(B, LOAD(B, beta + AT(bv, 0, block, 0)) - m * a, shift + AT(shv, 0, block, 0));
+    STORE(B, fma(-m, a, LOAD(B, beta + AT(bv, 0, block, 0))), shift + AT(shv, 0, block, 0));
     running_mean += AT(rmv, 0, block, 0);
     running_var += AT(rvv, 0, block, 0);
     STORE(B, (1.0f - momentum) * LOAD(B, running_mean) + momentum * m, running_mean);
@@ -151,7 +151,7 @@ __kernel void batchnorm_running(__global const float *gamma, ulong4 gv, __global
     STORE(B, m, mean + AT(mv, 0, block, 0));
     STORE(B, deviation, invstd + AT(iv, 0, block, 0));
     STORE(B, a, scale + AT(scv, 0, block, 0));
-    STORE(B, LOAD(B, beta + AT(bv, 0, block, 0)) - m * a, shift + AT(shv, 0, block, 0));
+    STORE(B, fma(-m, a, LOAD(B, beta + AT(bv, 0, block, 0))), shift + AT(shv, 0, block, 0));
 }
 
 /* y = act(scale * x + shift), or with ADD act(scale * x + shift + addend); y may be x or addend. */

@@ -42,10 +42,28 @@ static cln_tensor transition(const net *m, cln_tensor x, const char *name) {
     return cln_avgpool(m->g, x, 2, 2, 0);
 }
 
-cln_tensor cln_densenet(cln_graph *g, cln_tensor x, const cln_densenet_hparams *h) {
-    if (h->in_channels != cln_tensor_shape(g, x).c)
+static bool check(cln_graph *g, cln_tensor x, const cln_densenet_hparams *h) {
+    cln_shape shape = cln_tensor_shape(g, x);
+    if (cln_graph_status(g) != CLN_OK)
+        return false;
+    if (h->in_channels != shape.c)
         cln_graph_fail(g, "DenseNet: in_channels is %d, but the images have %lld channels", h->in_channels,
-                       (long long)cln_tensor_shape(g, x).c);
+                       (long long)shape.c);
+    else if (h->num_layers.count < 1 || h->num_layers.count > CLN_MAX_INTS)
+        cln_graph_fail(g, "DenseNet: num_layers has %d blocks, expected 1 to %d", h->num_layers.count, CLN_MAX_INTS);
+    else if (h->bn_size < 1 || h->growth_rate < 1 || h->bn_size > INT32_MAX / h->growth_rate)
+        cln_graph_fail(g,
+                       "DenseNet: bn_size %d, growth_rate %d: expected 1 or more of each, and less than 2^31 together",
+                       h->bn_size, h->growth_rate);
+    for (int i = 0; cln_graph_status(g) == CLN_OK && i < h->num_layers.count; i++)
+        if (h->num_layers.values[i] < 1)
+            cln_graph_fail(g, "DenseNet: block %d has %d layers, expected 1 or more", i, h->num_layers.values[i]);
+    return cln_graph_status(g) == CLN_OK;
+}
+
+cln_tensor cln_densenet(cln_graph *g, cln_tensor x, const cln_densenet_hparams *h) {
+    if (!check(g, x, h))
+        return CLN_NO_TENSOR;
     net m = {g, h->act_fn};
     int module = 0; /* blocks and transitions are numbered together */
     x = conv(&m, x, "input_net.0", h->growth_rate * h->bn_size, 3, true);

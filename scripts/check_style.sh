@@ -33,7 +33,7 @@ python3 scripts/check_includes.py || status=1
 
 if have shellcheck; then
     say "scripts"
-    shellcheck scripts/*.sh .ci/run || status=1
+    shellcheck scripts/*.sh bench/peers/*.sh .ci/run || status=1
 fi
 
 if [[ $status -eq 0 ]]; then say "style is clean"; else say "style checks failed"; fi

@@ -182,8 +182,10 @@ void runs_kill(const char *name, const char *options, int kills, unsigned seed) 
     double training_s = now_s() - begin_s - start_s;
     snprintf(arguments, sizeof arguments, RUN_FIT "%s --out %s-cut --resume last", options, name);
     int killed = 0;
-    while (killed < kills && kill_once(arguments, start_s, 2 * training_s / (kills + 1), killed % 5 == 4, &state))
+    while (killed < kills && kill_once(arguments, start_s, 1.5 * training_s / (kills + 1), killed % 5 == 4, &state))
         killed++;
+    /* A machine that has become faster since may end the run before all of them. */
+    ck_assert_msg(killed >= kills / 2, "killed only %d times", killed);
     ck_assert_msg(run_all("", arguments) == 0, "%s", run_errors);
     printf("%s: killed %d times in %.2f s of training\n", name, killed, training_s);
     char a[64], b[64];

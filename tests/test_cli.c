@@ -201,6 +201,14 @@ START_TEST(fit_then_test) {
     ck_assert_ptr_nonnull(strstr(output, "best.safetensors: ResNet, 1 epoch of sgd, lr 0.1"));
     ck_assert_ptr_nonnull(strstr(output, "validation           20 "));
     ck_assert_ptr_nonnull(strstr(output, "test                 30 "));
+    ck_assert_ptr_null(strstr(output, "does not say"));
+    /* Without a word about the split. */
+    ck_assert_int_eq(run("LC_ALL=C sed 's/\"split\":/\"spilt\":/' run/best.safetensors >run/bare.safetensors;",
+                         "cltrain fit --pretrained run/bare.safetensors --data data --val-split 30"),
+                     0);
+    ck_assert_ptr_nonnull(
+        strstr(output, "the file does not say which images its training held back; those of seed 42"));
+    ck_assert_ptr_nonnull(strstr(output, "validation           30 "));
 }
 END_TEST
 

@@ -350,7 +350,7 @@ START_TEST(bad_folders) {
     char *bad = path_of(folder, "train/\xff");
     char *good = path_of(folder, "train/b");
     ck_assert_int_eq(rename(good, bad), 0);
-    fails(CLN_SPLIT_TRAIN, CLN_INVALID_FILE, "class 0: its name, '\xff', is not UTF-8");
+    fails(CLN_SPLIT_TRAIN, CLN_INVALID_FILE, "train': the name of class 0, '\xff', is not UTF-8");
     free(bad);
     free(good);
 }

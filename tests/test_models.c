@@ -185,6 +185,44 @@ START_TEST(bad_hparams_fail_the_graph) {
 }
 END_TEST
 
+static void refuse_densenet(cln_densenet_hparams h, const char *message) {
+    cln_graph *g = cln_graph_new(ctx);
+    cln_tensor y = cln_densenet(g, cln_input(g, "image", 2, 3, 32, 32), &h);
+    ck_assert_int_lt(y.id, 0);
+    ck_assert_int_eq(cln_graph_status(g), CLN_INVALID_ARGUMENT);
+    expect_message(message);
+    cln_graph_free(g);
+}
+
+START_TEST(bad_densenet_hparams_fail_the_graph) {
+    const cln_densenet_hparams good = *(const cln_densenet_hparams *)cln_model_find("DenseNet")->defaults;
+    cln_densenet_hparams h = good;
+    h.num_classes = 0;
+    refuse_densenet(h, "'output_net.4'");
+    h = good;
+    h.in_channels = 1;
+    refuse_densenet(h, "DenseNet: in_channels is 1, but the images have 3 channels");
+    h = good;
+    h.num_layers.count = 0;
+    refuse_densenet(h, "DenseNet: num_layers has 0 blocks, expected 1 to 16");
+    h = good;
+    h.num_layers.count = 17;
+    refuse_densenet(h, "DenseNet: num_layers has 17 blocks");
+    h = good;
+    h.num_layers.values[3] = 0;
+    refuse_densenet(h, "DenseNet: block 3 has 0 layers");
+    h = good;
+    h.bn_size = 0;
+    refuse_densenet(h, "DenseNet: bn_size 0, growth_rate 16");
+    h = good;
+    h.growth_rate = h.bn_size = 1 << 16;
+    refuse_densenet(h, "DenseNet: bn_size 65536, growth_rate 65536");
+    h = good;
+    h.num_layers = (cln_ints){7, {1, 1, 1, 1, 1, 1, 1}}; /* the images are halved six times */
+    refuse_densenet(h, "a 2x2 kernel with padding 0 does not fit a 1x1 input");
+}
+END_TEST
+
 START_TEST(registry) {
     int count;
     const cln_model *const *models = cln_models(&count);
@@ -205,6 +243,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, hparams_there_and_back);
     tcase_add_loop_test(tests, bad_json_is_refused, 0, sizeof bad_json / sizeof *bad_json);
     tcase_add_test(tests, bad_hparams_fail_the_graph);
+    tcase_add_test(tests, bad_densenet_hparams_fail_the_graph);
     tcase_add_test(tests, registry);
 }
 

@@ -219,11 +219,11 @@ END_TEST
 
 static const struct {
     const char *name, *model;
-    int correct; /* of the 1,017 test images of the sample */
-} published[] = {{"GoogleNet", "GoogleNet", 915},
-                 {"ResNet", "ResNet", 923},
-                 {"ResNetPreAct", "ResNetPreAct", 930},
-                 {"DenseNet", "DenseNet", 915}};
+    int correct, validated; /* of the sample: of its 1,017 test images, of its 518 images of the validation set */
+} published[] = {{"GoogleNet", "GoogleNet", 915, 468},
+                 {"ResNet", "ResNet", 923, 479},
+                 {"ResNetPreAct", "ResNetPreAct", 930, 474},
+                 {"DenseNet", "DenseNet", 915, 475}};
 
 /* The sample of CIFAR-10, unpacked; NULL if it is not there. */
 static char *unpack_sample(void) {
@@ -240,6 +240,48 @@ static char *unpack_sample(void) {
     printf("skipped: the published checkpoints: tar and xz are needed to unpack the sample\n");
     free(sample);
     return NULL;
+}
+
+/* Of the published split, a permutation of CIFAR-10's training images, what the sample has: the first 1,017 images of
+ * each file. Writes the list; returns how many of the last 5,000, which validate, are in it. NULL: not there. */
+static char *write_sample_split(int *validation_count) {
+    enum { ALL = 50000, TRAINED = 45000, FILE_ALL = 10000, FILE_SAMPLE = 1017 };
+    char *path = shared_path("reference/torch-randperm-50000-seed42.txt", "validation by the published split");
+    FILE *from = path ? fopen(path, "r") : NULL;
+    free(path);
+    if (!from)
+        return NULL;
+    char *list = path_of(folder, "split.txt");
+    FILE *to = fopen(list, "w");
+    ck_assert_ptr_nonnull(to);
+    *validation_count = 0;
+    for (int i = 0, index; i < ALL; i++) {
+        ck_assert_int_eq(fscanf(from, "%d", &index), 1);
+        if (index % FILE_ALL >= FILE_SAMPLE)
+            continue;
+        fprintf(to, "%d\n", index / FILE_ALL * FILE_SAMPLE + index % FILE_ALL);
+        *validation_count += i >= TRAINED;
+    }
+    fclose(from);
+    fclose(to);
+    return list;
+}
+
+static void check_validation(const char *weights, const char *sample, int correct) {
+    cln_evaluate_options o = {
+        .weights = weights, .data = sample, .batch_size = 128, .workers = 2, .subset = CLN_SUBSET_VALIDATION};
+    cln_score score;
+    int count;
+    char *list = write_sample_split(&count);
+    if (!list)
+        return;
+    o.models = cln_models(&o.model_count);
+    o.split_indices = list;
+    o.validation = count;
+    ok(cln_evaluate(ctx, device, &o, &score));
+    ck_assert_int_eq(score.count, 518);
+    ck_assert_int_eq(score.correct, correct);
+    free(list);
 }
 
 /* The logits of everything in the test set, through the public interface alone. */
@@ -324,6 +366,7 @@ START_TEST(published_checkpoints) {
         ck_assert_int_eq(score.correct, published[i].correct);
         float *logits = compute_logits(path, cln_model_find(published[i].model), set);
         compare_logits(published[i].name, logits, set->count * 10);
+        check_validation(path, sample, published[i].validated);
         free(logits);
         free(path);
     }

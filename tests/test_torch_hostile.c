@@ -198,6 +198,11 @@ START_TEST(small_files_that_look_large) {
     ck_assert_ptr_null(cln_weights_file_metadata(file, "hyper_parameters"));
     cln_weights_file_free(file);
 
+    /* A list that dicts are made of, again and again, although none of its items is a pair. */
+    bytes b = repeated("] q0 ", "N a ", "/collections:OrderedDict ( h0 t R 0 ", 20000, "0 } 'w " TENSOR " s .");
+    expect_bad_bytes(&b, CLN_INVALID_FILE, "it needs more memory than a file of this size should");
+    bytes_free(&b);
+
     /* Tensors that overlap without end. */
     at = program + sprintf(program, "} ( ");
     for (int i = 0; i < 20; i++)

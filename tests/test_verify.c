@@ -179,6 +179,7 @@ static void make_optimizer(golden *g) {
     describe(g, "kind", "optimizer");
     describe(g, "optimizer", "SGD");
     describe(g, "hparams", "{\"lr\": 0.5}");
+    describe(g, "tolerance", "{}");
     add(g, "w", CLN_F32, "3", 1);
     add(g, "grad", CLN_F32, "1,3", 1);
     add(g, "lr", CLN_F32, "1", 0.5);
@@ -264,6 +265,7 @@ static const file_case cases[] = {
     {make_conv2d, "tolerance", "{\"y\": -1}", NULL, NOTHING, NULL, "tolerance of 'y'"},
     {make_conv2d, "tolerance", "{\"y\": \"small\"}", NULL, NOTHING, NULL, "tolerance of 'y'"},
     {make_conv2d, "tolerance", "y", NULL, NOTHING, NULL, "tolerance is not a JSON object"},
+    {make_optimizer, "tolerance", "{\"update\": null}", NULL, NOTHING, NULL, "its tolerances leave nothing to compare"},
 
     {make_conv2d, NULL, NULL, "x", DROP, NULL, "no tensor 'x'"},
     {make_conv2d, NULL, NULL, "y", DROP, NULL, "no tensor 'y'"},

@@ -213,6 +213,9 @@ static cln_status score_pretrained(cln_context *ctx, cln_device *device, const a
     if (status == CLN_OK && !a->quiet)
         show_record(o.weights, &record);
     bool validate = a->validation > 0 && (a->split_indices || !record.has_split || record.validation_images > 0);
+    if (status == CLN_OK && validate && !a->quiet && !a->split_indices && !record.has_split)
+        printf("validation: the file does not say which images its training held back; those of seed %lld are drawn\n",
+               (long long)a->seed);
     if (status == CLN_OK && validate)
         status = cln_evaluate(ctx, device, &o, &validation);
     o.subset = CLN_SUBSET_TEST;

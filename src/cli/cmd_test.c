@@ -3,7 +3,6 @@
 #include "options.h"
 #include "report.h"
 
-#include <inttypes.h>
 
 typedef struct arguments {
     cln_evaluate_options evaluate;

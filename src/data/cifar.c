@@ -127,7 +127,7 @@ static int cut_lines(char *text, int most, const char **lines) {
 static cln_status name_classes(cln_context *ctx, const layout *l, const char *folder, cln_dataset *dataset) {
     int classes = l->label_count[l->labels - 1];
     if (!cln__folder_has(folder, l->names_file))
-        return cln__dataset_name_classes(ctx, dataset, l->names, classes);
+        return cln__dataset_name_classes(ctx, dataset, folder, l->names, classes);
     char *path = cln__path_join(folder, l->names_file);
     if (!path)
         return cln__fail_memory(ctx, "a file name");
@@ -144,7 +144,7 @@ static cln_status name_classes(cln_context *ctx, const layout *l, const char *fo
             status = cln__fail(ctx, CLN_INVALID_FILE, "'%s' has %d class names, expected %d, one a line", path, count,
                                classes);
         else
-            status = cln__dataset_name_classes(ctx, dataset, lines, classes);
+            status = cln__dataset_name_classes(ctx, dataset, path, lines, classes);
         free(text);
     }
     free(bytes);

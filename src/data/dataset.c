@@ -35,14 +35,16 @@ bool cln__folder_has(const char *folder, const char *name) {
     return found;
 }
 
-cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, const char *const *names, int count) {
+cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, const char *path, const char *const *names,
+                                     int count) {
     dataset->class_names = calloc((size_t)count, sizeof *dataset->class_names);
     if (!dataset->class_names)
         return cln__fail_memory(ctx, "the class names");
     dataset->num_classes = count;
     for (int i = 0; i < count; i++) {
         if (names && !cln__is_utf8(names[i]))
-            return cln__fail(ctx, CLN_INVALID_FILE, "class %d: its name, '%s', is not UTF-8", i, names[i]);
+            return cln__fail(ctx, CLN_INVALID_FILE, "'%s': the name of class %d, '%s', is not UTF-8: rename it", path,
+                             i, names[i]);
         dataset->class_names[i] = names ? cln__format("%s", names[i]) : cln__format("%d", i);
         if (!dataset->class_names[i])
             return cln__fail_memory(ctx, "the class names");

@@ -14,8 +14,9 @@ char *cln__path_join(const char *folder, const char *name);
 bool cln__folder_has(const char *folder, const char *name);
 
 /* Sets dataset->class_names to copies of `names`, or to "0", "1", ... if it is NULL, and num_classes. The names must be
- * UTF-8, or weights could not be saved with them. */
-cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, const char *const *names, int count);
+ * UTF-8, or weights could not be saved with them. `path` is where they come from, for messages. */
+cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, const char *path, const char *const *names,
+                                     int count);
 
 /* Whether any of the format's files is there: CIFAR-10's or CIFAR-100's. */
 bool cln__cifar_present(const char *folder);

@@ -184,7 +184,7 @@ static cln_status load_files(cln_context *ctx, const char *folder, cln_split spl
                          folder, images->count, images->path, labels->count, labels->path);
     if (!names)
         CLN_TRY(find_classes(ctx, folder, split, labels, &num_classes));
-    CLN_TRY(cln__dataset_name_classes(ctx, dataset, names, num_classes));
+    CLN_TRY(cln__dataset_name_classes(ctx, dataset, folder, names, num_classes));
     CLN_TRY(copy_labels(ctx, labels, dataset));
     return copy_images(ctx, images, dataset);
 }

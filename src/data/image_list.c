@@ -144,13 +144,13 @@ static cln_status read_classes(cln_context *ctx, const char *root, const char *f
     return status;
 }
 
-static cln_status name_classes(cln_context *ctx, const names *classes, cln_dataset *dataset) {
+static cln_status name_classes(cln_context *ctx, const char *folder, const names *classes, cln_dataset *dataset) {
     const char **list = malloc((size_t)classes->count * sizeof *list);
     if (!list)
         return cln__fail_memory(ctx, "the class names");
     for (int i = 0; i < classes->count; i++)
         list[i] = classes->entry[i]->d_name;
-    cln_status status = cln__dataset_name_classes(ctx, dataset, list, classes->count);
+    cln_status status = cln__dataset_name_classes(ctx, dataset, folder, list, classes->count);
     free(list);
     return status;
 }
@@ -180,8 +180,9 @@ static cln_status list_class(cln_context *ctx, cln__image_list *l, const char *f
 static cln_status list_split(cln_context *ctx, cln__image_list *l, const char *folder, const char *train,
                              cln_dataset *dataset) {
     names classes;
-    CLN_TRY(read_classes(ctx, l->root, train ? train : folder, &classes));
-    cln_status status = name_classes(ctx, &classes, dataset);
+    const char *named = train ? train : folder;
+    CLN_TRY(read_classes(ctx, l->root, named, &classes));
+    cln_status status = name_classes(ctx, named, &classes, dataset);
     names_free(&classes);
     CLN_TRY(status);
     CLN_TRY(read_classes(ctx, l->root, folder, &classes));

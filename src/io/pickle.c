@@ -397,15 +397,19 @@ static bool is_dict_class(const cln__pickled *function) {
            cln__pickled_is_global(function, "__builtin__", "dict");
 }
 
+/* What is no pair becomes an item without a key: nothing finds it, but it costs memory, which has a limit, as the time
+ * of going through one list again and again has none. */
 static cln_status push_dict(machine *m, const cln__pickled *arguments) {
-    const cln__pickled *list, *pair[2];
+    const cln__pickled *list;
     CLN_TRY(push_empty(m, CLN__PICKLED_DICT));
     cln__pickled *dict = m->stack[m->depth - 1];
     if (cln__pickled_items(arguments, &list, 1) != 1 || !cln__pickled_is(list, CLN__PICKLED_LIST))
         return CLN_OK;
-    for (const cln__pickled_item *item = list->first; item; item = item->next)
-        if (cln__pickled_items(item->value, pair, 2) == 2)
-            CLN_TRY(add(m, dict, pair[0], pair[1]));
+    for (const cln__pickled_item *item = list->first; item; item = item->next) {
+        const cln__pickled *pair[2] = {NULL, item->value};
+        bool is_pair = cln__pickled_items(item->value, pair, 2) == 2;
+        CLN_TRY(add(m, dict, is_pair ? pair[0] : NULL, pair[1]));
+    }
     return CLN_OK;
 }
 

@@ -26,7 +26,7 @@ typedef enum cln__pickled_kind {
 typedef struct cln__pickled cln__pickled;
 
 typedef struct cln__pickled_item {
-    const cln__pickled *key; /* of a dict, else NULL */
+    const cln__pickled *key; /* of a dict, else NULL; also where a dict was made of what is no pair */
     const cln__pickled *value;
     struct cln__pickled_item *next;
 } cln__pickled_item;

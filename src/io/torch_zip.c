@@ -3,7 +3,6 @@
 #include "torch.h"
 #include "torch_file.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>

@@ -23,6 +23,15 @@ static cln_status output_finite(cln_plan *plan, int tensor, bool *finite) {
     return status;
 }
 
+/* What the last of a node's steps writes: its output, or what fusion has it write instead. */
+static cln_status step_finite(cln_plan *plan, const cln__step *step, bool *finite) {
+    *finite = true;
+    for (int a = 0; a < step->arg_count && *finite; a++)
+        if (step->args[a].kind == CLN__ARG_TENSOR && (step->args[a].access & CLN__WRITE))
+            CLN_TRY(output_finite(plan, step->args[a].tensor, finite));
+    return CLN_OK;
+}
+
 cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer) {
     *layer = NULL;
     const cln__host_plan *host = &plan->host;
@@ -34,7 +43,7 @@ cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer) {
             break;
         CLN_TRY(cln__enqueue(plan, first, last));
         bool finite = true;
-        CLN_TRY(output_finite(plan, node->outputs[0], &finite));
+        CLN_TRY(step_finite(plan, &host->steps[last - 1], &finite));
         if (!finite) {
             *layer = node->name;
             return CLN_OK;

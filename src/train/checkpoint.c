@@ -2,7 +2,6 @@
 #include "checkpoint.h"
 #include "json.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

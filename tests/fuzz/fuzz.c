@@ -43,6 +43,20 @@ void fuzz_read_tensor(const cln_file_tensor *tensor) {
     free(wholes);
 }
 
+void fuzz_check_dataset(const cln_dataset *d) {
+    fuzz_check(d->count > 0 && d->channels > 0 && d->height > 0 && d->width > 0 && d->num_classes > 0 && d->format,
+               "an empty data set");
+    size_t bytes = (size_t)d->count * (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    unsigned sum = 0;
+    for (size_t i = 0; i < bytes; i++)
+        sum += d->images[i];
+    for (int64_t i = 0; i < d->count; i++)
+        fuzz_check(d->labels[i] >= 0 && d->labels[i] < d->num_classes, "a label that is none of the classes");
+    for (int i = 0; i < d->num_classes; i++)
+        sum += (unsigned)strlen(d->class_names[i]);
+    fuzz_use(sum);
+}
+
 /* --- files --- */
 
 static void remove_folder(void) {

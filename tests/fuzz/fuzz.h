@@ -3,6 +3,7 @@
 #ifndef CLN_TESTS_FUZZ_H
 #define CLN_TESTS_FUZZ_H
 
+#include "clnet/data.h"
 #include "clnet/safetensors.h"
 
 #include <stdbool.h>
@@ -30,6 +31,8 @@ void fuzz_use(unsigned value);
 void fuzz_check_status(cln_context *ctx, cln_status status);
 /* Reads every byte of the tensor, by all ways there are. */
 void fuzz_read_tensor(const cln_file_tensor *tensor);
+/* Reads all of a data set, which must not be empty. */
+void fuzz_check_dataset(const cln_dataset *dataset);
 
 /* A file in the target's folder, which is made anew for every process: its path, to be freed. */
 const char *fuzz_folder(void);

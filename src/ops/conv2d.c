@@ -234,14 +234,38 @@ double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
 
 /* --- lowering --- */
 
-static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p) {
+/* The variants that refused, and why, as text. */
+typedef struct reasons {
+    char text[600];
+} reasons;
+
+static void append_reason(char *text, size_t size, const char *variant, const char *reason) {
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s: %s", used ? "; " : "", variant, reason);
+}
+
+/* Why other variants than `chosen` do not do it, as "winograd: the stride is 2; ...". What takes another pass than `p`
+ * is asked about `both`, the two gradients at once, if that is given. */
+static void explain(const cln__lowering *l, const cln__conv2d_variant *chosen, const cln__conv2d *p,
+                    const cln__conv2d *both, reasons *why) {
+    why->text[0] = '\0';
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        const cln__conv2d *asked = takes_pass(variants[i], p->pass) ? p : both;
+        if (variants[i] == chosen || !asked || !takes_pass(variants[i], asked->pass))
+            continue;
+        const char *reason = variants[i]->refuses(l, asked);
+        if (reason)
+            append_reason(why->text, sizeof why->text, variants[i]->name, reason);
+    }
+}
+
+static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p, const reasons *why) {
     if (!variant)
-        return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it");
+        return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it (%s)", why->text);
     int first = l->step_count;
     CLN_TRY(variant->lower(l, p));
-    for (int i = first; i < l->step_count; i++)
-        l->steps[i].variant = variant->name;
-    return CLN_OK;
+    cln__steps_choose(l, first, variant->name, why->text[0] ? why->text : NULL);
+    return l->status;
 }
 
 /* x is read as its form says, where that is not in memory. */
@@ -282,6 +306,8 @@ static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln__conv2d p = describe_forward(l, node);
     const cln__conv2d_variant *variant = choose(l, &p);
+    reasons why;
+    explain(l, variant, &p, NULL, &why);
     int folded = l->fusion->folded[l->node], written = l->fusion->written[l->node];
     cln_tensor y = p.y;
     if (variant && variant->fuses)
@@ -296,10 +322,17 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
             p.act = cln__activation_of(last);
     }
     p.moments = variant && variant->fuses && cln__has_moments(l, y);
-    CLN_TRY(run(l, variant, &p));
+    CLN_TRY(run(l, variant, &p, &why));
     if (p.moments)
         cln__parts_leave(l, p.moment_parts);
     return CLN_OK;
+}
+
+static cln_status choose_and_run(cln__lowering *l, cln__conv2d *p, const cln__conv2d *both) {
+    const cln__conv2d_variant *variant = choose(l, p);
+    reasons why;
+    explain(l, variant, p, both, &why);
+    return run(l, variant, p, &why);
 }
 
 /* Each gradient by itself, from dy in memory. */
@@ -307,13 +340,13 @@ static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
     cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
-    CLN_TRY(run(l, choose(l, &p), &p));
+    CLN_TRY(choose_and_run(l, &p, both));
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
         return l->status;
     p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
-    return run(l, choose(l, &p), &p);
+    return choose_and_run(l, &p, both);
 }
 
 static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {
@@ -371,11 +404,13 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     const cln__conv2d_variant *variant = choose_backward(l, &p);
     if (!variant)
         return lower_apart(l, &p);
+    reasons why;
+    explain(l, variant, &p, NULL, &why);
     load(l, &p);
     load_dy(l, &p);
     if (p.dx.id >= 0)
         add_epilogue(l, &p, &l->fusion->epilogue[l->node]);
-    CLN_TRY(run(l, variant, &p));
+    CLN_TRY(run(l, variant, &p, &why));
     if (p.sums_of.id >= 0)
         cln__parts_leave(l, p.sum_parts);
     return l->status;

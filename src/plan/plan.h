@@ -145,6 +145,7 @@ typedef struct cln__step {
     cln__step_kind kind;
     int node;
     const char *variant; /* of the operator, or "" */
+    char *why_not;       /* "winograd: the stride is 2; ...": the variants that refused, and why; owned; or NULL */
     const char *source;  /* cl/<source>.cl */
     const char *kernel;  /* a kernel of that file */
     char *defines;       /* " -DB=16 -DH=32": the program's options */
@@ -185,6 +186,8 @@ cln__step *cln__step_new(cln__lowering *l, const char *source, const char *kerne
 cln__step *cln__step_gemm(cln__lowering *l, cln_tensor a, cln_tensor b, cln_tensor c, cln__gemm gemm);
 /* Appends " -D<format>". */
 void cln__step_define(cln__lowering *l, cln__step *step, const char *format, ...) CLN__PRINTF(3, 4);
+/* The steps from `first` on are those of `variant`; `why_not` is copied, NULL if none refused. */
+void cln__steps_choose(cln__lowering *l, int first, const char *variant, const char *why_not);
 /* The work-items along each axis. */
 void cln__step_items(cln__step *step, int64_t x, int64_t y, int64_t z);
 void cln__arg_tensor(cln__step *step, cln_tensor x, cln__access access);

@@ -75,6 +75,13 @@ START_TEST(direct_matches_the_reference) {
 }
 END_TEST
 
+START_TEST(implicit_matches_the_reference) {
+    configure(_i);
+    CHECK_CONVS(pointwise, "implicit");
+    CHECK_CONVS(windows, "implicit");
+}
+END_TEST
+
 /* The variant that takes what no other does. */
 START_TEST(groups_match_the_reference) {
     configure(_i);
@@ -121,6 +128,7 @@ static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, im2col_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_test(tests, im2col_works_in_chunks);
     tcase_add_loop_test(tests, direct_matches_the_reference, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, implicit_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, groups_match_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, convolutions_may_write_into_a_concatenation, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, bias_gradients_are_channel_sums, 0, CONFIGURATIONS);

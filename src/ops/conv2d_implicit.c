@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* A work-group's tile, and an item's share of it: see the kernels for the letters and for what they may be. */
+/* A work-group's tile, and an item's share of it: see the kernels for the letters and for what they may be. Groups are
+ * of 64 or 128 items: whole wavefronts on every GPU. */
 typedef struct tile {
     int m, n, k, item_m, item_n;
 } tile;
@@ -16,8 +17,8 @@ static const tile tiles[] = {
     {64, 32, 16, 4, 4}, {128, 16, 16, 8, 4}, {64, 16, 16, 4, 4},
 };
 static const tile weight_tiles[] = {
-    {64, 64, 16, 8, 8}, {64, 32, 16, 8, 4}, {128, 16, 16, 8, 4}, {64, 16, 16, 4, 4},
-    {32, 64, 16, 4, 8}, {32, 32, 16, 4, 4}, {32, 16, 16, 4, 4},
+    {64, 64, 16, 8, 8}, {32, 64, 16, 4, 8},  {64, 32, 16, 8, 4},
+    {32, 32, 16, 4, 4}, {128, 16, 16, 8, 4}, {64, 16, 16, 4, 4},
 };
 enum {
     TILES = sizeof tiles / sizeof *tiles,

@@ -254,6 +254,10 @@ conv2d_implicit(__global const float *restrict x, const ulong4 xv, __global cons
     const int up = GRAD_INPUT ? s : 1, phases_x = min(up, wo);
     const int phase_y = (int)get_group_id(1) / phases_x, phase_x = (int)get_group_id(1) % phases_x;
     const int out_h = (ho - phase_y + up - 1) / up, out_w = (wo - phase_x + up - 1) / up;
+    axis ys = axis_of(phase_y, kh, s, p, d);
+    const axis xs = axis_of(phase_x, kw, s, p, d);
+    if (xs.count == 0)
+        ys.count = 0; /* no tap is seen: none is loaded */
     const problem q = {.c = c,
                        .o = o,
                        .h = h,
@@ -261,8 +265,8 @@ conv2d_implicit(__global const float *restrict x, const ulong4 xv, __global cons
                        .kw = kw,
                        .x_block = xv.s2,
                        .x_pixel = xv.s3,
-                       .ys = axis_of(phase_y, kh, s, p, d),
-                       .xs = axis_of(phase_x, kw, s, p, d),
+                       .ys = ys,
+                       .xs = xs,
                        .n0 = group % tiles_n * TILE_N};
 
     __global const float *under_first[X_PIXELS];

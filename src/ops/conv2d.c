@@ -10,8 +10,8 @@
 
 /* Fastest first; the last accepts everything. The rule: the first that does not refuse. */
 static const cln__conv2d_variant *const variants[] = {
-    &cln__conv2d_pointwise, &cln__conv2d_winograd, &cln__conv2d_staged, &cln__conv2d_direct,
-    &cln__conv2d_gemm,      &cln__conv2d_im2col,   &cln__conv2d_reference,
+    &cln__conv2d_pointwise, &cln__conv2d_winograd, &cln__conv2d_staged, &cln__conv2d_implicit,
+    &cln__conv2d_direct,    &cln__conv2d_gemm,     &cln__conv2d_im2col, &cln__conv2d_reference,
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 

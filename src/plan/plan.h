@@ -216,7 +216,7 @@ cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *form
 
 /* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
 bool cln__variant_exists(const char *name);
-#define CLN__VARIANT_NAMES "winograd, pointwise, staged, direct, gemm, im2col and reference"
+#define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
 
 /* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g);

@@ -126,8 +126,10 @@ class Peer:
     def answer(self):
         timer = threading.Timer(self.limit_s, self.on_timeout)
         timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            timer.cancel()
         if self.late:
             raise Failed(f"took longer than {self.limit_s} s")
         if not line:

@@ -123,7 +123,7 @@ INLINE vec upstream_transform(__global float *dy, const ulong dy_line, const ulo
 }
 
 /* One point's part of dU: sum[block of o][c] += sum over tiles of v[block of c][tile][lane of c] * e[block of o][tile].
- * WC channels x WB blocks at a time in registers. */
+ * WC channels x WB blocks at a time in registers, from zero, so that sums stay short and their errors small. */
 INLINE void filter_multiply(const vec *v, const vec *e, vec *sum, const int tiles, const int channels,
                             const int stored, const int o_blocks) {
     for (int block = 0; block < o_blocks; block += WB)
@@ -134,8 +134,7 @@ INLINE void filter_multiply(const vec *v, const vec *e, vec *sum, const int tile
             for (int c = 0; c < WC; c++)
 #pragma unroll
                 for (int b = 0; b < WB; b++)
-                    held[c][b] = to[b * stored + c];
-#pragma unroll 4
+                    held[c][b] = (vec)(0.0f);
             for (int t = 0; t < tiles; t++)
 #pragma unroll
                 for (int c = 0; c < WC; c++)
@@ -146,7 +145,7 @@ INLINE void filter_multiply(const vec *v, const vec *e, vec *sum, const int tile
             for (int c = 0; c < WC; c++)
 #pragma unroll
                 for (int b = 0; b < WB; b++)
-                    to[b * stored + c] = held[c][b];
+                    to[b * stored + c] += held[c][b];
         }
 }
 

@@ -170,7 +170,7 @@ const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "it is dilated";
     if (!fusable(p->load_act) || !fusable(p->act) || !fusable(p->mask))
         return "its activation cannot be fused";
-    if (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0)))
+    if (y.block == 1 || (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0))))
         return "input and output have channel blocks of different sizes";
     if (!aligned(&x) || !aligned(&y) || (p->pass == CLN__BACKWARD && !gradients_aligned(l, p)))
         return "its channel blocks are not aligned";

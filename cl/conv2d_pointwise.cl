@@ -262,6 +262,6 @@ __kernel void conv2d_pointwise_grad(
     sums += sumsv.s0 + (ulong)item * 2 * in;
     for (int b = 0; SUMS && b < in_blocks; b++) {
         STORE(B, sum[b], sums + b * B);
-        STORE(B, sum_product[b] * LOAD(B, sums_invstd + AT(sums_invstdv, 0, b, 0)), sums + in + b * B);
+        STORE(B, sum_product[b] * VECTOR(SUMS, sums_invstd, sums_invstdv, b, 1.0f), sums + in + b * B);
     }
 }

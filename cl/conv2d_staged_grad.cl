@@ -89,7 +89,6 @@ INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, 
         __global const float *y_from = y + AT(yv, n, block, 0);
         vec sum = (vec)(0.0f);
         for (int r = 0; r < s.ho; r++)
-#pragma unroll 4
             for (int j = 0; j < s.wo; j++, from += dyv.s3, y_from += yv.s3) {
                 const vec d = upstream(LOAD(B, from), y_from, scale, slope, shift);
                 ds[r * to.columns + j] = d;

@@ -63,6 +63,8 @@ INLINE void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const 
         for (int i = 0; i < live; i++) {
             const vec d = upstream(LOAD(B, from + dy_at[i]), y_from + y_at[i], scale, slope, shift);
             ds[i] = d;
+            PREFETCH(from + dy_at[i] + CHUNK * dyv.s3);
+            PREFETCH(y_from + y_at[i] + CHUNK * yv.s3);
             if (DB)
                 sum += d;
             if (KEEP_D)

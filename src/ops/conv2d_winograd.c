@@ -11,9 +11,8 @@ enum {
     BACKWARD_TILES = 16,     /* transformed at once: enough to pay for reading and writing dU */
     MAX_IMAGES = 16,         /* of a patch */
     PATCH_BYTES = 300 << 10, /* staged at once, of x and dx: leaves half of a usual second-level cache */
-    SMALL_SCRATCH = 1 << 20, /* private memory of an item, in bytes: usually */
-    LARGE_SCRATCH = 3 << 20, /* and at most, as threads have stacks of 8 MiB */
-    STREAM_BYTES = 2 << 20,  /* results larger than this bypass the cache */
+    SCRATCH_BYTES = 3 << 20, /* private memory of an item: threads have stacks of 8 MiB. What is not touched costs
+                                nothing, so all share the size, and with it programs */
     FORWARD_ITEMS = 8,       /* for each core, */
     BACKWARD_ITEMS = 4       /* each of which leaves partial gradients of the weights */
 };
@@ -115,7 +114,7 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     if (x.block % 4 != 0)
         return "its channel blocks are no multiples of 4";
     problem q = problem_of(l, p);
-    if (scratch_bytes(&q) > LARGE_SCRATCH)
+    if (scratch_bytes(&q) > SCRATCH_BYTES)
         return "a work-item would need too much private memory";
     return NULL;
 }
@@ -136,14 +135,12 @@ static cln_tensor weights_transform(cln__lowering *l, const cln__conv2d *p, cons
     return u;
 }
 
-static bool streams(const problem *q, cln_shape shape) {
-    return q->b == 16 && shape.n * shape.c * shape.h * shape.w * (int64_t)sizeof(float) > STREAM_BYTES;
-}
+/* Blocks as large as a cache line are written past the cache: whoever reads them comes much later. */
+enum { LINE_FLOATS = 16 };
 
 static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, const problem *q) {
-    int64_t bytes = scratch_bytes(q) <= SMALL_SCRATCH ? SMALL_SCRATCH : LARGE_SCRATCH;
     cln__step_define(l, step, "B=%d -DK=%d -DT=%lld", q->b, q->k, (long long)q->tiles);
-    cln__step_define(l, step, "SCRATCH=%lld", (long long)(bytes / (q->b * (int64_t)sizeof(float))));
+    cln__step_define(l, step, "SCRATCH=%lld", SCRATCH_BYTES / (q->b * (long long)sizeof(float)));
     cln__step_define(l, step, "EDGES=%d", q->h % q->m != 0 || q->w % q->m != 0);
     cln__step_define(l, step, "LOAD_ACT=%d", (int)p->load_act);
 }
@@ -173,7 +170,7 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     define(l, step, p, q);
     cln__step_define(l, step, "TT=%d -DNB=%d", tiles_of(q->o_blocks), blocks_of(q->o_blocks));
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, (int)p->act);
-    cln__step_define(l, step, "STREAM=%d", !p->accumulate && streams(q, p->ys));
+    cln__step_define(l, step, "STREAM=%d", q->b == LINE_FLOATS && !p->accumulate);
     cln__arg_tensor(step, p->x, CLN__READ);
     cln__arg_tensor(step, u, CLN__READ);
     cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);
@@ -201,7 +198,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     cln__step_define(l, step, "KEEP_D=%d -DDX_BEFORE=%d -DDX_AFTER=%d", p->keep_d, q->dx && p->dx_before,
                      q->dx && p->dx_after);
     cln__step_define(l, step, "MASK=%d", q->dx ? (int)p->mask : CLN_IDENTITY);
-    cln__step_define(l, step, "STREAM=%d", q->dx && !p->dx_before && !p->dx_after && streams(q, p->xs));
+    cln__step_define(l, step, "STREAM=%d", q->b == LINE_FLOATS && !p->dx_before && !p->dx_after);
     cln__arg_tensor(step, p->x, CLN__READ);
     cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
     cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);

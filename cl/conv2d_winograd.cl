@@ -14,8 +14,8 @@
  *      [][][][][][]    -------->   m = u' v     ----------->   [][][][]   -> act, moments, y
  *      ...(steps of M)             m[O][36][T]                 ...
  *
- * Errors, relative to the largest result: 3e-7 typically, 4e-6 at most for 3x3 (a direct convolution: 5e-8, 5e-7),
- * measured for 16 to 64 channels. */
+ * Errors, relative to the largest result, measured for 3 to 64 channels of noise against double precision: 3e-7 in the
+ * mean square and 5e-6 at most; a direct convolution has 4e-7 at most. */
 
 #include "tensor.clh"
 

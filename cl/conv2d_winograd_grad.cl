@@ -19,7 +19,7 @@
  * dU stays in private memory through all images of the item and becomes dw = G' dU G at the end. A band ends with K - 1
  * rows of gradients that the next band still adds to.
  *
- * Errors as those of the forward pass. */
+ * Errors of dx as those of the forward pass; of dw 1e-6 of the largest number, 5e-6 for sums over 16,000 pixels. */
 
 #include "tensor.clh"
 

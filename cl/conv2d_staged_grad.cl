@@ -79,12 +79,12 @@ typedef struct sizes {
 INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, __global float *dy, const ulong4 dyv,
                            __global const float *y, const ulong4 yv, __global const float *dy_scale,
                            const ulong4 dy_scalev, __global const float *dy_slope, const ulong4 dy_slopev,
-                           __global const float *dy_shift, const ulong4 dy_shiftv, vec *db) {
+                           __global const float *dy_shift, const ulong4 dy_shiftv, vec *db, const int given) {
     ds += to.top * to.columns + to.left;
     for (int block = 0; block < s.stored_out / B; block++, ds += to.rows * to.columns) {
-        const vec scale = VECTOR(DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
+        const vec scale = VECTOR(given & DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
         const vec slope = VECTOR(DY_SLOPE, dy_slope, dy_slopev, block, 0.0f);
-        const vec shift = VECTOR(DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
+        const vec shift = VECTOR(given & DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
         __global float *from = dy + AT(dyv, n, block, 0);
         __global const float *y_from = y + AT(yv, n, block, 0);
         vec sum = (vec)(0.0f);
@@ -92,13 +92,11 @@ INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, 
             for (int j = 0; j < s.wo; j++, from += dyv.s3, y_from += yv.s3) {
                 const vec d = upstream(LOAD(B, from), y_from, scale, slope, shift);
                 ds[r * to.columns + j] = d;
-                if (DB)
-                    sum += d;
+                sum += d;
                 if (KEEP_D)
                     STORE(B, d, from);
             }
-        if (DB)
-            db[block] += sum;
+        db[block] += sum;
     }
 }
 
@@ -200,7 +198,7 @@ __kernel void conv2d_staged_grad(
     const ulong4 sums_invstdv, __global float *sums, const ulong4 sumsv, __global const float *dx_scale,
     const ulong4 dx_scalev, const int run, const int images, const int h, const int width, const int padding,
     const int rows, const int columns, const int ho, const int wo, const int d_rows, const int d_columns, const int kh,
-    const int kw, const int channels, const int outputs, const int in_blocks, const int out_blocks) {
+    const int kw, const int channels, const int outputs, const int in_blocks, const int out_blocks, const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, images);
     const sizes s = {kh, kw, h, width, ho, wo, channels, outputs, in_blocks * XB, out_blocks * B};
     const stage stage_x = {rows, columns, padding, padding};
@@ -213,7 +211,7 @@ __kernel void conv2d_staged_grad(
         db_sum[b] = (vec)(0.0f);
     for (int b = 0; DX && b < in_blocks; b++) {
         centre[b] = VECTOR(SUMS, sums_mean, sums_meanv, b, 0.0f);
-        scale[b] = VECTOR(DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
+        scale[b] = VECTOR(given & DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
         sum[b] = sum_product[b] = (vec)(0.0f);
     }
     dw += dwv.s0 + (ulong)item * kh * kw * s.stored_in * s.stored_out;
@@ -222,9 +220,9 @@ __kernel void conv2d_staged_grad(
 
     for (int n = begin; n < end; n++) {
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
-                   load_shift, load_shiftv);
+                   load_shift, load_shiftv, given);
         image_upstream(ds, stage_d, n, s, dy, dyv, y, yv, dy_scale, dy_scalev, dy_slope, dy_slopev, dy_shift,
-                       dy_shiftv, db_sum);
+                       dy_shiftv, db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, FEW, NB, s,
@@ -233,13 +231,13 @@ __kernel void conv2d_staged_grad(
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, MANY, 1, s,
                           dw + block * B);
         const gradient to = {dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum,
-                             sum_product};
+                             sum_product, given};
         if (DX)
             image_gradient(ds, stage_d, staged, stage_x, w + wv.s0, s, to);
     }
 
     db += dbv.s0 + (ulong)item * s.stored_out;
-    for (int b = 0; DB && b < out_blocks; b++)
+    for (int b = 0; (given & DB) && b < out_blocks; b++)
         STORE(B, db_sum[b], db + b * B);
     sums += sumsv.s0 + (ulong)item * 2 * s.stored_in;
     for (int b = 0; DX && SUMS && b < in_blocks; b++) {

@@ -61,8 +61,8 @@ INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const
     for (int first = 0; first < out.live; first += tile) {
         tile_start(sum, tile, blocks, start);
         tile_multiply(sum, tile, blocks, xs + first, w + block * B, outputs, channels);
-        tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2, out.at + first,
-                    out.mean + block, out.m2 + block, out.before + first, out.given);
+        tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2,
+                    out.at + first, out.mean + block, out.m2 + block, out.before + first, out.given);
     }
 }
 

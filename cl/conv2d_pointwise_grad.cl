@@ -52,7 +52,8 @@
 INLINE void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const ulong *dy_at, __global const float *y,
                            const ulong4 yv, const ulong *y_at, const int live, const int blocks,
                            __global const float *dy_scale, const ulong4 dy_scalev, __global const float *dy_slope,
-                           const ulong4 dy_slopev, __global const float *dy_shift, const ulong4 dy_shiftv, vec *db, const int given) {
+                           const ulong4 dy_slopev, __global const float *dy_shift, const ulong4 dy_shiftv, vec *db,
+                           const int given) {
     for (int block = 0; block < blocks; block++, ds += CHUNK) {
         const vec scale = VECTOR(given & DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
         const vec slope = VECTOR(DY_SLOPE, dy_slope, dy_slopev, block, 0.0f);

@@ -101,8 +101,8 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
                             const ulong4 biasv, __global float *y, const ulong4 yv, __global float *restrict moments,
                             const ulong4 momentsv, const int run, const int images, const int h, const int width,
                             const int padding, const int rows, const int columns, const int ho, const int wo,
-                            const int kh, const int kw, const int channels, const int in_blocks,
-                            const int out_blocks, const int given) {
+                            const int kh, const int kw, const int channels, const int in_blocks, const int out_blocks,
+                            const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, images);
     vec staged[STAGE], mean[BLOCKS], m2[BLOCKS];
     for (int b = 0; MOMENTS && b < out_blocks; b++)

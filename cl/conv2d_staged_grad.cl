@@ -11,16 +11,16 @@
  * dw [ky][kx][C][O], w turned: [KH-1-ky][KW-1-kx][O][C].
  *
  * Index map: work-item = a run of images. Groups of 1; private arrays are the scratch memory.
- * Work per item: an image of x and one of d are copied into private memory with borders of zeros (conv2d_staged.clh), so
- * that no tap is ever tested. dw is made in register tiles, with a step for each pixel of d:
+ * Work per item: an image of x and one of d are copied into private memory with borders of zeros (conv2d_staged.clh),
+ * so that no tap is ever tested. dw is made in register tiles, with a step for each pixel of d:
  *
  *                  block 0   ... NB-1
  *   channel c     [B lanes]  [       ]     load NB vectors of d, then  sum += xn[c under the tap] * vector
  *   ...                                    (planar x: TC channels times TK taps of a row)
  *   c + TC - 1    [       ]  [       ]
  *
- * and added to the item's own row of dw; rows are summed by a later step. dx is a convolution of d for each of the S * S
- * classes of pixels whose rows, and columns, have the same remainder modulo S and thus the same taps; tiles as in
+ * and added to the item's own row of dw; rows are summed by a later step. dx is a convolution of d for each of the S *
+ * S classes of pixels whose rows, and columns, have the same remainder modulo S and thus the same taps; tiles as in
  * conv2d_staged.cl. */
 #include "tensor.clh"
 
@@ -71,8 +71,8 @@ typedef struct stage {
 
 typedef struct sizes {
     int kh, kw, h, w, ho, wo;
-    int channels, outputs;         /* that count */
-    int stored_in, stored_out;     /* with the padding of their blocks */
+    int channels, outputs;     /* that count */
+    int stored_in, stored_out; /* with the padding of their blocks */
 } sizes;
 
 /* Stages image n of d; adds d to db. */
@@ -139,8 +139,7 @@ INLINE void tile_back(vec *sum, const int tile, const int blocks, const vec *ds,
     for (int ky = ky0; ky < s.kh; ky += S, ds -= from.columns)
         for (int kx = kx0; kx < s.kw; kx += S)
             for (int o = 0; o < s.outputs; o += B)
-                tile_add(sum, tile, blocks,
-                         (const float *)(ds + o / B * from.rows * from.columns - (kx - kx0) / S), B,
+                tile_add(sum, tile, blocks, (const float *)(ds + o / B * from.rows * from.columns - (kx - kx0) / S), B,
                          turned + ((ulong)((s.kh - 1 - ky) * s.kw + s.kw - 1 - kx) * s.stored_out + o) * s.stored_in,
                          s.stored_in, min(B, s.outputs - o));
 }
@@ -185,8 +184,8 @@ INLINE void image_gradient(const vec *ds, const stage from, const vec *xs, const
 }
 
 /* `run` images an item, `images` in all, of h x w pixels with `padding` around, staged in rows x columns; results of
- * ho x wo, staged in d_rows x d_columns; a filter of kh x kw; `channels` of x and `outputs` of y are summed over. `w` is
- * turned. `dw`, `db`, `sums`: rows, one for each item. */
+ * ho x wo, staged in d_rows x d_columns; a filter of kh x kw; `channels` of x and `outputs` of y are summed over. `w`
+ * is turned. `dw`, `db`, `sums`: rows, one for each item. */
 __kernel void conv2d_staged_grad(
     __global const float *x, const ulong4 xv, __global const float *load_scale, const ulong4 load_scalev,
     __global const float *load_shift, const ulong4 load_shiftv, __global const float *restrict w, const ulong4 wv,
@@ -221,8 +220,8 @@ __kernel void conv2d_staged_grad(
     for (int n = begin; n < end; n++) {
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
                    load_shift, load_shiftv, given);
-        image_upstream(ds, stage_d, n, s, dy, dyv, y, yv, dy_scale, dy_scalev, dy_slope, dy_slopev, dy_shift,
-                       dy_shiftv, db_sum, given);
+        image_upstream(ds, stage_d, n, s, dy, dyv, y, yv, dy_scale, dy_scalev, dy_slope, dy_slopev, dy_shift, dy_shiftv,
+                       db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, FEW, NB, s,
@@ -230,8 +229,8 @@ __kernel void conv2d_staged_grad(
         for (; block < out_blocks; block++)
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, MANY, 1, s,
                           dw + block * B);
-        const gradient to = {dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum,
-                             sum_product, given};
+        const gradient to = {
+            dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum, sum_product, given};
         if (DX)
             image_gradient(ds, stage_d, staged, stage_x, w + wv.s0, s, to);
     }

@@ -50,6 +50,15 @@ void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x) {
     launch(l, step, cln__shape_of(l, x), cln__blocks(l, x));
 }
 
+void cln__step_each_row(cln__lowering *l, cln__step *step, cln_tensor x) {
+    cln_shape shape = cln__shape_of(l, x);
+    int64_t blocks = cln__blocks(l, x);
+    int64_t run = cln__divide_up(pixel_run(l, shape.h * shape.w, blocks * shape.n), shape.w);
+    cln__step_define(l, step, "B=%d", cln__layout_of(l, x).block);
+    cln__arg_int(step, run);
+    cln__step_items(step, cln__divide_up(shape.h, run), blocks, shape.n);
+}
+
 int64_t cln__channel_run(const cln__layout *layout, int64_t first, int64_t limit) {
     int64_t count = 1;
     while (count < limit && layout->map[first + count] == layout->map[first] + count)

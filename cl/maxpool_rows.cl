@@ -18,12 +18,6 @@
 #define STREAM 0 /* whether the result is too large for the cache, and aligned */
 #endif
 
-#if STREAM
-#define STORE_RESULT(v, p) STREAM_BLOCK(1, v, p)
-#else
-#define STORE_RESULT(v, p) STORE(B, v, p)
-#endif
-
 #define KEPT (K > S ? K - S : 0) /* columns that a window shares with the next */
 
 typedef struct best {
@@ -67,6 +61,7 @@ __kernel void maxpool_forward_rows(__global const float *x, ulong4 xv, __global 
     winners += PLACE_AT(wv, get_global_size(1), n, block, oh * ow, first * ow);
     for (int oy = first; oy < min(first + rows, oh); oy++) {
         best column[K]; /* of the window */
+#pragma unroll
         for (int k = 0; k < K; k++)
             column[k] = none;
         int ix = -P;
@@ -89,7 +84,7 @@ __kernel void maxpool_forward_rows(__global const float *x, ulong4 xv, __global 
                 const best next = {column[k].value, column[k].place + k};
                 all = better_of(all, next, true);
             }
-            STORE_RESULT(all.value, y);
+            STREAM_BLOCK(STREAM, all.value, y);
             if (WINNERS)
                 STORE_PLACES(all.place, winners);
         }
@@ -105,6 +100,7 @@ __kernel void maxpool_grad_rows(__global const PLACE *restrict winners, ulong4 w
     for (int iy = first; iy < min(first + rows, h); iy++) {
         const int last = (iy + P) / S; /* window over this row */
         vec column[K + S]; /* the last S stay zero */
+#pragma unroll
         for (int k = 0; k < K + S; k++)
             column[k] = (vec)(0.0f);
         int ix = -P; /* of column[0] */
@@ -123,7 +119,7 @@ __kernel void maxpool_grad_rows(__global const PLACE *restrict winners, ulong4 w
 #pragma unroll
             for (int s = 0; s < S; s++, ix++)
                 if (ix >= 0 && ix < w) {
-                    STORE_RESULT(column[s], dx);
+                    STREAM_BLOCK(STREAM, column[s], dx);
                     dx += xv.s3;
                 }
 #pragma unroll
@@ -131,7 +127,7 @@ __kernel void maxpool_grad_rows(__global const PLACE *restrict winners, ulong4 w
                 column[k] = column[k + S];
         }
         for (; ix < w; ix++, dx += xv.s3) { /* columns behind the last window's first S */
-            STORE_RESULT(column[0], dx);
+            STREAM_BLOCK(STREAM, column[0], dx);
 #pragma unroll
             for (int k = 0; k < K; k++)
                 column[k] = column[k + 1];

@@ -65,22 +65,9 @@ int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
 
 /* --- arguments --- */
 
-enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache, of a core */
-
 /* Numbered as in cl/fused.clh, whatever the order in cln_activation. */
 static int activation_number(cln_activation act) {
     return act == CLN_RELU ? 1 : act == CLN_LEAKY_RELU ? 2 : 0;
-}
-
-static int64_t bytes_of(const cln__lowering *l, cln_tensor x) {
-    cln_shape shape = cln__shape_of(l, x);
-    return (int64_t)sizeof(float) * shape.n * shape.h * shape.w * cln__layout_of(l, x).stored;
-}
-
-/* A result that the caches will have lost before it is read goes past them; not where it is read first. */
-static bool streams(const cln__lowering *l, cln_tensor x, bool read_too) {
-    bool aligned = cln__layout_of(l, x).block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
-    return aligned && !read_too && bytes_of(l, x) > L2_BYTES * l->caps->compute_units;
 }
 
 void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
@@ -88,12 +75,12 @@ void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
     cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
     cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);
     cln__step_define(l, step, "LOAD_ACT=%d", activation_number(p->load_act));
-    cln__step_define(l, step, "AHEAD=%d", bytes_of(l, p->x) > 4 * L2_BYTES * l->caps->compute_units);
+    cln__step_define(l, step, "AHEAD=%d", cln__exceeds_caches(l, p->x, 4));
 }
 
 void cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, activation_number(p->act));
-    cln__step_define(l, step, "STREAM=%d", streams(l, p->y, p->accumulate));
+    cln__step_define(l, step, "STREAM=%d", !p->accumulate && cln__streams(l, p->y));
     cln__arg_tensor(step, p->w, CLN__READ);
     cln__arg_optional(l, step, "BIAS", p->bias, p->w, CLN__READ);
     cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);
@@ -126,7 +113,7 @@ void cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p
     cln__arg_optional(l, step, "DB", rows->db.partial, rows->dw.partial, CLN__WRITE);
     cln__step_define(l, step, "DX_BEFORE=%d -DDX_AFTER=%d", dx && p->dx_before, dx && p->dx_after);
     cln__step_define(l, step, "MASK=%d", dx ? activation_number(p->mask) : 0);
-    cln__step_define(l, step, "STREAM=%d", dx && streams(l, p->dx, added_to));
+    cln__step_define(l, step, "STREAM=%d", dx && !added_to && cln__streams(l, p->dx));
     cln__arg_optional(l, step, "DX", p->dx, p->x, added_to ? CLN__READ_WRITE : CLN__WRITE);
     cln__arg_tensor(step, summed ? p->sums_of : p->x, CLN__READ);
     cln__arg_tensor(step, summed ? p->sums_mean : p->x, CLN__READ);

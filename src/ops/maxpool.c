@@ -38,10 +38,12 @@ static bool in_rows(const cln__lowering *l, const cln__node *node) {
 /* Launches over the vectors of `out`; x and y are what is pooled and the result. */
 static void launch(cln__lowering *l, cln__step *step, bool rows, cln_tensor x, cln_tensor y, cln_tensor out) {
     cln__pool_sizes(step, cln__shape_of(l, x), cln__shape_of(l, y));
-    if (rows)
+    if (rows) {
+        cln__step_define(l, step, "STREAM=%d", cln__streams(l, out));
         cln__step_each_row(l, step, out);
-    else
+    } else {
         cln__step_each_vector(l, step, out);
+    }
 }
 
 static bool has_gradient(const cln__lowering *l, cln_tensor y) {

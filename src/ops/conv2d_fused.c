@@ -65,22 +65,9 @@ int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
 
 /* --- arguments --- */
 
-enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache, of a core */
-
 /* Numbered as in cl/fused.clh, whatever the order in cln_activation. */
 static int activation_number(cln_activation act) {
     return act == CLN_RELU ? 1 : act == CLN_LEAKY_RELU ? 2 : 0;
-}
-
-static int64_t bytes_of(const cln__lowering *l, cln_tensor x) {
-    cln_shape shape = cln__shape_of(l, x);
-    return (int64_t)sizeof(float) * shape.n * shape.h * shape.w * cln__layout_of(l, x).stored;
-}
-
-/* A result that the caches will have lost before it is read goes past them; not where it is read first. */
-static bool streams(const cln__lowering *l, cln_tensor x, bool read_too) {
-    bool aligned = cln__layout_of(l, x).block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
-    return aligned && !read_too && bytes_of(l, x) > L2_BYTES * l->caps->compute_units;
 }
 
 /* Bits of `given` in cl/conv2d_fused.clh. */
@@ -111,7 +98,7 @@ int cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
 }
 
 int cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
-    int given = streams(l, p->y, p->accumulate) ? STREAM : 0;
+    int given = !p->accumulate && cln__streams(l, p->y) ? STREAM : 0;
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, activation_number(p->act));
     cln__arg_tensor(step, p->w, CLN__READ);
     given |= arg_given(step, BIAS, p->bias, p->w, CLN__READ);
@@ -135,7 +122,7 @@ int cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p,
     bool dx = p->dx.id >= 0, added_to = p->dx_before || p->dx_after;
     cln_tensor sums = dx ? p->sum_parts.partial : CLN_NO_TENSOR;
     bool summed = sums.id >= 0;
-    int given = dx && streams(l, p->dx, added_to) ? STREAM : 0;
+    int given = dx && !added_to && cln__streams(l, p->dx) ? STREAM : 0;
     cln__arg_tensor(step, dx ? rows->turned : p->w, CLN__READ);
     cln__arg_tensor(step, p->dy_slope.id >= 0 ? p->y : p->dy, CLN__READ); /* else y is not read, and need not be kept */
     cln__step_define(l, step, "KEEP_D=%d", p->keep_d);

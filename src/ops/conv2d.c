@@ -2,6 +2,8 @@
  * its gradients, and the choice among the variants that compute it. The mathematics is written out in
  * cl/conv2d_reference.cl. */
 #include "conv2d.h"
+#include "conv2d_case.h"
+#include "conv2d_choice.h"
 #include "fuse.h"
 
 #include <math.h>
@@ -167,7 +169,7 @@ static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv
     return NULL;
 }
 
-static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
+cln__conv2d cln__conv2d_describe(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
                                  cln_tensor x, cln_tensor w, cln_tensor y) {
     return (cln__conv2d){.pass = pass,
                          .a = *a,
@@ -194,7 +196,7 @@ static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, 
 
 static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *node) {
     cln__conv2d p =
-        describe_none(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1), cln__output(node, 0));
+        cln__conv2d_describe(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1), cln__output(node, 0));
     if (node->input_count > 2)
         p.bias = cln__input(node, 2);
     return p;
@@ -203,7 +205,7 @@ static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *nod
 static cln__conv2d describe_backward(const cln__lowering *l, const cln__node *node) {
     const grad_attrs *a = node->attrs;
     cln_tensor dy = cln__input(node, DY);
-    cln__conv2d p = describe_none(l, CLN__BACKWARD, &a->conv, cln__input(node, X), cln__input(node, W), dy);
+    cln__conv2d p = cln__conv2d_describe(l, CLN__BACKWARD, &a->conv, cln__input(node, X), cln__input(node, W), dy);
     p.dy = dy;
     p.dw = cln__output(node, DW);
     if (a->bias)
@@ -218,7 +220,7 @@ static const cln__conv2d_variant *choose_backward(const cln__lowering *l, const 
     const cln__conv2d_variant *variant = choose(l, p);
     if (!variant || !l->forced_variant || strcmp(variant->name, l->forced_variant) == 0)
         return variant;
-    cln__conv2d alone = describe_none(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
+    cln__conv2d alone = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
     const cln__conv2d_variant *asked = choose(l, &alone);
     return asked && strcmp(asked->name, l->forced_variant) == 0 ? NULL : variant;
 }
@@ -239,11 +241,19 @@ double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
 static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p) {
     if (!variant)
         return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it");
+    cln__conv2d_choice choice;
+    CLN_TRY(cln__conv2d_choose(l, p, variants, VARIANT_COUNT, variant, &choice));
     int first = l->step_count;
-    CLN_TRY(variant->lower(l, p));
+    p->parameters = *choice.parameters ? choice.parameters : NULL;
+    CLN_TRY(choice.variant->lower(l, p));
+    p->parameters = NULL;
     for (int i = first; i < l->step_count; i++)
-        l->steps[i].variant = variant->name;
+        l->steps[i].variant = choice.variant->name;
     return CLN_OK;
+}
+
+cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
+    return run(l, choose(l, p), p);
 }
 
 /* x is read as its form says, where that is not in memory. */
@@ -308,13 +318,13 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
 static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
-    cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
+    cln__conv2d p = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
     CLN_TRY(run(l, choose(l, &p), &p));
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
         return l->status;
-    p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
+    p = cln__conv2d_describe(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
     return run(l, choose(l, &p), &p);
 }
 

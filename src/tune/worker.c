@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { MIN_ROUNDS = 5, MAX_ROUNDS = 25 };
-static const double measure_s = 1.0; /* about how long one candidate is measured */
+static const double measure_s = 0.5; /* about how long one candidate is measured */
 static const double hopeless = 1.5;  /* times the rule's time in the first round: not measured further */
 
 typedef struct worker {

@@ -15,7 +15,7 @@ typedef struct arguments {
     int64_t rounds;
     double peak_gflops, bandwidth_gbs; /* 0: to be measured */
     const char *trace;
-    bool infer, json;
+    bool infer, why, json;
 } arguments;
 
 typedef struct bench {
@@ -65,6 +65,8 @@ static void print_row(const bench *b, const roofline_row *row) {
     printf("%9.3f %9.3f %5.1f%% %7.0f%% %8s %7.1f  %-10s  %-18s %-9s %-26s %s\n", row->lost_s * 1e3, row->seconds * 1e3,
            100 * row->seconds / b->r.whole.seconds, rates.percent, gflops, rates.gbs,
            row->arithmetic ? "arithmetic" : "memory", t->op, t->variant, t->kernel, t->layer);
+    if (b->a->why && *t->why_not)
+        printf("%21s%s\n", "", t->why_not);
 }
 
 static void print_sum(const bench *b, const char *name, roofline_sum sum) {
@@ -111,6 +113,7 @@ static cJSON *json_row(const roofline_row *row) {
     cJSON_AddStringToObject(object, "op", t->op);
     cJSON_AddStringToObject(object, "variant", t->variant);
     cJSON_AddStringToObject(object, "kernel", t->kernel);
+    cJSON_AddStringToObject(object, "why_not", t->why_not);
     cJSON_AddStringToObject(object, "bound", row->arithmetic ? "arithmetic" : "memory");
     report_json_float(object, "ms", row->seconds * 1e3);
     report_json_float(object, "attainable_ms", row->attainable_s * 1e3);
@@ -200,6 +203,8 @@ int bench_ops(int argc, char **argv) {
         {"num-bench-iter", CLI_INT, &a.rounds, "N", "timed steps (default 10)", 1, 100000, NULL},
         {"trace", CLI_TEXT, &a.trace, "FILE",
          "also write a step's time line as Chrome trace events, for chrome://tracing and Perfetto", 0, 0, NULL},
+        {"why", CLI_FLAG, &a.why, NULL, "below each launch, the kernel variants that refused it and their reasons", 0,
+         0, NULL},
         {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
         {.name = NULL}};
     const cli_command command = {

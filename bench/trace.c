@@ -36,6 +36,8 @@ static cJSON *step_event(const roofline_row *row, const cln_step_time *t) {
     cJSON_AddStringToObject(args, "operator", t->op);
     cJSON_AddStringToObject(args, "variant", t->variant);
     cJSON_AddStringToObject(args, "kernel", t->kernel);
+    if (*t->why_not)
+        cJSON_AddStringToObject(args, "refused", t->why_not);
     report_json_float(args, "GFLOP/s", rates.gflops);
     report_json_float(args, "GB/s", rates.gbs);
     report_json_float(args, "percent of roofline", rates.percent);

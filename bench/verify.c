@@ -168,7 +168,7 @@ int bench_verify(int argc, char **argv) {
          .kind = CLI_TEXT,
          .target = &r.variant,
          .value = "V",
-         .help = "use this kernel variant wherever it can serve (direct, gemm, im2col, reference)"},
+         .help = "use this kernel variant wherever it can serve (implicit, direct, gemm, im2col, reference)"},
         {.name = "self", .kind = CLI_FLAG, .target = &self, .help = "run the cases that the program makes itself"},
         {.name = "json", .kind = CLI_FLAG, .target = &json, .help = "print one JSON object, with every tensor"},
         {.name = NULL},

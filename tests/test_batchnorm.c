@@ -136,7 +136,7 @@ START_TEST(batchnorm_of_a_large_mean) {
 }
 END_TEST
 
-/* x * scale + shift is exact to the last bits of shift, and with no deviation scale is 316. */
+/* x * scale + shift is exact to the last bit of shift, which is up to 37.3 * 316 here, as there is no deviation. */
 START_TEST(batchnorm_of_a_constant_is_the_bias) {
     configure(_i);
     trial t = trial_begin();
@@ -145,7 +145,7 @@ START_TEST(batchnorm_of_a_constant_is_the_bias) {
         x->values[i] = 37.3f;
     trial_run(&t, cln_batchnorm(t.g, x->whole, "bn", NULL));
     for (int64_t i = 0; i < count_of(x->shape); i++)
-        ck_assert_float_eq_tol(t.y.values[i], noise(WEIGHT_STREAM + 1, i / 64 % 5), 5e-5f);
+        ck_assert_float_eq_tol(t.y.values[i], noise(WEIGHT_STREAM + 1, i / 64 % 5), 1e-3f);
     trial_end(&t);
 }
 END_TEST

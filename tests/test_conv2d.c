@@ -4,13 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct conv_case {
     cln_shape x;
     cln_conv2d_options o;
 } conv_case;
 
-static void check_conv(const conv_case *c, const char *variant) {
+/* The caller ends the trial. */
+static trial run_conv(const conv_case *c, const char *variant) {
     char word[64];
     trial t = trial_begin();
     operand *x = trial_input(&t, c->x);
@@ -19,6 +21,11 @@ static void check_conv(const conv_case *c, const char *variant) {
     snprintf(word, sizeof word, "conv2d 'conv' %s ", variant);
     ck_assert_msg(trial_plan_mentions(&t, word), "the plan does not use %s", variant);
     check_only_layer(&t, "conv", &c->o);
+    return t;
+}
+
+static void check_conv(const conv_case *c, const char *variant) {
+    trial t = run_conv(c, variant);
     trial_end(&t);
 }
 
@@ -75,6 +82,93 @@ START_TEST(direct_matches_the_reference) {
 }
 END_TEST
 
+START_TEST(implicit_matches_the_reference) {
+    configure(_i);
+    CHECK_CONVS(pointwise, "implicit");
+    CHECK_CONVS(windows, "implicit");
+}
+END_TEST
+
+static const conv_case tiled[] = {
+    {{2, 5, 13, 19}, {.out_channels = 60, .kernel_h = 3, .kernel_w = 3, .padding = 1, .bias = true}},
+    {{1, 6, 6, 10}, {.out_channels = 60, .kernel_h = 2, .kernel_w = 4, .padding = 1}},
+    {{2, 13, 13, 19}, {.out_channels = 30, .kernel_h = 3, .kernel_w = 3, .padding = 1}},
+    {{1, 7, 6, 10}, {.out_channels = 27, .kernel_h = 2, .kernel_w = 4, .padding = 1, .bias = true}},
+    {{2, 3, 13, 19}, {.out_channels = 13, .kernel_h = 4, .kernel_w = 4, .padding = 2}},
+    {{1, 8, 6, 10}, {.out_channels = 11, .kernel_h = 4, .kernel_w = 4, .padding = 1}},
+    {{2, 60, 13, 19}, {.out_channels = 18, .kernel_h = 3, .kernel_w = 3, .padding = 1, .stride = 2}},
+};
+static const char *const tiles[] = {
+    "TILE_M=128 -DTILE_N=64", "TILE_M=64 -DTILE_N=64",  "TILE_M=128 -DTILE_N=32",
+    "TILE_M=64 -DTILE_N=32",  "TILE_M=128 -DTILE_N=16", "TILE_M=64 -DTILE_N=16",
+};
+static const char *const weight_tiles[] = {
+    "TILE_M=64 -DTILE_N=64", "TILE_M=32 -DTILE_N=64",  "TILE_M=64 -DTILE_N=32",
+    "TILE_M=32 -DTILE_N=32", "TILE_M=128 -DTILE_N=16", "TILE_M=64 -DTILE_N=16",
+};
+enum { TILES = sizeof tiles / sizeof *tiles, CASES = sizeof tiled / sizeof *tiled };
+
+/* Notes which of the tiles the kernels of `source` have. */
+static void see_tiles(const trial *t, const char *source, const char *const *names, bool seen[TILES]) {
+    const cln__host_plan *plan = &t->plan->host;
+    for (int i = 0; i < plan->step_count; i++)
+        for (int k = 0; k < TILES; k++)
+            if (strcmp(plan->steps[i].source, source) == 0 && strstr(plan->steps[i].defines, names[k]))
+                seen[k] = true;
+}
+
+/* A device that a few work-items fill gets the tiles that do least work: among these cases, each of them. */
+START_TEST(every_implicit_tile_matches_the_reference) {
+    bool seen[TILES] = {false}, weight_seen[TILES] = {false};
+    configure(2);
+    device->caps.items_target = 1;
+    for (int i = 0; i < CASES; i++) {
+        trial t = run_conv(&tiled[i], "implicit");
+        see_tiles(&t, "conv2d_implicit", tiles, seen);
+        see_tiles(&t, "conv2d_implicit_grad_weight", weight_tiles, weight_seen);
+        trial_end(&t);
+    }
+    for (int i = 0; i < TILES; i++) {
+        ck_assert_msg(seen[i], "no case has the tile %s", tiles[i]);
+        ck_assert_msg(weight_seen[i], "no case has the tile %s for the gradient of the weight", weight_tiles[i]);
+    }
+}
+END_TEST
+
+/* A device that no number of work-items fills: 36 parts, merged in two steps. */
+START_TEST(implicit_merges_many_parts) {
+    configure(2);
+    device->caps.items_target = 1 << 20;
+    check_conv(&(conv_case){{5, 8, 30, 30}, {.out_channels = 4, .kernel_h = 3, .kernel_w = 3, .padding = 1}},
+               "implicit");
+}
+END_TEST
+
+static bool chooses(const conv_case *c, const char *variant) {
+    char word[64];
+    trial t = trial_begin();
+    trial_run(&t, cln_conv2d(t.g, trial_input(&t, c->x)->whole, "conv", &c->o));
+    snprintf(word, sizeof word, "conv2d 'conv' %s ", variant);
+    bool found = trial_plan_mentions(&t, word);
+    trial_end(&t);
+    return found;
+}
+
+START_TEST(implicit_is_for_gpus) {
+    const conv_case *c = &windows[2];
+    configure(0);
+    ck_assert_int_eq(chooses(c, "implicit"), !device->caps.is_cpu);
+    configure(2);
+    ck_assert(chooses(c, "implicit"));
+    ck_assert(!chooses(&grouped[0], "implicit"));
+    device->caps.max_work_group = 32;
+    ck_assert(!chooses(c, "implicit"));
+    configure(2);
+    device->caps.local_bytes = 4096;
+    ck_assert(!chooses(c, "implicit"));
+}
+END_TEST
+
 /* The variant that takes what no other does. */
 START_TEST(groups_match_the_reference) {
     configure(_i);
@@ -121,6 +215,10 @@ static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, im2col_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_test(tests, im2col_works_in_chunks);
     tcase_add_loop_test(tests, direct_matches_the_reference, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, implicit_matches_the_reference, 0, CONFIGURATIONS);
+    tcase_add_test(tests, every_implicit_tile_matches_the_reference);
+    tcase_add_test(tests, implicit_merges_many_parts);
+    tcase_add_test(tests, implicit_is_for_gpus);
     tcase_add_loop_test(tests, groups_match_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, convolutions_may_write_into_a_concatenation, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, bias_gradients_are_channel_sums, 0, CONFIGURATIONS);

@@ -115,6 +115,7 @@ START_TEST(a_convolution_alone_has_its_known_arithmetic_and_bytes) {
     check_step(step);
     ck_assert_str_eq(text(step, "op"), "conv2d");
     ck_assert_str_eq(text(step, "variant"), "reference");
+    ck_assert_msg(strstr(text(step, "why_not"), "gemm: not 1x1") != NULL, "%s", text(step, "why_not"));
     ck_assert_double_eq(number(step, "flops"), 2.0 * 2 * 32 * 64 * 9 * 16);
     /* Channel blocks of up to 16 add no padding. */
     ck_assert_double_eq(number(step, "bytes"), 4.0 * (2 * 16 * 64 + 9 * 16 * 32 + 2 * 32 * 64));
@@ -136,6 +137,14 @@ START_TEST(the_table_ends_with_a_summary) {
                                         "peak: 100.0 GFLOP/s (given), 10.0 GB/s (given); medians of 3 rounds"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         expect_text(shown[i]);
+}
+END_TEST
+
+START_TEST(why_other_variants_refused_is_told_on_demand) {
+    for (int why = 0; why < 2; why++) {
+        ck_assert_msg(run(true, "ops " NETWORK PEAK "%s", why ? "--why" : "") == 0, "%.4000s", output);
+        ck_assert_int_eq(strstr(output, "gemm: not 1x1") != NULL, why);
+    }
 }
 END_TEST
 
@@ -243,6 +252,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, every_step_is_told_the_most_time_lost_first);
     tcase_add_test(tests, a_convolution_alone_has_its_known_arithmetic_and_bytes);
     tcase_add_test(tests, the_table_ends_with_a_summary);
+    tcase_add_test(tests, why_other_variants_refused_is_told_on_demand);
     tcase_add_test(tests, the_peak_is_measured_unless_given);
     tcase_add_test(tests, a_trace_has_an_event_for_each_step);
     tcase_add_loop_test(tests, speed_is_told_with_size_and_memory, 0, 2);

@@ -76,6 +76,6 @@ class Batches:
         x = torch.where(torch.rand(n, 1, device=self.device) < 0.5, x.flip(1), x)
         grid = torch.stack([x.unsqueeze(1).expand(n, 32, 32), y.unsqueeze(2).expand(n, 32, 32)], dim=3)
         images = self.images[picked].float()
-        images = torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+        images = torch.nn.functional.grid_sample(images, grid, "bilinear", "border", align_corners=True)
         images = images.mul_(self.scale).add_(self.shift).contiguous(memory_format=self.memory_format)
         return images, self.labels[picked]

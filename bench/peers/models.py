@@ -95,8 +95,8 @@ class PreActResNetBlock(nn.Module):
 class ResNet(nn.Module):
     def __init__(self, classes=10, block=ResNetBlock, hidden=(16, 32, 64), blocks=(3, 3, 3)):
         super().__init__()
-        first = [conv(3, hidden[0], 3)]
-        self.input_net = nn.Sequential(*first, *([nn.BatchNorm2d(hidden[0]), nn.ReLU()] if block is ResNetBlock else []))
+        norm_act = [nn.BatchNorm2d(hidden[0]), nn.ReLU()] if block is ResNetBlock else []
+        self.input_net = nn.Sequential(conv(3, hidden[0], 3), *norm_act)
         channels, layers = hidden[0], []
         for group, (c_out, count) in enumerate(zip(hidden, blocks)):
             for i in range(count):

@@ -126,8 +126,10 @@ class Peer:
     def answer(self):
         timer = threading.Timer(self.limit_s, self.on_timeout)
         timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            timer.cancel()
         if self.late:
             raise Failed(f"took longer than {self.limit_s} s")
         if not line:
@@ -330,7 +332,8 @@ def arguments():
     parser.add_argument("--batch-size", type=positive, default=128)
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--rounds", type=positive, default=5)
-    parser.add_argument("--steps", type=positive, default=10, help=f"in a round; inference: {INFERENCE_STEPS} times that")
+    parser.add_argument("--steps", type=positive, default=10,
+                        help=f"in a round; inference: {INFERENCE_STEPS} times that")  # fmt: skip
     parser.add_argument("--data", help="a folder with CIFAR-10's binary files; default: noise, made for the run")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto",
                         help="PyTorch's; cuda is written with care but was never tried")  # fmt: skip
@@ -373,7 +376,8 @@ def main():
     a.cl_device = a.cl_device or ("gpu" if a.device == "cuda" else "cpu")
     variants = choices(a.variants, VARIANTS[a.device], "variants") if a.variants else VARIANTS[a.device]
     report = about(a, idle.info)
-    slug = re.sub(r"\W+", "-", re.sub(r"\(\w+\)", "", report["pytorch"].get("cuda_device") or report["processor"])).lower()
+    name = idle.info["cuda_device"] if a.device == "cuda" else report["processor"]
+    slug = re.sub(r"\W+", "-", re.sub(r"\(\w+\)", "", name)).lower()
     out = a.out or os.path.join(ROOT, f"bench/results/peers-{slug}-{report['date'][:10]}.json")
     print(f"clnet {report['clnet']['commit']} on {a.cl_device}, PyTorch {idle.info['torch']} on {a.device}; "
           f"{report['processor']}, {a.threads} threads, batch {a.batch_size}, {a.rounds} rounds")  # fmt: skip

@@ -142,6 +142,7 @@ typedef struct cln_step_time {
     const char *layer;   /* "blocks.0.net.0" */
     const char *op;      /* "conv2d_grad_weight" */
     const char *variant; /* "direct", or "" where an operator has one way only */
+    const char *why_not; /* "winograd: the stride is 2; gemm: ...": the variants that refused, and why; or "" */
     const char *kernel;
     double flops;   /* useful arithmetic, convolutions (as direct ones) and linear layers only */
     double bytes;   /* of the tensors that it reads or writes, each once a mode, padding included */

@@ -4,7 +4,6 @@
 #include "report.h"
 #include "tuning.h"
 
-
 typedef struct arguments {
     cln_evaluate_options evaluate;
     tuning_options tuning;

@@ -12,10 +12,8 @@
 
 /* Fastest first; the last accepts everything. The rule: the first that does not refuse. */
 static const cln__conv2d_variant *const variants[] = {
-    &cln__conv2d_direct,
-    &cln__conv2d_gemm,
-    &cln__conv2d_im2col,
-    &cln__conv2d_reference,
+    &cln__conv2d_pointwise, &cln__conv2d_winograd, &cln__conv2d_staged, &cln__conv2d_implicit,
+    &cln__conv2d_direct,    &cln__conv2d_gemm,     &cln__conv2d_im2col, &cln__conv2d_reference,
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
@@ -238,22 +236,49 @@ double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
 
 /* --- lowering --- */
 
-static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p) {
+/* The variants that refused, and why, as text. */
+typedef struct reasons {
+    char text[600];
+} reasons;
+
+static void append_reason(char *text, size_t size, const char *variant, const char *reason) {
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s: %s", used ? "; " : "", variant, reason);
+}
+
+/* Why other variants than `chosen` do not do it, as "winograd: the stride is 2; ...". What takes another pass than `p`
+ * is asked about `both`, the two gradients at once, if that is given. */
+static void explain(const cln__lowering *l, const cln__conv2d_variant *chosen, const cln__conv2d *p,
+                    const cln__conv2d *both, reasons *why) {
+    why->text[0] = '\0';
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        const cln__conv2d *asked = takes_pass(variants[i], p->pass) ? p : both;
+        if (variants[i] == chosen || !asked || !takes_pass(variants[i], asked->pass))
+            continue;
+        const char *reason = variants[i]->refuses(l, asked);
+        if (reason)
+            append_reason(why->text, sizeof why->text, variants[i]->name, reason);
+    }
+}
+
+static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p, const reasons *why) {
     if (!variant)
-        return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it");
+        return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it (%s)", why->text);
     cln__conv2d_choice choice;
     CLN_TRY(cln__conv2d_choose(l, p, variants, VARIANT_COUNT, variant, &choice));
     int first = l->step_count;
     p->parameters = *choice.parameters ? choice.parameters : NULL;
     CLN_TRY(choice.variant->lower(l, p));
     p->parameters = NULL;
-    for (int i = first; i < l->step_count; i++)
-        l->steps[i].variant = choice.variant->name;
-    return CLN_OK;
+    cln__steps_choose(l, first, choice.variant->name, why->text[0] ? why->text : NULL);
+    return l->status;
 }
 
 cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
-    return run(l, choose(l, p), p);
+    const cln__conv2d_variant *variant = choose(l, p);
+    reasons why;
+    explain(l, variant, p, NULL, &why);
+    return run(l, variant, p, &why);
 }
 
 /* x is read as its form says, where that is not in memory. */
@@ -271,7 +296,7 @@ static void load(const cln__lowering *l, cln__conv2d *p) {
 static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) {
     CLN_TRY(cln__batchnorm_prepare(l, norm));
     cln__layout w = cln__layout_of(l, p->w), y = cln__layout_of(l, p->y);
-    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch(l, y.stored);
+    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch_vector(l, p->y);
     cln__step *step = cln__step_new(l, "conv2d_fold", "conv2d_fold");
     cln__step_define(l, step, "B=%d", y.block);
     cln__step_define(l, step, "BIAS=%d", p->bias.id >= 0);
@@ -294,6 +319,8 @@ static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln__conv2d p = describe_forward(l, node);
     const cln__conv2d_variant *variant = choose(l, &p);
+    reasons why;
+    explain(l, variant, &p, NULL, &why);
     int folded = l->fusion->folded[l->node], written = l->fusion->written[l->node];
     cln_tensor y = p.y;
     if (variant && variant->fuses)
@@ -308,24 +335,41 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
             p.act = cln__activation_of(last);
     }
     p.moments = variant && variant->fuses && cln__has_moments(l, y);
-    CLN_TRY(run(l, variant, &p));
+    CLN_TRY(run(l, variant, &p, &why));
     if (p.moments)
         cln__parts_leave(l, p.moment_parts);
     return CLN_OK;
+}
+
+static cln_status choose_and_run(cln__lowering *l, cln__conv2d *p, const cln__conv2d *both) {
+    const cln__conv2d_variant *variant = choose(l, p);
+    reasons why;
+    explain(l, variant, p, both, &why);
+    return run(l, variant, p, &why);
 }
 
 /* Each gradient by itself, from dy in memory. */
 static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
+<<<<<<< HEAD
     cln__conv2d p = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
     CLN_TRY(run(l, choose(l, &p), &p));
+=======
+    cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
+    CLN_TRY(choose_and_run(l, &p, both));
+>>>>>>> main
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
         return l->status;
+<<<<<<< HEAD
     p = cln__conv2d_describe(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
     return run(l, choose(l, &p), &p);
+=======
+    p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
+    return choose_and_run(l, &p, both);
+>>>>>>> main
 }
 
 static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {
@@ -383,11 +427,13 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     const cln__conv2d_variant *variant = choose_backward(l, &p);
     if (!variant)
         return lower_apart(l, &p);
+    reasons why;
+    explain(l, variant, &p, NULL, &why);
     load(l, &p);
     load_dy(l, &p);
     if (p.dx.id >= 0)
         add_epilogue(l, &p, &l->fusion->epilogue[l->node]);
-    CLN_TRY(run(l, variant, &p));
+    CLN_TRY(run(l, variant, &p, &why));
     if (p.sums_of.id >= 0)
         cln__parts_leave(l, p.sum_parts);
     return l->status;

@@ -63,6 +63,83 @@ int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
     return layout.dense ? cln__shape_of(l, x).c : layout.stored;
 }
 
+/* --- arguments --- */
+
+enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache */
+
+/* Numbered as in cl/fused.clh, whatever the order in cln_activation. */
+static int activation_number(cln_activation act) {
+    return act == CLN_RELU ? 1 : act == CLN_LEAKY_RELU ? 2 : 0;
+}
+
+/* A result that the caches will have lost before it is read goes past them; not where it is read first. */
+static bool streams(const cln__lowering *l, cln_tensor x, bool read_too) {
+    cln_shape shape = cln__shape_of(l, x);
+    cln__layout layout = cln__layout_of(l, x);
+    int64_t bytes = (int64_t)sizeof(float) * shape.n * shape.h * shape.w * layout.stored;
+    bool aligned = layout.block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
+    return aligned && !read_too && bytes > L2_BYTES * l->caps->compute_units;
+}
+
+void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
+    cln__arg_tensor(step, p->x, CLN__READ);
+    cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
+    cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);
+    cln__step_define(l, step, "LOAD_ACT=%d", activation_number(p->load_act));
+}
+
+void cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
+    cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, activation_number(p->act));
+    cln__step_define(l, step, "STREAM=%d", streams(l, p->y, p->accumulate));
+    cln__arg_tensor(step, p->w, CLN__READ);
+    cln__arg_optional(l, step, "BIAS", p->bias, p->w, CLN__READ);
+    cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);
+    cln__arg_optional(l, step, "MOMENTS", p->moments ? p->moment_parts.partial : CLN_NO_TENSOR, p->w, CLN__WRITE);
+    step->flops = cln__conv2d_flops(l, p);
+}
+
+cln__fused_rows cln__fused_rows_of(cln__lowering *l, cln__conv2d *p, int64_t items) {
+    cln__fused_rows rows = {.turned = CLN_NO_TENSOR};
+    if (p->dx.id >= 0)
+        rows.turned = cln__weight_turned(l, p);
+    rows.dw = cln__weight_rows_of(l, items, p);
+    rows.db = cln__rows_of(l, p->db.id >= 0 ? items : 0, p->y, 1);
+    p->sum_parts = cln__rows_of(l, p->dx.id >= 0 && p->sums_of.id >= 0 ? items : 0, p->x, 2);
+    return rows;
+}
+
+void cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p, const cln__fused_rows *rows) {
+    bool dx = p->dx.id >= 0, added_to = p->dx_before || p->dx_after;
+    cln_tensor sums = dx ? p->sum_parts.partial : CLN_NO_TENSOR;
+    bool summed = sums.id >= 0;
+    cln__arg_tensor(step, dx ? rows->turned : p->w, CLN__READ);
+    cln__arg_tensor(step, p->dy_slope.id >= 0 ? p->y : p->dy, CLN__READ); /* else y is not read, and need not be kept */
+    cln__step_define(l, step, "KEEP_D=%d", p->keep_d);
+    cln__arg_tensor(step, p->dy, p->keep_d ? CLN__READ_WRITE : CLN__READ);
+    cln__arg_optional(l, step, "DY_SCALE", p->dy_scale, p->dy, CLN__READ);
+    cln__arg_optional(l, step, "DY_SLOPE", p->dy_slope, p->dy, CLN__READ);
+    cln__arg_optional(l, step, "DY_SHIFT", p->dy_shift, p->dy, CLN__READ);
+    cln__arg_tensor(step, rows->dw.partial, CLN__WRITE);
+    cln__arg_optional(l, step, "DB", rows->db.partial, rows->dw.partial, CLN__WRITE);
+    cln__step_define(l, step, "DX_BEFORE=%d -DDX_AFTER=%d", dx && p->dx_before, dx && p->dx_after);
+    cln__step_define(l, step, "MASK=%d", dx ? activation_number(p->mask) : 0);
+    cln__step_define(l, step, "STREAM=%d", dx && streams(l, p->dx, added_to));
+    cln__arg_optional(l, step, "DX", p->dx, p->x, added_to ? CLN__READ_WRITE : CLN__WRITE);
+    cln__arg_tensor(step, summed ? p->sums_of : p->x, CLN__READ);
+    cln__arg_tensor(step, summed ? p->sums_mean : p->x, CLN__READ);
+    cln__arg_tensor(step, summed ? p->sums_invstd : p->x, CLN__READ);
+    cln__arg_optional(l, step, "SUMS", sums, p->x, CLN__WRITE);
+    cln__arg_optional(l, step, "DX_SCALE", dx ? p->dx_scale : CLN_NO_TENSOR, p->x, CLN__READ);
+    step->flops = (dx ? 2 : 1) * cln__conv2d_flops(l, p);
+}
+
+cln_status cln__fused_rows_sum(cln__lowering *l, const cln__conv2d *p, const cln__fused_rows *rows) {
+    cln__weight_rows_sum(l, &rows->dw, p);
+    if (rows->db.count > 0)
+        cln__parts_sum(l, &rows->db, 0, p->db);
+    return l->status;
+}
+
 /* --- what they refuse --- */
 
 static bool fusable(cln_activation act) {
@@ -71,6 +148,11 @@ static bool fusable(cln_activation act) {
 
 static bool aligned(const cln__layout *x) {
     return (x->offset | x->image | x->block_stride | x->pixel) % x->block == 0;
+}
+
+static bool gradients_aligned(const cln__lowering *l, const cln__conv2d *p) {
+    cln__layout dy = cln__layout_of(l, p->dy), dx = cln__layout_of(l, p->dx.id >= 0 ? p->dx : p->dy);
+    return aligned(&dy) && aligned(&dx);
 }
 
 static bool fits_int(const cln__layout *x, cln_shape shape) {
@@ -90,7 +172,7 @@ const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "its activation cannot be fused";
     if (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0)))
         return "input and output have channel blocks of different sizes";
-    if (!aligned(&x) || !aligned(&y))
+    if (!aligned(&x) || !aligned(&y) || (p->pass == CLN__BACKWARD && !gradients_aligned(l, p)))
         return "its channel blocks are not aligned";
     if (!fits_int(&x, p->xs) || !fits_int(&y, p->ys) || weight_elements(l, p) > INT32_MAX)
         return "an image, the pixels or the weights exceed 2^31";

@@ -19,8 +19,8 @@ cln_status cln__batchnorm_prepare(cln__lowering *l, const cln__node *node);
 
 /* --- moments.c --- */
 
-/* Adds a moments node for `x`. */
-cln_tensor cln__moments(cln_graph *g, cln_tensor x);
+/* Adds a moments node for `x`, named after the layer that normalises it. */
+cln_tensor cln__moments(cln_graph *g, const char *name, cln_tensor x);
 
 /* --- conv2d.c --- */
 

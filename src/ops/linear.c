@@ -6,6 +6,7 @@
 #include "ops.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef enum pass { FORWARD, GRAD_INPUT, GRAD_WEIGHT } pass;
@@ -188,8 +189,10 @@ static cln_status lower_pass(cln__lowering *l, linear p) {
     const variant *chosen = choose(l, &p);
     int first = l->step_count;
     CLN_TRY(chosen->lower(l, &p));
-    for (int i = first; i < l->step_count; i++)
-        l->steps[i].variant = chosen->name;
+    char why[128] = "";
+    if (chosen == &direct && gemm.refuses(l, &p))
+        snprintf(why, sizeof why, "gemm: %s", gemm.refuses(l, &p));
+    cln__steps_choose(l, first, chosen->name, *why ? why : NULL);
     if (l->step_count > first)
         l->steps[l->step_count - 1].flops =
             2.0 * (double)p.images * (double)cln__shape_of(l, p.x).c * (double)cln__shape_of(l, p.y).c;

@@ -6,8 +6,8 @@
 
 enum { MEAN, VAR };
 
-cln_tensor cln__moments(cln_graph *g, cln_tensor x) {
-    return cln__node_add(g, &cln__op_moments, NULL, NULL, &x, 1);
+cln_tensor cln__moments(cln_graph *g, const char *name, cln_tensor x) {
+    return cln__node_add(g, &cln__op_moments, name, NULL, &x, 1);
 }
 
 static cln_status infer(cln_graph *g, const cln__node *node) {

@@ -83,7 +83,7 @@ static vectors moments_of(cln_graph *g, cln_tensor x, int *position) {
         concat = &g->nodes[g->tensors[x.id].producer];
         return all.mean.id >= 0 ? all : joined_moments(g, concat, x, position);
     }
-    cln_tensor mean = cln__moments(g, x);
+    cln_tensor mean = cln__moments(g, g->nodes[*position].name, x); /* the normalisation is there */
     cln__node_move_last(g, (*position)++);
     return (vectors){mean, cln__node_output(g, mean, 1)};
 }

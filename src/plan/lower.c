@@ -58,6 +58,17 @@ void cln__step_define(cln__lowering *l, cln__step *step, const char *format, ...
     step->defines = joined;
 }
 
+void cln__steps_choose(cln__lowering *l, int first, const char *variant, const char *why_not) {
+    for (int i = first; i < l->step_count; i++) {
+        cln__step *step = &l->steps[i];
+        free(step->why_not);
+        step->variant = variant;
+        step->why_not = why_not ? cln__format("%s", why_not) : NULL;
+        if (why_not && !step->why_not)
+            dummy_step(l);
+    }
+}
+
 void cln__step_items(cln__step *step, int64_t x, int64_t y, int64_t z) {
     step->global[0] = (size_t)x;
     step->global[1] = (size_t)y;
@@ -169,6 +180,18 @@ cln_tensor cln__scratch(cln__lowering *l, int64_t elements) {
                       .pixel = 1,
                       .dense = true,
                       .elements = elements});
+}
+
+cln_tensor cln__scratch_vector(cln__lowering *l, cln_tensor x) {
+    cln__layout like = cln__layout_of(l, x);
+    cln_tensor vector = cln__scratch(l, like.stored);
+    if (l->status != CLN_OK)
+        return vector;
+    cln__layout *layout = &l->layouts->of[vector.id];
+    layout->block = like.block;
+    layout->stored = layout->image = like.stored;
+    layout->block_stride = layout->pixel = like.block;
+    return vector;
 }
 
 cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like) {

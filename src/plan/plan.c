@@ -195,8 +195,10 @@ cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps 
 }
 
 void cln__plan_drop(cln__host_plan *plan) {
-    for (int i = 0; i < plan->step_count; i++)
+    for (int i = 0; i < plan->step_count; i++) {
         free(plan->steps[i].defines);
+        free(plan->steps[i].why_not);
+    }
     free(plan->steps);
     cln__decisions_free(&plan->decisions);
     free(plan->kept);

@@ -128,7 +128,7 @@ typedef struct cln__arg {
     };
 } cln__arg;
 
-enum { CLN__MAX_ARGS = 32 };
+enum { CLN__MAX_ARGS = 40 };
 
 typedef enum cln__step_kind { CLN__KERNEL, CLN__GEMM } cln__step_kind;
 
@@ -145,6 +145,7 @@ typedef struct cln__step {
     cln__step_kind kind;
     int node;
     const char *variant; /* of the operator, or "" */
+    char *why_not;       /* "winograd: the stride is 2; ...": the variants that refused, and why; owned; or NULL */
     const char *source;  /* cl/<source>.cl */
     const char *kernel;  /* a kernel of that file */
     char *defines;       /* " -DB=16 -DH=32": the program's options */
@@ -204,6 +205,8 @@ cln__step *cln__step_new(cln__lowering *l, const char *source, const char *kerne
 cln__step *cln__step_gemm(cln__lowering *l, cln_tensor a, cln_tensor b, cln_tensor c, cln__gemm gemm);
 /* Appends " -D<format>". */
 void cln__step_define(cln__lowering *l, cln__step *step, const char *format, ...) CLN__PRINTF(3, 4);
+/* The steps from `first` on are those of `variant`; `why_not` is copied, NULL if none refused. */
+void cln__steps_choose(cln__lowering *l, int first, const char *variant, const char *why_not);
 /* The work-items along each axis. */
 void cln__step_items(cln__step *step, int64_t x, int64_t y, int64_t z);
 void cln__arg_tensor(cln__step *step, cln_tensor x, cln__access access);
@@ -215,6 +218,8 @@ void cln__arg_key(cln__step *step, uint64_t key);
 
 /* A tensor of `elements` floats (FLAT) that lives only while this node's steps run. */
 cln_tensor cln__scratch(cln__lowering *l, int64_t elements);
+/* The same with a number for each channel of `x`, laid like them. */
+cln_tensor cln__scratch_vector(cln__lowering *l, cln_tensor x);
 /* The channels of `x` from `first` on, laid like `like`, where they lie: no copy. */
 cln_tensor cln__part_of(cln__lowering *l, cln_tensor x, int64_t first, cln_tensor like);
 cln__form cln__form_of(const cln__lowering *l, cln_tensor x);
@@ -236,7 +241,7 @@ void cln__decisions_free(cln__decisions *decisions);
 
 /* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
 bool cln__variant_exists(const char *name);
-#define CLN__VARIANT_NAMES "winograd, pointwise, staged, direct, gemm, im2col and reference"
+#define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
 
 /* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g);

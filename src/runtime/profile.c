@@ -56,6 +56,7 @@ static cln_status read_times(const profile *p, cln_step_time *times) {
         times[i] = (cln_step_time){.layer = node->name,
                                    .op = node->op->name,
                                    .variant = step->variant,
+                                   .why_not = step->why_not ? step->why_not : "",
                                    .kernel = step->kernel,
                                    .flops = step->flops,
                                    .bytes = step->bytes,

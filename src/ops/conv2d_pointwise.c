@@ -1,0 +1,71 @@
+/* conv2d's pointwise variant: lowers 1x1 convolutions, with everything that may be fused, to the kernels of
+ * cl/conv2d_pointwise.cl. For CPUs; any number and size of images. */
+#include "conv2d_fused.h"
+
+enum {
+    CHUNK = 16,        /* pixels that the kernels stage at a time */
+    GRAD_CHUNK = 32,   /* backward more, since each chunk adds to all of dw */
+    FEW_BLOCKS = 16,   /* channel blocks that private arrays hold: usually, */
+    MANY_BLOCKS = 256, /* and at most */
+    ITEMS = 8,         /* for each core */
+    GRAD_ITEMS = 4,    /* fewer, since each has a dw of its own */
+};
+
+static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
+    cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
+    if (p->a.kernel_h != 1 || p->a.kernel_w != 1 || p->a.stride != 1 || p->a.padding != 0)
+        return "it is not 1x1 with stride 1 and no padding";
+    if (x.block != y.block)
+        return "its input is planar";
+    if (cln__most(x.stored, y.stored) > MANY_BLOCKS * (int64_t)y.block)
+        return "it has more channels than fit an item's private memory";
+    return cln__fused_refuses(l, p);
+}
+
+static void define_load(cln__lowering *l, cln__step *step, const cln__conv2d *p, int chunk) {
+    int64_t blocks = cln__most(cln__blocks(l, p->x), cln__blocks(l, p->y));
+    cln__step_define(l, step, "B=%d -DCHUNK=%d", cln__layout_of(l, p->y).block, chunk);
+    cln__step_define(l, step, "BLOCKS=%d", blocks <= FEW_BLOCKS ? FEW_BLOCKS : MANY_BLOCKS);
+    cln__fused_load(l, step, p);
+}
+
+static cln_status forward(cln__lowering *l, cln__conv2d *p) {
+    int64_t image = p->xs.h * p->xs.w, pixels = p->xs.n * image;
+    cln__shares shares = cln__shares_of(l, cln__divide_up(pixels, CHUNK), ITEMS);
+    p->moment_parts = cln__rows_of(l, p->moments ? shares.items : 0, p->y, 3);
+    cln__step *step = cln__step_new(l, "conv2d_pointwise", "conv2d_pointwise");
+    define_load(l, step, p, CHUNK);
+    cln__fused_forward(l, step, p);
+    cln__arg_int(step, shares.per_item * CHUNK);
+    cln__arg_int(step, pixels);
+    cln__arg_int(step, image);
+    cln__arg_int(step, cln__channels_summed(l, p->x));
+    cln__arg_int(step, cln__blocks(l, p->x));
+    cln__arg_int(step, cln__blocks(l, p->y));
+    cln__step_items(step, shares.items, 1, 1);
+    return l->status;
+}
+
+static cln_status backward(cln__lowering *l, cln__conv2d *p) {
+    int64_t image = p->xs.h * p->xs.w, pixels = p->xs.n * image;
+    cln__shares shares = cln__shares_of(l, cln__divide_up(pixels, GRAD_CHUNK), GRAD_ITEMS);
+    cln__fused_rows rows = cln__fused_rows_of(l, p, shares.items);
+    cln__step *step = cln__step_new(l, "conv2d_pointwise", "conv2d_pointwise_grad");
+    define_load(l, step, p, GRAD_CHUNK);
+    cln__fused_backward(l, step, p, &rows);
+    cln__arg_int(step, shares.per_item * GRAD_CHUNK);
+    cln__arg_int(step, pixels);
+    cln__arg_int(step, image);
+    cln__arg_int(step, cln__channels_summed(l, p->x));
+    cln__arg_int(step, cln__channels_summed(l, p->y));
+    cln__arg_int(step, cln__blocks(l, p->x));
+    cln__arg_int(step, cln__blocks(l, p->y));
+    cln__step_items(step, shares.items, 1, 1);
+    return cln__fused_rows_sum(l, p, &rows);
+}
+
+static cln_status lower(cln__lowering *l, cln__conv2d *p) {
+    return p->pass == CLN__FORWARD ? forward(l, p) : backward(l, p);
+}
+
+const cln__conv2d_variant cln__conv2d_pointwise = {"pointwise", true, refuses, lower};

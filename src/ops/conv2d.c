@@ -274,13 +274,6 @@ static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln_
     return l->status;
 }
 
-cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
-    const cln__conv2d_variant *variant = choose(l, p);
-    reasons why;
-    explain(l, variant, p, NULL, &why);
-    return run(l, variant, p, &why);
-}
-
 /* x is read as its form says, where that is not in memory. */
 static void load(const cln__lowering *l, cln__conv2d *p) {
     cln__form form = cln__form_of(l, p->x);
@@ -348,28 +341,22 @@ static cln_status choose_and_run(cln__lowering *l, cln__conv2d *p, const cln__co
     return run(l, variant, p, &why);
 }
 
+cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
+    return choose_and_run(l, p, NULL);
+}
+
 /* Each gradient by itself, from dy in memory. */
 static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
-<<<<<<< HEAD
     cln__conv2d p = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
-    CLN_TRY(run(l, choose(l, &p), &p));
-=======
-    cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
     CLN_TRY(choose_and_run(l, &p, both));
->>>>>>> main
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
         return l->status;
-<<<<<<< HEAD
     p = cln__conv2d_describe(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
-    return run(l, choose(l, &p), &p);
-=======
-    p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
     return choose_and_run(l, &p, both);
->>>>>>> main
 }
 
 static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {

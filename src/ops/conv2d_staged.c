@@ -138,4 +138,5 @@ static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     return p->pass == CLN__FORWARD ? forward(l, p) : backward(l, p);
 }
 
-const cln__conv2d_variant cln__conv2d_staged = {"staged", true, refuses, lower};
+const cln__conv2d_variant cln__conv2d_staged = {
+    .name = "staged", .fuses = true, .refuses = refuses, .lower = lower};

@@ -197,7 +197,7 @@ static void find_results(cln__conv2d_trial *t) {
     if (!is_forward(c))
         t->y = CLN_NO_TENSOR;
     if (c->moments) {
-        t->mean = cln__moments(t->graph, t->y);
+        t->mean = cln__moments(t->graph, "moments", t->y);
         t->var = cln__node_output(t->graph, t->mean, 1);
     }
 }

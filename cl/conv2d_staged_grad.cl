@@ -89,7 +89,6 @@ INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, 
         __global const float *y_from = y + AT(yv, n, block, 0);
         vec sum = (vec)(0.0f);
         for (int r = 0; r < s.ho; r++)
-#pragma unroll 4
             for (int j = 0; j < s.wo; j++, from += dyv.s3, y_from += yv.s3) {
                 const vec d = upstream(LOAD(B, from), y_from, scale, slope, shift);
                 ds[r * to.columns + j] = d;
@@ -245,6 +244,6 @@ __kernel void conv2d_staged_grad(
     sums += sumsv.s0 + (ulong)item * 2 * s.stored_in;
     for (int b = 0; DX && SUMS && b < in_blocks; b++) {
         STORE(B, sum[b], sums + b * B);
-        STORE(B, sum_product[b] * LOAD(B, sums_invstd + AT(sums_invstdv, 0, b, 0)), sums + s.stored_in + b * B);
+        STORE(B, sum_product[b] * VECTOR(SUMS, sums_invstd, sums_invstdv, b, 1.0f), sums + s.stored_in + b * B);
     }
 }

@@ -10,9 +10,9 @@
  * Work per item: for each patch, stage the inputs in private memory; for every T tiles, in turns,
  *
  *      6x6 of staged inputs         36 products              M x M results
- *      [][][][][][]      B'x B     v[36][C][T]      A'm A      [][][][]
+ *      [][][][][][]      B'x B     v[C][36][T]      A'm A      [][][][]
  *      [][][][][][]    -------->   m = u' v     ----------->   [][][][]   -> act, moments, y
- *      ...(steps of M)             m[36][O][T]                 ...
+ *      ...(steps of M)             m[O][36][T]                 ...
  *
  * Errors, relative to the largest result: 3e-7 typically, 4e-6 at most for 3x3 (a direct convolution: 5e-8, 5e-7),
  * measured for 16 to 64 channels. */
@@ -67,11 +67,11 @@
 
 /* Finishes one tile of a block: `m` is its first vector, `y` its first pixel. Rows and columns from `rows`, `columns`
  * on are not there. The mean is kept as its distance from `origin`, a number near it, to lose no digits. */
-INLINE void results_transform(const vec *m, const int step, __global float *y, const ulong line, const ulong pixel,
+APART void results_transform(const vec *m, __global float *y, const ulong line, const ulong pixel,
                               const vec bias, const int rows, const int columns, vec *origin,
                               vec *mean, vec *m2, const float before) {
     vec result[M][M], sum = (vec)(0.0f), squares = (vec)(0.0f);
-    TRANSFORM(a_transposed, POINTS, M, m[(i * POINTS + j) * step], result[i][j] = value);
+    TRANSFORM(a_transposed, POINTS, M, m[AT_POINT(0, i * POINTS + j)], result[i][j] = value);
 #pragma unroll
     for (int i = 0; i < M; i++)
 #pragma unroll
@@ -115,9 +115,9 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
     const int item = get_global_id(0), end = min(images, (item + 1) * images_of_item);
     vec scratch[SCRATCH];
     const int staged_size = images_of_patch * c_blocks * (band * M + K - 1) * ((width + M - 1) / M * M + K - 1);
-    vec *staged = scratch, *v = staged + staged_size, *m = v + SQUARE * T * c_blocks;
-    vec *mean = m + SQUARE * T * o_blocks, *m2 = mean + o_blocks, *origin = m2 + o_blocks;
-    for (int i = 0; i < SQUARE * T * c_blocks; i++)
+    vec *staged = scratch, *v = staged + staged_size, *m = v + AT_POINT(c_blocks, 0);
+    vec *mean = m + AT_POINT(o_blocks, 0), *m2 = mean + o_blocks, *origin = m2 + o_blocks;
+    for (int i = 0; i < AT_POINT(c_blocks, 0); i++)
         v[i] = (vec)(0.0f); /* tiles that are not there are multiplied too */
     for (int b = 0; b < o_blocks; b++)
         mean[b] = m2[b] = origin[b] = (vec)(0.0f);
@@ -139,8 +139,8 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
                     inputs_transform(staged, p, t, v + i, c_blocks);
                 for (int k = 0; k < SQUARE; k++) {
                     next = fetch_ahead(next, lines);
-                    multiply(v + k * c_blocks * T, u + uv.s0 + (ulong)k * c_blocks * B * o_blocks * B,
-                             m + k * o_blocks * T, tiles, channels, o_blocks, TT, NB);
+                    multiply(v + AT_POINT(0, k), u + uv.s0 + (ulong)k * c_blocks * B * o_blocks * B,
+                             m + AT_POINT(0, k), tiles, channels, o_blocks);
                 }
                 float before = seen;
                 for (int block = 0; block < o_blocks; block++) {
@@ -150,7 +150,7 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
                     for (int i = 0; i < tiles; i++, t = tile_next(t, p)) {
                         const int row = top + t.row * M, column = t.column * M;
                         const int there = min(M, height - row), across = min(M, width - column);
-                        results_transform(m + block * T + i, o_blocks * T,
+                        results_transform(m + AT_POINT(block, 0) + i,
                                           y + AT(yv, n + t.image, block, row * width + column), width * yv.s3, yv.s3,
                                           start, there, across, origin + block, mean + block, m2 + block, before);
                         before += there * across;

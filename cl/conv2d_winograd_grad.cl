@@ -11,10 +11,10 @@
  * Index map, patches and tiles: as in conv2d_winograd.cl. For every T tiles of a patch, in turns,
  *
  *      6x6 of staged xn, M x M of d   36 products                    6x6 results
- *      [][][][][][]     B'x B        v[36][C][T]
- *      [][][][][][]    -------->     e[36][O][T]      B m B'          [][][][][][]  added to those of the
+ *      [][][][][][]     B'x B        v[C][36][T]
+ *      [][][][][][]    -------->     e[O][36][T]      B m B'          [][][][][][]  added to those of the
  *      ...             A d A'        dU += v e'      ------->         [][][][][][]  neighbours, which overlap
- *      (d: once each)                m = ut' e  [36][C][T]            ...           by K - 1
+ *      (d: once each)                m = ut' e  [C][36][T]            ...           by K - 1
  *
  * dU stays in private memory through all images of the item and becomes dw = G' dU G at the end. A band ends with K - 1
  * rows of gradients that the next band still adds to.
@@ -27,13 +27,13 @@
 #define B 16 /* channels in a block, lanes of a vector: a multiple of 4 */
 #endif
 #ifndef T
-#define T 16 /* tiles that are transformed, then multiplied, at once: a multiple of DT */
+#define T 16 /* tiles that are transformed, then multiplied, at once: a multiple of TT */
 #endif
-#ifndef DT
-#define DT 16 /* tiles x blocks of the register tile of dx: DB divides C / B; DT * DB <= 24 */
+#ifndef TT
+#define TT 16 /* tiles x blocks of the register tile of dx: NB divides C / B; TT * NB <= 24 */
 #endif
-#ifndef DB
-#define DB 1
+#ifndef NB
+#define NB 1
 #endif
 #ifndef WC
 #define WC 16 /* channels x blocks of the register tile of dw: WC divides B, WB divides O / B; WC * WB <= 24 */
@@ -98,9 +98,9 @@
 
 /* e of one tile in one block: d from dy and y, and its transform; `e` is the tile's first vector. Returns the sum of d.
  * Rows and columns from `rows`, `columns` on are not there. */
-INLINE vec upstream_transform(__global float *dy, const ulong dy_line, const ulong dy_pixel, __global const float *y,
+APART vec upstream_transform(__global float *dy, const ulong dy_line, const ulong dy_pixel, __global const float *y,
                               const ulong y_line, const ulong y_pixel, const vec scale, const vec slope,
-                              const vec shift, const int rows, const int columns, vec *e, const int step) {
+                              const vec shift, const int rows, const int columns, vec *e) {
     vec d[M][M], total = (vec)(0.0f);
 #pragma unroll
     for (int i = 0; i < M; i++)
@@ -118,40 +118,50 @@ INLINE vec upstream_transform(__global float *dy, const ulong dy_line, const ulo
                 BLOCK_AT(from) = d[i][j];
             total += d[i][j];
         }
-    TRANSFORM(a_plain, M, POINTS, d[i][j], e[(i * POINTS + j) * step] = value);
+    TRANSFORM(a_plain, M, POINTS, d[i][j], e[AT_POINT(0, i * POINTS + j)] = value);
     return total;
 }
 
 /* One point's part of dU: sum[block of o][c] += sum over tiles of v[block of c][tile][lane of c] * e[block of o][tile].
- * WC channels x WB blocks at a time in registers. */
-INLINE void filter_multiply(const vec *v, const vec *e, vec *sum, const int tiles, const int channels,
+ * WC channels x WB blocks at a time in registers, from zero, so that sums stay short and their errors small. */
+APART void filter_multiply(const vec *v, const vec *e, vec *sum, const int tiles, const int channels,
                             const int stored, const int o_blocks) {
     for (int block = 0; block < o_blocks; block += WB)
         for (int c0 = 0; c0 < channels; c0 += WC) {
-            const float *lane = (const float *)(v + c0 / B * T) + c0 % B;
+            const float *lane = (const float *)(v + AT_POINT(c0 / B, 0)) + c0 % B;
             vec *to = sum + block * stored + c0, held[WC][WB];
 #pragma unroll
             for (int c = 0; c < WC; c++)
 #pragma unroll
                 for (int b = 0; b < WB; b++)
-                    held[c][b] = to[b * stored + c];
-#pragma unroll 4
+                    held[c][b] = (vec)(0.0f);
             for (int t = 0; t < tiles; t++)
 #pragma unroll
                 for (int c = 0; c < WC; c++)
 #pragma unroll
                     for (int b = 0; b < WB; b++)
-                        held[c][b] = fma((vec)(lane[t * B + c]), e[(block + b) * T + t], held[c][b]);
+                        held[c][b] = fma((vec)(lane[t * B + c]), e[AT_POINT(block + b, 0) + t], held[c][b]);
 #pragma unroll
             for (int c = 0; c < WC; c++)
 #pragma unroll
                 for (int b = 0; b < WB; b++)
-                    to[b * stored + c] = held[c][b];
+                    to[b * stored + c] += held[c][b];
+        }
+}
+
+/* Writes the item's row of dw. */
+APART void filter_finish(const vec *filter, __global float *row, const int stored, const int o_blocks) {
+    for (int c = 0; c < stored; c++)
+        for (int b = 0; b < o_blocks; b++) {
+            const vec *from = filter + b * stored + c;
+            __global float *to = row + (c * o_blocks + b) * B;
+            TRANSFORM(g_transposed, POINTS, K, from[(i * POINTS + j) * stored * o_blocks],
+                      STORE(B, value, to + (i * K + j) * stored * o_blocks * B));
         }
 }
 
 /* Zeros where no earlier band has added anything; its last K - 1 rows become the first. */
-INLINE void gradient_begin(vec *gradient, const patch p, const int blocks) {
+APART void gradient_begin(vec *gradient, const patch p, const int blocks) {
     const int kept = p.top > 0 ? (K - 1) * p.columns : 0, size = p.rows * p.columns;
     for (int plane = 0; plane < p.images * blocks; plane++, gradient += size) {
         for (int i = 0; i < kept; i++)
@@ -162,12 +172,12 @@ INLINE void gradient_begin(vec *gradient, const patch p, const int blocks) {
 }
 
 /* Adds one tile's part of the gradient to those of its patch; `m` is its first vector. */
-INLINE void gradient_transform(const vec *m, const int step, vec *to, const int line) {
-    TRANSFORM(b_plain, POINTS, POINTS, m[(i * POINTS + j) * step], to[i * line + j] += value);
+APART void gradient_transform(const vec *m, vec *to, const int line) {
+    TRANSFORM(b_plain, POINTS, POINTS, m[AT_POINT(0, i * POINTS + j)], to[i * line + j] += value);
 }
 
 /* Finishes a row of `width` pixels of a block: mask, sums, dx. */
-INLINE void gradient_finish(const vec *gradient, const vec *xn, __global float *dx, const ulong dx_pixel,
+APART void gradient_finish(const vec *gradient, const vec *xn, __global float *dx, const ulong dx_pixel,
                             __global const float *sums_of, const ulong sums_of_pixel, const int width, const vec scale,
                             const vec mean, vec *sum, vec *sum_of) {
     vec total = (vec)(0.0f), product = (vec)(0.0f);
@@ -207,7 +217,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
     vec scratch[SCRATCH];
     const int staged_size = images_of_patch * c_blocks * (band * M + K - 1) * ((width + M - 1) / M * M + K - 1);
     vec *staged = scratch, *gradient = staged + staged_size, *v = gradient + DX * staged_size;
-    vec *e = v + SQUARE * T * c_blocks, *m = e + SQUARE * T * o_blocks, *filter = m + DX * SQUARE * T * c_blocks;
+    vec *e = v + AT_POINT(c_blocks, 0), *m = e + AT_POINT(o_blocks, 0), *filter = m + DX * AT_POINT(c_blocks, 0);
     vec *sum = filter + SQUARE * stored * o_blocks, *sum_of = sum + c_blocks, *bias = sum_of + c_blocks;
     for (vec *p = e; p < m; p++)
         *p = (vec)(0.0f); /* tiles that are not there are multiplied too */
@@ -240,23 +250,23 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
                             DY_SCALE ? LOAD(B, dy_scale + dy_scalev.s0 + b * B) : (vec)(1.0f),
                             DY_SLOPE ? LOAD(B, dy_slope + dy_slopev.s0 + b * B) : (vec)(0.0f),
                             DY_SHIFT ? LOAD(B, dy_shift + dy_shiftv.s0 + b * B) : (vec)(0.0f), height - row,
-                            width - column, e + b * T + i, o_blocks * T);
+                            width - column, e + AT_POINT(b, 0) + i);
                 }
                 for (int k = 0; k < SQUARE; k++) {
                     next_x = fetch_ahead(next_x, x_lines);
                     next_dy = fetch_ahead(next_dy, y_lines);
                     if (DY_SLOPE)
                         next_y = fetch_ahead(next_y, y_lines);
-                    filter_multiply(v + k * c_blocks * T, e + k * o_blocks * T, filter + k * stored * o_blocks, tiles,
+                    filter_multiply(v + AT_POINT(0, k), e + AT_POINT(0, k), filter + k * stored * o_blocks, tiles,
                                     channels, stored, o_blocks);
                     if (DX)
-                        multiply(e + k * o_blocks * T, ut + utv.s0 + (ulong)k * stored * o_blocks * B,
-                                 m + k * c_blocks * T, tiles, outputs, c_blocks, DT, DB);
+                        multiply(e + AT_POINT(0, k), ut + utv.s0 + (ulong)k * stored * o_blocks * B,
+                                 m + AT_POINT(0, k), tiles, outputs, c_blocks);
                 }
                 t = first;
                 for (int i = 0; i < tiles; i++, t = tile_next(t, p))
                     for (int b = 0; DX && b < c_blocks; b++)
-                        gradient_transform(m + b * T + i, c_blocks * T, gradient + tile_index(p, c_blocks, t, b),
+                        gradient_transform(m + AT_POINT(b, 0) + i, gradient + tile_index(p, c_blocks, t, b),
                                            p.columns);
                 first = t;
             }
@@ -282,11 +292,5 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
         STORE(B, sum[b], row);
         STORE(B, sum_of[b] * LOAD(B, sums_invstd + sums_invstdv.s0 + b * B), row + stored);
     }
-    for (int c = 0; c < stored; c++)
-        for (int b = 0; b < o_blocks; b++) {
-            const vec *from = filter + b * stored + c;
-            __global float *to = weight_rows + weight_rowsv.s0 + ((ulong)item * K * K * stored + c) * o_blocks * B + b * B;
-            TRANSFORM(g_transposed, POINTS, K, from[(i * POINTS + j) * stored * o_blocks],
-                      STORE(B, value, to + (ulong)(i * K + j) * stored * o_blocks * B));
-        }
+    filter_finish(filter, weight_rows + weight_rowsv.s0 + (ulong)item * K * K * stored * o_blocks * B, stored, o_blocks);
 }

@@ -169,6 +169,148 @@ START_TEST(implicit_is_for_gpus) {
 }
 END_TEST
 
+/* --- fused variants --- */
+
+/* They serve CPUs; 0: with the device's own blocks, else with others. */
+enum { BLOCK_SIZES = 3 };
+static bool configure_cpu(int index) {
+    static const int blocks[BLOCK_SIZES] = {0, 4, 8};
+    configure(0);
+    if (index > 0)
+        device->caps.block = blocks[index];
+    return device->caps.is_cpu;
+}
+
+/* Odd sizes, one more than a tile or a chunk of pixels, channels that fill no block, gaps. */
+static const conv_case fused_pointwise[] = {
+    {{1, 5, 1, 1}, {.out_channels = 3, .kernel_h = 1, .kernel_w = 1, .bias = true}},
+    {{3, 40, 1, 1}, {.out_channels = 33, .kernel_h = 1, .kernel_w = 1}},
+    {{1, 8, 17, 1}, {.out_channels = 8, .kernel_h = 1, .kernel_w = 1, .bias = true}},
+    {{3, 24, 4, 4}, {.out_channels = 12, .kernel_h = 1, .kernel_w = 1}},
+    {{3, 25, 7, 5}, {.out_channels = 48, .kernel_h = 1, .kernel_w = 1, .bias = true}},
+    {{1, 300, 3, 3}, {.out_channels = 20, .kernel_h = 1, .kernel_w = 1}},
+};
+static const conv_case fused_windows[] = {
+    {{1, 5, 1, 1}, {.out_channels = 3, .kernel_h = 3, .kernel_w = 3, .padding = 1, .bias = true}},
+    {{3, 12, 9, 17}, {.out_channels = 24, .kernel_h = 3, .kernel_w = 3, .padding = 1, .bias = true}},
+    {{3, 25, 7, 5}, {.out_channels = 17, .kernel_h = 3, .kernel_w = 3, .padding = 1, .stride = 2, .bias = true}},
+    {{1, 8, 9, 18}, {.out_channels = 48, .kernel_h = 5, .kernel_w = 5, .padding = 2, .stride = 2}},
+    {{2, 24, 8, 7}, {.out_channels = 40, .kernel_h = 3, .kernel_w = 1, .stride = 3}},
+    {{2, 16, 11, 10}, {.out_channels = 8, .kernel_h = 2, .kernel_w = 4, .padding = 1, .stride = 3, .bias = true}},
+    {{3, 16, 9, 6}, {.out_channels = 33, .kernel_h = 1, .kernel_w = 1, .stride = 2}},
+    {{2, 8, 5, 5}, {.out_channels = 12, .kernel_h = 1, .kernel_w = 1, .stride = 3, .padding = 1}},
+};
+
+START_TEST(pointwise_matches_the_reference) {
+    if (configure_cpu(_i))
+        CHECK_CONVS(fused_pointwise, "pointwise");
+}
+END_TEST
+
+START_TEST(staged_matches_the_reference) {
+    if (configure_cpu(_i))
+        CHECK_CONVS(fused_windows, "staged");
+}
+END_TEST
+
+/* Planar images, whose gradient no fused variant makes: the plan is that of a first layer, without it. */
+START_TEST(staged_takes_planar_images) {
+    if (!configure_cpu(_i))
+        return;
+    for (int channels = 1; channels <= 4; channels++) {
+        cln_conv2d_options o = {
+            .out_channels = 16 + channels, .kernel_h = 3, .kernel_w = 3, .padding = 1, .stride = channels % 2 + 1};
+        trial t = trial_begin();
+        t.variant = "staged";
+        cln_tensor x = trial_input(&t, (cln_shape){2, channels, 9, 18})->whole;
+        t.weights_only = true;
+        trial_run(&t, cln_conv2d(t.g, x, "conv", &o));
+        ck_assert(trial_plan_mentions(&t, "conv2d 'conv' staged "));
+        ck_assert(trial_plan_mentions(&t, "conv2d_grad 'conv' staged "));
+        double *dx = zeros(count_of(t.x[0].shape));
+        check_layer(&t, "conv", &o, &t.y, dx);
+        free(dx);
+        trial_end(&t);
+    }
+}
+END_TEST
+
+/* A network in which everything is fused somewhere: normalisation and activation on load, moments, corrected gradients
+ * that are kept for a second reader, masks, sums, additions before and after. */
+static cln_tensor block_of(cln_graph *g, cln_tensor x, const cln_conv2d_options *o) {
+    cln_activation leaky = CLN_LEAKY_RELU;
+    cln_tensor a = cln_activate(g, cln_batchnorm(g, cln_conv2d(g, x, "first", o), "n1", NULL), CLN_RELU);
+    cln_tensor b = cln_activate(g, cln_batchnorm(g, cln_conv2d(g, a, "second", o), "n2", NULL), leaky);
+    cln_tensor c = cln_batchnorm(g, cln_conv2d(g, b, "third", o), "n3", NULL);
+    cln_tensor d = cln_activate(g, cln_add(g, c, cln_batchnorm(g, cln_conv2d(g, a, "aside", o), "n4", NULL)), leaky);
+    return cln_conv2d(g, d, "last", o);
+}
+
+typedef struct outcome {
+    float *y, *dx, *dw[5];
+    int64_t values, inputs, weights[5];
+} outcome;
+
+static const char *const block_weights[] = {"first.weight", "second.weight", "third.weight", "aside.weight",
+                                            "last.weight"};
+
+static outcome run_block(const char *variant, cln_shape shape, const cln_conv2d_options *o) {
+    trial t = trial_begin();
+    t.variant = variant;
+    trial_run(&t, block_of(t.g, trial_input(&t, shape)->whole, o));
+    char word[64];
+    snprintf(word, sizeof word, "conv2d 'second' %s ", variant);
+    ck_assert_msg(trial_plan_mentions(&t, word), "the plan does not use %s", variant);
+    outcome r = {.values = count_of(t.y.shape), .inputs = count_of(shape)};
+    r.y = floats(r.values);
+    memcpy(r.y, t.y.values, (size_t)r.values * sizeof *r.y);
+    r.dx = floats(r.inputs);
+    memcpy(r.dx, t.x[0].gradient, (size_t)r.inputs * sizeof *r.dx);
+    for (int i = 0; i < 5; i++) {
+        r.dw[i] = trial_weight(&t, block_weights[i], CLN_GRADIENT);
+        r.weights[i] = (i == 0 ? shape.c : o->out_channels) * o->out_channels * o->kernel_h * o->kernel_w;
+    }
+    trial_end(&t);
+    return r;
+}
+
+static void check_same(const char *what, const float *got, const float *want, int64_t count) {
+    double *truth = zeros(count);
+    for (int64_t i = 0; i < count; i++)
+        truth[i] = want[i];
+    check_close(what, got, truth, count, 1e-4); /* five layers, the normalisations' variances of 30 to 100 values */
+    free(truth);
+}
+
+static void check_block(const char *variant, cln_shape shape, const cln_conv2d_options *o) {
+    outcome got = run_block(variant, shape, o), want = run_block("reference", shape, o);
+    check_same("y", got.y, want.y, got.values);
+    check_same("dx", got.dx, want.dx, got.inputs);
+    for (int i = 0; i < 5; i++) {
+        check_same(block_weights[i], got.dw[i], want.dw[i], got.weights[i]);
+        free(got.dw[i]);
+        free(want.dw[i]);
+    }
+    free(got.y);
+    free(want.y);
+    free(got.dx);
+    free(want.dx);
+}
+
+START_TEST(pointwise_fuses) {
+    if (configure_cpu(_i))
+        check_block("pointwise", (cln_shape){3, 24, 7, 5},
+                    &(cln_conv2d_options){.out_channels = 20, .kernel_h = 1, .kernel_w = 1, .bias = true});
+}
+END_TEST
+
+START_TEST(staged_fuses) {
+    if (configure_cpu(_i))
+        check_block("staged", (cln_shape){3, 24, 7, 5},
+                    &(cln_conv2d_options){.out_channels = 20, .kernel_h = 3, .kernel_w = 3, .padding = 1});
+}
+END_TEST
+
 /* The variant that takes what no other does. */
 START_TEST(groups_match_the_reference) {
     configure(_i);
@@ -219,6 +361,11 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, every_implicit_tile_matches_the_reference);
     tcase_add_test(tests, implicit_merges_many_parts);
     tcase_add_test(tests, implicit_is_for_gpus);
+    tcase_add_loop_test(tests, pointwise_matches_the_reference, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, staged_matches_the_reference, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, staged_takes_planar_images, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, pointwise_fuses, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, staged_fuses, 0, BLOCK_SIZES);
     tcase_add_loop_test(tests, groups_match_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, convolutions_may_write_into_a_concatenation, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, bias_gradients_are_channel_sums, 0, CONFIGURATIONS);

@@ -92,7 +92,7 @@ void trial_build(trial *t, const cln_plan_options *options) {
             wanted[count++] = t->x[k].part[i];
     cln_plan_options o = *options;
     o.gradients = wanted;
-    o.gradient_count = o.training ? count : 0;
+    o.gradient_count = o.training && !t->weights_only ? count : 0;
     o.variant = t->variant;
     o.seed = 5;
     t->training = o.training;
@@ -209,7 +209,7 @@ void trial_step(trial *t, float learning_rate) {
     ok(cln_plan_step(t->plan, learning_rate));
     ok(cln_plan_read(t->plan, t->y.whole, t->y.values, count_of(t->y.shape)));
     check_padding(t->plan, t->y.whole.id);
-    for (int k = 0; k < t->inputs && t->training; k++)
+    for (int k = 0; k < t->inputs && t->training && !t->weights_only; k++)
         transfer(t, &t->x[k], false);
 }
 

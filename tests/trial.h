@@ -32,7 +32,7 @@ typedef struct trial {
     const char *variant; /* of kernels, to be set before the plan is built; NULL: the rules choose */
     cln_tensor labels, upstream;
     const int32_t *label_values;
-    bool training;
+    bool training, weights_only; /* the latter, set before: no gradients of inputs */
     cln_weights *weights;
     cln_plan *plan;
 } trial;

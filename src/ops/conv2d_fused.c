@@ -65,20 +65,22 @@ int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
 
 /* --- arguments --- */
 
-enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache */
+enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache, of a core */
 
 /* Numbered as in cl/fused.clh, whatever the order in cln_activation. */
 static int activation_number(cln_activation act) {
     return act == CLN_RELU ? 1 : act == CLN_LEAKY_RELU ? 2 : 0;
 }
 
+static int64_t bytes_of(const cln__lowering *l, cln_tensor x) {
+    cln_shape shape = cln__shape_of(l, x);
+    return (int64_t)sizeof(float) * shape.n * shape.h * shape.w * cln__layout_of(l, x).stored;
+}
+
 /* A result that the caches will have lost before it is read goes past them; not where it is read first. */
 static bool streams(const cln__lowering *l, cln_tensor x, bool read_too) {
-    cln_shape shape = cln__shape_of(l, x);
-    cln__layout layout = cln__layout_of(l, x);
-    int64_t bytes = (int64_t)sizeof(float) * shape.n * shape.h * shape.w * layout.stored;
-    bool aligned = layout.block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
-    return aligned && !read_too && bytes > L2_BYTES * l->caps->compute_units;
+    bool aligned = cln__layout_of(l, x).block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
+    return aligned && !read_too && bytes_of(l, x) > L2_BYTES * l->caps->compute_units;
 }
 
 void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
@@ -86,6 +88,7 @@ void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
     cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
     cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);
     cln__step_define(l, step, "LOAD_ACT=%d", activation_number(p->load_act));
+    cln__step_define(l, step, "AHEAD=%d", bytes_of(l, p->x) > 4 * L2_BYTES * l->caps->compute_units);
 }
 
 void cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
@@ -170,7 +173,7 @@ const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "it is dilated";
     if (!fusable(p->load_act) || !fusable(p->act) || !fusable(p->mask))
         return "its activation cannot be fused";
-    if (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0)))
+    if (y.block == 1 || (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0))))
         return "input and output have channel blocks of different sizes";
     if (!aligned(&x) || !aligned(&y) || (p->pass == CLN__BACKWARD && !gradients_aligned(l, p)))
         return "its channel blocks are not aligned";

@@ -50,7 +50,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p) {
     int64_t image = p->xs.h * p->xs.w, pixels = p->xs.n * image;
     cln__shares shares = cln__shares_of(l, cln__divide_up(pixels, GRAD_CHUNK), GRAD_ITEMS);
     cln__fused_rows rows = cln__fused_rows_of(l, p, shares.items);
-    cln__step *step = cln__step_new(l, "conv2d_pointwise", "conv2d_pointwise_grad");
+    cln__step *step = cln__step_new(l, "conv2d_pointwise_grad", "conv2d_pointwise_grad");
     define_load(l, step, p, GRAD_CHUNK);
     cln__fused_backward(l, step, p, &rows);
     cln__arg_int(step, shares.per_item * GRAD_CHUNK);

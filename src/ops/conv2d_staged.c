@@ -58,8 +58,6 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     if (reason)
         return reason;
     cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
-    if (x.block != y.block && (p->load_scale.id >= 0 || p->load_shift.id >= 0 || p->load_act != CLN_IDENTITY))
-        return "its planar input is not taken as it is";
     if (p->a.kernel_h > MAX_FILTER || p->a.kernel_w > MAX_FILTER || p->a.padding > MAX_FILTER ||
         p->a.stride > MAX_FILTER)
         return "the filter is too wide";

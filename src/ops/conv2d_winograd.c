@@ -44,7 +44,7 @@ static int64_t staged_size(const problem *q) {
 }
 
 static int64_t scratch_size(const problem *q) {
-    int64_t c = q->c_blocks, o = q->o_blocks, points = SQUARE * q->tiles;
+    int64_t c = q->c_blocks, o = q->o_blocks, points = SQUARE * (q->tiles + 1);
     if (!q->backward)
         return staged_size(q) + points * (c + o) + 3 * o;
     int64_t for_dx = q->dx ? staged_size(q) + points * c : 0;
@@ -196,7 +196,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     cln__step *step = cln__step_new(l, "conv2d_winograd_grad", "conv2d_winograd_grad");
     define(l, step, p, q);
     int c_tile = blocks_of(q->c_blocks), o_tile = blocks_of(q->o_blocks);
-    cln__step_define(l, step, "DT=%d -DDB=%d", tiles_of(q->c_blocks), c_tile);
+    cln__step_define(l, step, "TT=%d -DNB=%d", tiles_of(q->c_blocks), c_tile);
     cln__step_define(l, step, "WC=%lld -DWB=%d", (long long)cln__least(q->b, tiles_of(q->o_blocks)), o_tile);
     cln__step_define(l, step, "KEEP_D=%d -DDX_BEFORE=%d -DDX_AFTER=%d", p->keep_d, q->dx && p->dx_before,
                      q->dx && p->dx_after);

@@ -185,7 +185,7 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
         return laid_alike(p, node->inputs[0], node->inputs[1]) && (u->input == 0 || !p->loadable[node->inputs[0]]);
     if (node->op == &cln__op_maxpool)
         return true;
-    if (node->op == &cln__op_maxpool_grad)
+    if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */
         return u->input == 1;
     return node->op == &cln__op_concat && p->loadable[node->outputs[0]];
 }

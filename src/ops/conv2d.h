@@ -75,8 +75,10 @@ typedef struct cln__conv2d_variant {
     bool (*alternative)(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]);
 } cln__conv2d_variant;
 
-/* The number after "<name>=" in p->parameters. */
-int cln__conv2d_parameter(const char *parameters, const char *name);
+/* The number after "<name>=" in p->parameters, or `own` if there is none. */
+int cln__conv2d_parameter(const char *parameters, const char *name, int own);
+/* What an alternative function can be: the text `index` of a list that ends with NULL. */
+bool cln__conv2d_alternative(const char *const *list, int index, char text[CLN__PARAMETERS]);
 
 /* The arithmetic of a forward pass, or of one of the two gradients: what a step reports as its flops. */
 double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p);

@@ -7,14 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-int cln__conv2d_parameter(const char *parameters, const char *name) {
+int cln__conv2d_parameter(const char *parameters, const char *name, int own) {
     size_t length = strlen(name);
     for (const char *at = parameters; at && *at; at += *at != '\0') {
         if (strncmp(at, name, length) == 0 && at[length] == '=')
             return atoi(at + length + 1);
         at += strcspn(at, " ");
     }
-    return 1;
+    return own;
+}
+
+bool cln__conv2d_alternative(const char *const *list, int index, char text[CLN__PARAMETERS]) {
+    for (int i = 0; list[i]; i++)
+        if (i == index) {
+            snprintf(text, CLN__PARAMETERS, "%s", list[i]);
+            return true;
+        }
+    return false;
 }
 
 /* Whether nothing is fused into a forward pass, so that variants that do not fuse can do it too. */

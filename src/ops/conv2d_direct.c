@@ -93,8 +93,8 @@ static tile tile_choose(const problem *q, const cln__caps *caps) {
                 best.blocks = blocks;
             }
     if (q->parameters) {
-        best.width = cln__conv2d_parameter(q->parameters, "TW");
-        best.blocks = cln__conv2d_parameter(q->parameters, "NB");
+        best.width = cln__conv2d_parameter(q->parameters, "TW", 1);
+        best.blocks = cln__conv2d_parameter(q->parameters, "NB", 1);
     }
     while (best.rows > 1 && q->n * (out_blocks / best.blocks) * cln__divide_up(q->ho, best.rows) < caps->items_target)
         best.rows = cln__divide_up(best.rows, 2);
@@ -140,8 +140,8 @@ static weight_tile weight_tile_choose(const problem *q, const cln__caps *caps) {
                 }
             }
     if (q->parameters)
-        best = (weight_tile){cln__conv2d_parameter(q->parameters, "TC"), cln__conv2d_parameter(q->parameters, "TK"),
-                             cln__conv2d_parameter(q->parameters, "NB"), 0, 0};
+        best = (weight_tile){cln__conv2d_parameter(q->parameters, "TC", 1), cln__conv2d_parameter(q->parameters, "TK", 1),
+                             cln__conv2d_parameter(q->parameters, "NB", 1), 0, 0};
     best.tiles = q->o / q->b / best.blocks * (q->c / best.channels) * q->kh * (q->kw / best.taps);
     best.parts = parts_choose(q, best.tiles, caps);
     return best;

@@ -62,7 +62,11 @@ static cln_status make_plan(cln_context *ctx, network *n, const network_options 
         status = cln_weights_new(n->device, n->graph, 42, &n->weights);
     if (status != CLN_OK)
         return status;
-    return cln_plan_build(n->device, n->graph, n->weights, &options, &n->plan);
+    status = cln_plan_build(n->device, n->graph, n->weights, &options, &n->plan);
+    int tuned = status == CLN_OK ? cln_choices_count(&n->choices, n->plan) : 0;
+    if (tuned && o->device_out)
+        fprintf(o->device_out, "kernels: the tuner's for %d of %d computations\n", tuned, cln_plan_choices(n->plan));
+    return status;
 }
 
 static cln_status write_noise(network *n, cln_tensor input) {

@@ -110,6 +110,7 @@ typedef struct cln_fit_event {
     float batch_mean[CLN_MAX_IMAGE_CHANNELS], batch_deviation[CLN_MAX_IMAGE_CHANNELS];
     int64_t parameters;     /* trainable */
     cln_plan_memory memory; /* of the training plan */
+    int computations, tuned; /* of the training plan: those that have several kernel variants; with a tuner's result */
     double build_s;
     int epoch, epochs;   /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
     int64_t step, steps; /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */

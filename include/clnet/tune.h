@@ -52,6 +52,8 @@ CLN_API void cln_choices_free(cln_choices *choices);
 /* The results for `device` in the database at `path` (NULL: the default). None if there is no file; a warning says if
  * it cannot be read. */
 CLN_API cln_status cln_choices_load(cln_context *ctx, const cln_device *device, const char *path, cln_choices *out);
+/* How many of the plan's computations are among the choices. */
+CLN_API int cln_choices_count(const cln_choices *choices, const cln_plan *plan);
 /* Choices as a JSON object {signature: candidate}; NULL for lack of memory. And back: false if it is none. */
 CLN_API char *cln_choices_print(const cln_choice *choices, int count);
 CLN_API bool cln_choices_parse(const char *json, cln_choices *out);

@@ -114,6 +114,8 @@ static cln_status make_plans(cln__trainer *t) {
     CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, t->weights, &evaluation, &t->evaluation_plan));
     t->event.parameters = cln_graph_parameters(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
+    t->event.computations = cln_plan_choices(t->train_plan);
+    t->event.tuned = o->tuned && !t->resumed ? cln_choices_count(&t->choices, t->train_plan) : 0;
     t->event.build_s = cln__now_s() - start_s;
     return CLN_OK;
 }

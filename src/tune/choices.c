@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool cln__choices_begin(cln_choices *choices, int capacity) {
     *choices = (cln_choices){.of = malloc(sizeof *choices->of * ((size_t)capacity + 1))};
@@ -27,6 +28,20 @@ void cln_choices_free(cln_choices *choices) {
     }
     free(choices->of);
     *choices = (cln_choices){0};
+}
+
+static bool has(const cln_choices *choices, const char *signature) {
+    for (int i = 0; i < choices->count; i++)
+        if (strcmp(choices->of[i].signature, signature) == 0)
+            return true;
+    return false;
+}
+
+int cln_choices_count(const cln_choices *choices, const cln_plan *plan) {
+    int count = 0;
+    for (int i = 0; i < cln_plan_choices(plan); i++)
+        count += has(choices, cln_plan_choice(plan, i).signature);
+    return count;
 }
 
 char *cln_choices_print(const cln_choice *choices, int count) {

@@ -4,7 +4,7 @@
 #include "protocol.h"
 #include "trial.h"
 
-#include <signal.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 enum { MIN_ROUNDS = 5, MAX_ROUNDS = 25 };
 static const double measure_s = 0.5; /* about how long one candidate is measured */
-static const double hopeless = 1.5;  /* times the rule's time in the first round: not measured further */
+static const double hopeless = 1.15; /* times the rule's time, both at their best: not measured further */
 
 typedef struct worker {
     cln_context *ctx;
@@ -51,13 +51,17 @@ static double median(double *values, int count) {
 /* In turns with the rule's, so that both meet the same disturbances. */
 static cln_status measure(worker *w, cln_plan *plan, double *seconds, double *rule_seconds) {
     double times[MAX_ROUNDS], rule_times[MAX_ROUNDS] = {0}, start_s = cln__tune_now_s();
+    double best = INFINITY, rule_best = INFINITY;
+    bool beside = w->rule && w->rule != plan;
     int rounds = 0;
     while (rounds < MAX_ROUNDS && (rounds < MIN_ROUNDS || cln__tune_now_s() - start_s < measure_s)) {
         CLN_TRY(cln__trial_time(&w->trial, plan, &times[rounds]));
-        if (w->rule && w->rule != plan)
+        if (beside)
             CLN_TRY(cln__trial_time(&w->trial, w->rule, &rule_times[rounds]));
+        best = fmin(best, times[rounds]);
+        rule_best = fmin(rule_best, rule_times[rounds]);
         rounds++;
-        if (w->rule && w->rule != plan && times[rounds - 1] > hopeless * rule_times[rounds - 1] && rounds >= 2)
+        if (beside && rounds > 1 && best > hopeless * rule_best)
             break;
     }
     *seconds = median(times, rounds);

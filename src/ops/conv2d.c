@@ -116,6 +116,11 @@ static bool needs_dense(const cln_graph *g, const cln__node *node) {
     return ((const cln__conv2d_attrs *)node->attrs)->groups > 1;
 }
 
+bool cln__conv2d_is_pointwise(const cln__node *node) {
+    const cln__conv2d_attrs *a = node->attrs;
+    return a->kernel_h == 1 && a->kernel_w == 1 && a->stride == 1 && a->padding == 0 && a->groups == 1;
+}
+
 /* --- gradients --- */
 
 /* Inputs and outputs of the gradient. */

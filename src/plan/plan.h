@@ -51,6 +51,8 @@ cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, cln__la
 /* Then: which tensors lie within others. */
 void cln__layouts_join(const cln_graph *g, const cln__caps *caps, bool training, const cln__fusion *fusion,
                        cln__layouts *layouts);
+/* Makes `tensor` of `shape` no view any more. */
+void cln__layout_alone(cln__layout *layout, int tensor, cln_shape shape);
 void cln__layouts_free(cln__layouts *layouts);
 /* Whether two tensors of `channels` channels have their blocks, and the channels in them, alike. */
 bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels);
@@ -243,8 +245,8 @@ void cln__decisions_free(cln__decisions *decisions);
 bool cln__variant_exists(const char *name);
 #define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
 
-/* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
-cln_status cln__rewrite(cln_graph *g);
+/* Gives the graph of a training plan the form that fusion wants, before it is differentiated (ops/rewrite.c). */
+cln_status cln__rewrite(cln_graph *g, const cln__caps *caps);
 /* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
  */
 cln_status cln__fuse(cln__lowering *l);

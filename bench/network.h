@@ -22,11 +22,10 @@ typedef struct network_options {
     { .batch_size = 128, .image_size = 32 }
 
 /* Lines of an option table: what a network is made of. */
-#define NETWORK_SIZE_CLI(o)                                                                                                 \
+#define NETWORK_SIZE_CLI(o)                                                                                            \
     {"hparams", CLI_TEXT, &(o)->hparams, "JSON", "hyper-parameters to change", 0, 0, NULL},                            \
         {"batch-size", CLI_INT, &(o)->batch_size, "N", "images in a step (default 128)", 1, 1 << 20, NULL},            \
-        {"image-size", CLI_INT, &(o)->image_size, "N", "their height and width (default 32)", 1, 4096, NULL},          \
-    {                                                                                                                  \
+        {"image-size", CLI_INT, &(o)->image_size, "N", "their height and width (default 32)", 1, 4096, NULL}, {        \
         "device", CLI_TEXT, &(o)->device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL     \
     }
 /* And what all measurements of networks take. */

@@ -28,12 +28,10 @@ typedef struct network {
 } network;
 
 static cln_tensor conv(cln_graph *g, cln_tensor x, const char *name, int channels, int kernel, int stride) {
-    return cln_conv2d(g, x, name,
-                      &(cln_conv2d_options){.out_channels = channels,
-                                            .kernel_h = kernel,
-                                            .kernel_w = kernel,
-                                            .stride = stride,
-                                            .padding = kernel / 2});
+    return cln_conv2d(
+        g, x, name,
+        &(cln_conv2d_options){
+            .out_channels = channels, .kernel_h = kernel, .kernel_w = kernel, .stride = stride, .padding = kernel / 2});
 }
 
 /* Something of everything that is fused: normalised and activated inputs, residuals, a stride, a concatenation with
@@ -319,8 +317,7 @@ START_TEST(a_candidate_that_fails_is_lost_alone) {
     seen s;
     snprintf(database, sizeof database, "fault%d.sqlite", _i);
     bool hangs = strncmp(faults[_i].fault, "hang", 4) == 0;
-    cln_tune_result r =
-        tune(g, y, database, faults[_i].fault, &s, (cln_tune_options){.timeout_s = hangs ? 2 : 0});
+    cln_tune_result r = tune(g, y, database, faults[_i].fault, &s, (cln_tune_options){.timeout_s = hangs ? 2 : 0});
     ck_assert_int_ge(r.lost, 1);
     ck_assert_int_eq(s.lost, r.lost);
     ck_assert_msg(strstr(s.message, faults[_i].message) != NULL, "%s", s.message);

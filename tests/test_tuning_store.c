@@ -205,7 +205,8 @@ START_TEST(export_and_import) {
 END_TEST
 
 #define HEAD "{\"clnet_tuning\": 1, \"results\": ["
-#define TEXTS "\"device\": \"d\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", \"rule\": \"direct\", "
+#define TEXTS                                                                                                          \
+    "\"device\": \"d\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", \"rule\": \"direct\", "
 #define GOOD "{" TEXTS "\"signature\": \"" SIGNATURE(1) "\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}"
 static const char *const bad_imports[] = {
     "",

@@ -93,10 +93,10 @@ typedef struct cln_plan_options {
     int output_count;
     const cln_tensor *gradients; /* inputs whose gradients are to be read after a step */
     int gradient_count;
-    uint64_t seed;               /* of dropout */
-    const char *variant;         /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
-    /* Used where a signature is the plan's, the candidate can do it and `variant` does not say otherwise; borrowed until
-     * the plan is built. A candidate that cannot is ignored, or with choices_required a failure. */
+    uint64_t seed;       /* of dropout */
+    const char *variant; /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
+    /* Used where a signature is the plan's, the candidate can do it and `variant` does not say otherwise; borrowed
+     * until the plan is built. A candidate that cannot is ignored, or with choices_required a failure. */
     const cln_choice *choices;
     int choice_count;
     bool choices_required;

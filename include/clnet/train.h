@@ -108,8 +108,8 @@ typedef struct cln_fit_event {
     cln_normalization normalization;
     /* Of each channel over the training images, normalised, without augmentation: near 0 and 1 if all is well. */
     float batch_mean[CLN_MAX_IMAGE_CHANNELS], batch_deviation[CLN_MAX_IMAGE_CHANNELS];
-    int64_t parameters;     /* trainable */
-    cln_plan_memory memory; /* of the training plan */
+    int64_t parameters;      /* trainable */
+    cln_plan_memory memory;  /* of the training plan */
     int computations, tuned; /* of the training plan: those that have several kernel variants; with a tuner's result */
     double build_s;
     int epoch, epochs;   /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
@@ -154,7 +154,7 @@ typedef struct cln_fit_options {
     bool tuned;
     const char *tuning;
     const cln_tune_options *tune; /* with `tuned`: first measure what has no result; NULL: do not */
-    FILE *graph_out, *plan_out;      /* where to write graph and training plan as text; NULL: nowhere */
+    FILE *graph_out, *plan_out;   /* where to write graph and training plan as text; NULL: nowhere */
     void (*on_event)(void *user, const cln_fit_event *event); /* NULL: none; called in the caller's thread */
     void *user;
 } cln_fit_options;

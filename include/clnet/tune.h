@@ -24,8 +24,8 @@ typedef struct cln_tuning_record {
 } cln_tuning_record;
 
 /* Opens `path`, or by default $XDG_CACHE_HOME/clnet/tuning.sqlite (~/.cache/...). Where there is no such file, it is
- * made, or without `create` *out is NULL. A file that is damaged, of a later version or none of ours is CLN_INVALID_FILE
- * and is left alone. */
+ * made, or without `create` *out is NULL. A file that is damaged, of a later version or none of ours is
+ * CLN_INVALID_FILE and is left alone. */
 CLN_API cln_status cln_tuning_open(cln_context *ctx, const char *path, bool create, cln_tuning **out);
 CLN_API void cln_tuning_close(cln_tuning *tuning);
 CLN_API const char *cln_tuning_path(const cln_tuning *tuning);
@@ -83,8 +83,8 @@ typedef struct cln_tune_event {
 
 typedef struct cln_tune_options {
     const char *path; /* of the database; NULL: the default */
-    /* The command that runs cln_tune_worker, with what it gets appended as further arguments; ends with NULL. Candidates
-     * run in such processes, so that one that crashes or hangs is lost alone. */
+    /* The command that runs cln_tune_worker, with what it gets appended as further arguments; ends with NULL.
+     * Candidates run in such processes, so that one that crashes or hangs is lost alone. */
     const char *const *worker;
     double budget_s;  /* for everything; 0: 600 */
     double timeout_s; /* for building, checking and measuring one candidate; 0: 60 */

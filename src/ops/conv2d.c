@@ -198,8 +198,8 @@ cln__conv2d cln__conv2d_describe(const cln__lowering *l, cln__conv2d_pass pass, 
 }
 
 static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *node) {
-    cln__conv2d p =
-        cln__conv2d_describe(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1), cln__output(node, 0));
+    cln__conv2d p = cln__conv2d_describe(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1),
+                                         cln__output(node, 0));
     if (node->input_count > 2)
         p.bias = cln__input(node, 2);
     return p;

@@ -66,7 +66,9 @@ cln__conv2d_case cln__conv2d_case_of(const cln__lowering *l, const cln__conv2d *
                               .dx_before = p->dx_before,
                               .dx_after = p->dx_after,
                               .mask = p->mask,
-                              .sums = p->sums_of.id < 0 ? CLN__NO_SUMS : same ? CLN__SUMS_OF_X : CLN__SUMS_OF_OTHER,
+                              .sums = p->sums_of.id < 0 ? CLN__NO_SUMS
+                                      : same            ? CLN__SUMS_OF_X
+                                                        : CLN__SUMS_OF_OTHER,
                               .dx_scale = p->dx_scale.id >= 0};
 }
 

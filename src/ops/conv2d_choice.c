@@ -1,7 +1,7 @@
 /* Which of conv2d's variants, and with which parameters, does a computation: what the rules say, unless the plan's
  * choices say otherwise. Here are the candidates among which the tuner chooses, and the choice is looked up. */
-#include "conv2d_case.h"
 #include "conv2d_choice.h"
+#include "conv2d_case.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,11 +132,10 @@ cln_status cln__conv2d_choose(cln__lowering *l, const cln__conv2d *p, const cln_
     }
     bool both = p->pass == CLN__BACKWARD && p->dx.id >= 0;
     const char *parameters = choice->parameters;
-    return cln__decision_add(
-        l, (cln__decision){
-               .signature = signature,
-               .candidate = cln__format("%s%s%s", choice->variant->name, *parameters ? " " : "", parameters),
-               .candidates = candidates,
-               .uses = 1,
-               .flops = (both ? 2 : 1) * cln__conv2d_flops(l, p)});
+    return cln__decision_add(l, (cln__decision){.signature = signature,
+                                                .candidate = cln__format("%s%s%s", choice->variant->name,
+                                                                         *parameters ? " " : "", parameters),
+                                                .candidates = candidates,
+                                                .uses = 1,
+                                                .flops = (both ? 2 : 1) * cln__conv2d_flops(l, p)});
 }

@@ -140,8 +140,9 @@ static weight_tile weight_tile_choose(const problem *q, const cln__caps *caps) {
                 }
             }
     if (q->parameters)
-        best = (weight_tile){cln__conv2d_parameter(q->parameters, "TC", 1), cln__conv2d_parameter(q->parameters, "TK", 1),
-                             cln__conv2d_parameter(q->parameters, "NB", 1), 0, 0};
+        best =
+            (weight_tile){cln__conv2d_parameter(q->parameters, "TC", 1), cln__conv2d_parameter(q->parameters, "TK", 1),
+                          cln__conv2d_parameter(q->parameters, "NB", 1), 0, 0};
     best.tiles = q->o / q->b / best.blocks * (q->c / best.channels) * q->kh * (q->kw / best.taps);
     best.parts = parts_choose(q, best.tiles, caps);
     return best;

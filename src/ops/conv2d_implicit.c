@@ -92,7 +92,8 @@ static product product_of(const cln__lowering *l, const cln__conv2d *p) {
                      .k = taps * y_stored};
 }
 
-/* The tile that is asked for by its sides, which tell them apart; NULL if there is none, or the device cannot run it. */
+/* The tile that is asked for by its sides, which tell them apart; NULL if there is none, or the device cannot run it.
+ */
 static const tile *tile_find(const tile *from, int count, const cln__caps *caps, const char *parameters) {
     int m = cln__conv2d_parameter(parameters, "M", 0), n = cln__conv2d_parameter(parameters, "N", 0);
     for (int i = 0; i < count; i++)

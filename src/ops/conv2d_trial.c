@@ -96,8 +96,8 @@ static cln_status check_signature(cln__lowering *l, const attrs *a, const cln__c
     if (!signature)
         status = cln__lower_fail(l, CLN_OUT_OF_MEMORY, "not enough memory to compare signatures");
     else if (strcmp(signature, a->signature) != 0)
-        status = cln__lower_fail(l, CLN_UNSUPPORTED, "'%s' cannot be tried alone: it becomes '%s'", a->signature,
-                                 signature);
+        status =
+            cln__lower_fail(l, CLN_UNSUPPORTED, "'%s' cannot be tried alone: it becomes '%s'", a->signature, signature);
     free(signature);
     return status;
 }
@@ -204,8 +204,7 @@ static void find_results(cln__conv2d_trial *t) {
 
 cln_status cln__conv2d_trial_new(cln_context *ctx, const char *signature, cln__conv2d_trial *t) {
     const cln_tensor none = CLN_NO_TENSOR;
-    *t = (cln__conv2d_trial){
-        .y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
+    *t = (cln__conv2d_trial){.y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++)
         t->in[i] = none;
     if (!cln__conv2d_case_parse(signature, &t->c))

@@ -1,5 +1,5 @@
-/* A computation of conv2d alone, as the plan of a network has it, with what is fused into it: for measuring and checking
- * its variants. */
+/* A computation of conv2d alone, as the plan of a network has it, with what is fused into it: for measuring and
+ * checking its variants. */
 #ifndef CLN_SRC_CONV2D_TRIAL_H
 #define CLN_SRC_CONV2D_TRIAL_H
 

@@ -71,7 +71,8 @@ static void images_choose(problem *q) {
 static void patch_choose(problem *q, int kib) {
     q->band = q->tile_rows;
     images_choose(q);
-    int64_t bytes = (int64_t)kib << 10, vectors = bytes / (q->backward && q->dx ? 2 : 1) / (q->b * (int64_t)sizeof(float));
+    int64_t bytes = (int64_t)kib << 10,
+            vectors = bytes / (q->backward && q->dx ? 2 : 1) / (q->b * (int64_t)sizeof(float));
     while (staged_size(q) > vectors && (q->images > 1 || q->band > 1))
         if (q->images > 1)
             q->images = cln__divide_up(q->images, 2);

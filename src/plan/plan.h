@@ -270,9 +270,9 @@ typedef struct cln__host_plan {
     cln__step *steps;
     int step_count;
     cln__decisions decisions; /* in the order of the steps */
-    bool *kept;          /* by tensor: holds its value after a step */
-    int *arena_of;       /* by root tensor: arena index, or -1 */
-    int64_t *address_of; /* by root tensor: first element in its arena or region */
+    bool *kept;               /* by tensor: holds its value after a step */
+    int *arena_of;            /* by root tensor: arena index, or -1 */
+    int64_t *address_of;      /* by root tensor: first element in its arena or region */
     cln__arena_sizes arenas;
     uint64_t planned_bytes;  /* sum of the arenas */
     uint64_t unshared_bytes; /* what one buffer a tensor would need */

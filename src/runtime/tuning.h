@@ -12,8 +12,8 @@ cln_status cln__plan_decisions(cln_context *ctx, const cln_device *device, const
 /* A hash of all kernels' sources, as hexadecimal digits. */
 void cln__kernels_hash(char text[17]);
 
-/* The path of `name` in the folder where clnet keeps what can be made again, malloc'ed; with `make`, the folder is made.
- * NULL, and no failure, where the environment names no such folder. */
+/* The path of `name` in the folder where clnet keeps what can be made again, malloc'ed; with `make`, the folder is
+ * made. NULL, and no failure, where the environment names no such folder. */
 cln_status cln__cache_path(cln_context *ctx, const char *name, bool make, char **out);
 
 #endif

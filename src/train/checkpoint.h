@@ -26,8 +26,8 @@ typedef struct cln__checkpoint {
     const cln_dataset *data;
     const cln__division *division;
     cln_normalization normalization;
-    int epoch;                    /* completed */
-    const cln_fit_event *metrics; /* NULL: none */
+    int epoch;                              /* completed */
+    const cln_fit_event *metrics;           /* NULL: none */
     const cln_plan *plan, *evaluation_plan; /* whose kernel variants are told; NULL: none */
 } cln__checkpoint;
 /* Adds what `checkpoint` says to `entries`. */

@@ -1,6 +1,6 @@
 /* A process beside this one, in a process group of its own, so that all of it can be ended. */
-#include "protocol.h"
 #include "../base/base.h"
+#include "protocol.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -69,8 +69,9 @@ static bool get_record(const cJSON *object, cln_tuning_record *r) {
     for (int i = 0; i < TEXTS; i++)
         if (!get_text(object, text_names[i], texts[i]))
             return false;
-    if (!get_number(object, "seconds", 1e6, &r->seconds) || !get_number(object, "rule_seconds", 1e6, &r->rule_seconds) ||
-        !get_number(object, "time_s", 1e15, &time_s) || !cln__conv2d_case_parse(r->signature, &c))
+    if (!get_number(object, "seconds", 1e6, &r->seconds) ||
+        !get_number(object, "rule_seconds", 1e6, &r->rule_seconds) || !get_number(object, "time_s", 1e15, &time_s) ||
+        !cln__conv2d_case_parse(r->signature, &c))
         return false;
     r->time_s = (int64_t)time_s;
     return true;

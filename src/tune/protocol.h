@@ -27,7 +27,8 @@ typedef enum cln__heard { CLN__HEARD_LINE, CLN__HEARD_END, CLN__HEARD_NOTHING } 
 /* Starts `argv` (ends with NULL) with its standard output as the pipe and standard error and input closed; 0 or
  * errno's value. */
 int cln__child_start(cln__child *child, const char *const *argv);
-/* The next line of ours, without its mark and end, into `line`. NOTHING: none came within `seconds`, or a signal did. */
+/* The next line of ours, without its mark and end, into `line`. NOTHING: none came within `seconds`, or a signal did.
+ */
 cln__heard cln__child_read(cln__child *child, double seconds, char line[CLN__TUNE_LINE]);
 /* Ends it, and all that it has started, if it still runs; tells how it ended in `how`. */
 void cln__child_stop(cln__child *child, char how[64]);

@@ -56,8 +56,8 @@ static cln_status ask(const cln_tuning *t, const char *sql, int *out) {
 /* --- opening --- */
 
 static cln_status make_tables(cln_tuning *t) {
-    char *sql = cln__format("%s; PRAGMA application_id = %d; PRAGMA user_version = %d", create_table, APPLICATION,
-                            VERSION);
+    char *sql =
+        cln__format("%s; PRAGMA application_id = %d; PRAGMA user_version = %d", create_table, APPLICATION, VERSION);
     cln_status status = sql ? run(t, "write", sql) : cln__fail_memory(t->ctx, "a statement");
     free(sql);
     return status;

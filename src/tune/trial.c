@@ -173,8 +173,9 @@ static cln_status compare(const cln__trial *trial, cln_plan *plan, cln__result w
     CLN_TRY(status);
     if (error <= tolerances[which]) /* false for what is not a number */
         return CLN_OK;
-    return cln__fail(trial->ctx, CLN_FAILED, "%s is wrong: its error relative to its size is %.2g, at most %.0e is expected",
-                     names[which], error, tolerances[which]);
+    return cln__fail(trial->ctx, CLN_FAILED,
+                     "%s is wrong: its error relative to its size is %.2g, at most %.0e is expected", names[which],
+                     error, tolerances[which]);
 }
 
 cln_status cln__trial_check(const cln__trial *trial, cln_plan *plan) {

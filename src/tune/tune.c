@@ -12,7 +12,7 @@
 #include <time.h>
 
 enum { MAX_CANDIDATES = 256, MAX_WORKER = 16 };
-static const double margin = 0.03;        /* by which a candidate must beat the rule's */
+static const double margin = 0.03; /* by which a candidate must beat the rule's */
 static const double default_budget_s = 600, default_timeout_s = 60;
 
 typedef struct tuner {
@@ -32,9 +32,9 @@ typedef struct tuner {
 typedef struct task {
     const cln__decision *decision;
     cln__child child;
-    int count, at, next;          /* candidates; the one being tried, or -1; where a new worker begins */
+    int count, at, next; /* candidates; the one being tried, or -1; where a new worker begins */
     bool rule_lost, ended, failed;
-    char trying[256];             /* candidate `at` */
+    char trying[256]; /* candidate `at` */
     char best[256];
     double best_s, best_rule_s, best_ratio, rule_s;
 } task;
@@ -132,8 +132,8 @@ static cln_status start_worker(tuner *t, task *k) {
     snprintf(device, sizeof device, "%d:%d", info->platform, info->device);
     snprintf(from, sizeof from, "%d", k->next);
     snprintf(timeout, sizeof timeout, "%.0f", ceil(t->timeout_s) + 5);
-    const char *const more[] = {
-        device, k->decision->signature, from, k->rule_lost ? "0" : "1", timeout, t->o->fault ? t->o->fault : "", NULL};
+    const char *const more[] = {device,  k->decision->signature,         from, k->rule_lost ? "0" : "1",
+                                timeout, t->o->fault ? t->o->fault : "", NULL};
     memcpy(argv + count, more, sizeof more);
     int code = cln__child_start(&k->child, argv);
     return code == 0 ? CLN_OK

@@ -99,7 +99,7 @@ static void arguments(cln__lowering *l, cln__step *step, const cln__conv2d *p, c
 
 static cln_status forward(cln__lowering *l, cln__conv2d *p) {
     stages q = stages_of(l, p);
-    cln__shares shares = cln__shares_of(l, p->xs.n, ITEMS);
+    cln__shares shares = cln__shares_of(l, p->xs.n, cln__conv2d_parameter(p->parameters, "ITEMS", ITEMS));
     p->moment_parts = cln__rows_of(l, p->moments ? shares.items : 0, p->y, 3);
     cln__step *step = cln__step_new(l, "conv2d_staged", "conv2d_staged");
     define(l, step, p, &q);
@@ -123,7 +123,7 @@ static void define_weight_tile(cln__lowering *l, cln__step *step, const cln__con
 
 static cln_status backward(cln__lowering *l, cln__conv2d *p) {
     stages q = stages_of(l, p);
-    cln__shares shares = cln__shares_of(l, p->xs.n, GRAD_ITEMS);
+    cln__shares shares = cln__shares_of(l, p->xs.n, cln__conv2d_parameter(p->parameters, "ITEMS", GRAD_ITEMS));
     cln__fused_rows rows = cln__fused_rows_of(l, p, shares.items);
     cln__step *step = cln__step_new(l, "conv2d_staged_grad", "conv2d_staged_grad");
     define(l, step, p, &q);
@@ -139,4 +139,12 @@ static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     return p->pass == CLN__FORWARD ? forward(l, p) : backward(l, p);
 }
 
-const cln__conv2d_variant cln__conv2d_staged = {"staged", true, refuses, lower};
+static bool alternative(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]) {
+    static const char *const forwards[] = {"ITEMS=4", "ITEMS=16", NULL};
+    static const char *const backwards[] = {"ITEMS=2", "ITEMS=8", NULL};
+    (void)l;
+    return cln__conv2d_alternative(p->pass == CLN__FORWARD ? forwards : backwards, index, text);
+}
+
+const cln__conv2d_variant cln__conv2d_staged = {
+    .name = "staged", .fuses = true, .refuses = refuses, .lower = lower, .alternative = alternative};

@@ -10,7 +10,7 @@ enum {
     NARROW_TILES = 8,
     BACKWARD_TILES = 16,     /* transformed at once: enough to pay for reading and writing dU */
     MAX_IMAGES = 16,         /* of a patch */
-    PATCH_BYTES = 300 << 10, /* staged at once, of x and dx: leaves half of a usual second-level cache */
+    PATCH_KIB = 300,         /* staged at once, of x and dx: leaves half of a usual second-level cache */
     SCRATCH_BYTES = 3 << 20, /* private memory of an item: threads have stacks of 8 MiB. What is not touched costs
                                 nothing, so all share the size, and with it programs */
     FORWARD_ITEMS = 8,       /* for each core, */
@@ -67,10 +67,11 @@ static void images_choose(problem *q) {
     }
 }
 
-static void patch_choose(problem *q) {
+static void patch_choose(problem *q, int kib) {
     q->band = q->tile_rows;
     images_choose(q);
-    int64_t vectors = PATCH_BYTES / (q->backward && q->dx ? 2 : 1) / (q->b * (int64_t)sizeof(float));
+    int64_t bytes = (int64_t)kib << 10,
+            vectors = bytes / (q->backward && q->dx ? 2 : 1) / (q->b * (int64_t)sizeof(float));
     while (staged_size(q) > vectors && (q->images > 1 || q->band > 1))
         if (q->images > 1)
             q->images = cln__divide_up(q->images, 2);
@@ -88,9 +89,10 @@ static problem problem_of(const cln__lowering *l, const cln__conv2d *p) {
     q.dx = q.backward && p->dx.id >= 0;
     q.tile_rows = cln__divide_up(q.h, q.m);
     q.tile_columns = cln__divide_up(q.w, q.m);
-    q.tiles = q.backward ? BACKWARD_TILES : tiles_of(q.o_blocks);
-    patch_choose(&q);
-    cln__shares patches = cln__shares_of(l, cln__divide_up(q.n, q.images), q.backward ? BACKWARD_ITEMS : FORWARD_ITEMS);
+    q.tiles = cln__conv2d_parameter(p->parameters, "T", q.backward ? BACKWARD_TILES : tiles_of(q.o_blocks));
+    patch_choose(&q, cln__conv2d_parameter(p->parameters, "PATCH", PATCH_KIB));
+    int each = cln__conv2d_parameter(p->parameters, "ITEMS", q.backward ? BACKWARD_ITEMS : FORWARD_ITEMS);
+    cln__shares patches = cln__shares_of(l, cln__divide_up(q.n, q.images), each);
     q.shares = (cln__shares){.items = patches.items, .per_item = patches.per_item * q.images};
     return q;
 }
@@ -247,5 +249,12 @@ static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     return q.backward ? backward(l, p, &q) : forward(l, p, &q);
 }
 
+static bool alternative(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]) {
+    static const char *const forwards[] = {"ITEMS=4", "ITEMS=16", "PATCH=150", "PATCH=600", NULL};
+    static const char *const backwards[] = {"ITEMS=2", "ITEMS=8", "PATCH=150", "PATCH=600", "T=32", NULL};
+    (void)l;
+    return cln__conv2d_alternative(p->pass == CLN__FORWARD ? forwards : backwards, index, text);
+}
+
 const cln__conv2d_variant cln__conv2d_winograd = {
-    .name = "winograd", .fuses = true, .refuses = refuses, .lower = lower};
+    .name = "winograd", .fuses = true, .refuses = refuses, .lower = lower, .alternative = alternative};

@@ -151,6 +151,10 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
                        .training = r->training,
                        .kept = plan->kept,
                        .forced_variant = r->variant,
+                       .choices = r->choices,
+                       .choice_count = r->choice_count,
+                       .choices_required = r->choices_required,
+                       .lists_candidates = r->lists_candidates,
                        .seed = r->seed};
     cln_status status = cln__fuse(&l);
     if (status == CLN_OK) {
@@ -161,6 +165,7 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
         status = lower_and_store(&l);
     plan->steps = l.steps;
     plan->step_count = l.step_count;
+    plan->decisions = l.decisions;
     free(l.dummy.defines);
     free(l.forms);
     cln__fusion_free(l.fusion);
@@ -197,6 +202,7 @@ void cln__plan_drop(cln__host_plan *plan) {
         free(plan->steps[i].why_not);
     }
     free(plan->steps);
+    cln__decisions_free(&plan->decisions);
     free(plan->kept);
     free(plan->arena_of);
     free(plan->address_of);

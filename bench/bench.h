@@ -8,5 +8,6 @@ int bench_peak(int argc, char **argv);
 int bench_train(int argc, char **argv);
 int bench_infer(int argc, char **argv);
 int bench_ops(int argc, char **argv);
+int bench_tune(int argc, char **argv);
 
 #endif

@@ -30,29 +30,43 @@ static void build_model(network *n, const network_options *o) {
     n->result = cln_softmax_ce(n->graph, n->result, n->label, 0);
 }
 
-static cln_status make_plan(cln_context *ctx, network *n, const network_options *o) {
+cln_status network_graph(cln_context *ctx, const network_options *o, network *n, cln_plan_options *plan) {
+    n->label = n->upstream = CLN_NO_TENSOR;
     n->graph = cln_graph_new(ctx);
     if (!n->graph)
         return CLN_OUT_OF_MEMORY;
     (o->model ? build_model : build_conv)(n, o);
-    cln_status status = cln_graph_status(n->graph);
+    bool gradients = o->training && !o->model;
+    *plan = (cln_plan_options){.training = o->training,
+                               .loss = o->training ? n->result : CLN_NO_TENSOR,
+                               .has_upstream = gradients,
+                               .upstream = n->upstream,
+                               .gradients = &n->image,
+                               .gradient_count = gradients,
+                               .outputs = &n->result,
+                               .output_count = 1,
+                               .variant = o->variant,
+                               .choices = n->choices.of,
+                               .choice_count = n->choices.count};
+    if (o->model)
+        plan->optimizer = o->model->recipe->optimizer;
+    return cln_graph_status(n->graph);
+}
+
+static cln_status make_plan(cln_context *ctx, network *n, const network_options *o) {
+    cln_plan_options options;
+    cln_status status = o->tuning.none ? CLN_OK : cln_choices_load(ctx, n->device, o->tuning.path, &n->choices);
+    if (status == CLN_OK)
+        status = network_graph(ctx, o, n, &options);
     if (status == CLN_OK)
         status = cln_weights_new(n->device, n->graph, 42, &n->weights);
     if (status != CLN_OK)
         return status;
-    bool gradients = o->training && !o->model;
-    cln_plan_options options = {.training = o->training,
-                                .loss = o->training ? n->result : CLN_NO_TENSOR,
-                                .has_upstream = gradients,
-                                .upstream = n->upstream,
-                                .gradients = &n->image,
-                                .gradient_count = gradients,
-                                .outputs = &n->result,
-                                .output_count = 1,
-                                .variant = o->variant};
-    if (o->model)
-        options.optimizer = o->model->recipe->optimizer;
-    return cln_plan_build(n->device, n->graph, n->weights, &options, &n->plan);
+    status = cln_plan_build(n->device, n->graph, n->weights, &options, &n->plan);
+    int tuned = status == CLN_OK ? cln_choices_count(&n->choices, n->plan) : 0;
+    if (tuned && o->device_out)
+        fprintf(o->device_out, "kernels: the tuner's for %d of %d computations\n", tuned, cln_plan_choices(n->plan));
+    return status;
 }
 
 static cln_status write_noise(network *n, cln_tensor input) {
@@ -100,6 +114,7 @@ void network_close(network *n) {
     cln_plan_free(n->plan);
     cln_weights_free(n->weights);
     cln_graph_free(n->graph);
+    cln_choices_free(&n->choices);
     cln_device_free(n->device);
     free(n->hparams);
 }

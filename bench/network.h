@@ -3,6 +3,7 @@
 #ifndef CLN_BENCH_NETWORK_H
 #define CLN_BENCH_NETWORK_H
 
+#include "../src/cli/tuning.h"
 #include "clnet/models.h"
 
 #include <stdio.h>
@@ -13,19 +14,23 @@ typedef struct network_options {
     const char *hparams, *device, *variant;
     int64_t batch_size, image_size;
     bool training;
+    tuning_options tuning;
     FILE *device_out; /* where the device is told */
 } network_options;
 
 #define NETWORK_DEFAULTS                                                                                               \
     { .batch_size = 128, .image_size = 32 }
 
-/* Lines of an option table: what all measurements of networks take. */
-#define NETWORK_CLI(o)                                                                                                 \
+/* Lines of an option table: what a network is made of. */
+#define NETWORK_SIZE_CLI(o)                                                                                            \
     {"hparams", CLI_TEXT, &(o)->hparams, "JSON", "hyper-parameters to change", 0, 0, NULL},                            \
         {"batch-size", CLI_INT, &(o)->batch_size, "N", "images in a step (default 128)", 1, 1 << 20, NULL},            \
-        {"image-size", CLI_INT, &(o)->image_size, "N", "their height and width (default 32)", 1, 4096, NULL},          \
-        {"device", CLI_TEXT, &(o)->device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},  \
-    {                                                                                                                  \
+        {"image-size", CLI_INT, &(o)->image_size, "N", "their height and width (default 32)", 1, 4096, NULL}, {        \
+        "device", CLI_TEXT, &(o)->device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL     \
+    }
+/* And what all measurements of networks take. */
+#define NETWORK_CLI(o)                                                                                                 \
+    NETWORK_SIZE_CLI(o), TUNING_CLI(&(o)->tuning), {                                                                   \
         "variant", CLI_TEXT, &(o)->variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL        \
     }
 
@@ -35,6 +40,7 @@ typedef struct network {
     cln_graph *graph;
     cln_tensor image, label, upstream, result; /* result: the loss, the logits, or the convolution's output */
     int64_t classes;
+    cln_choices choices;
     cln_weights *weights;
     cln_plan *plan;
 } network;
@@ -43,6 +49,8 @@ typedef struct network {
  * of either. */
 cln_status network_open(cln_context *ctx, const network_options *options, network *out);
 cln_status network_build(cln_context *ctx, const network_options *options, network *n);
+/* The graph alone, and the options of its plan, which borrow from `n` and `options`. */
+cln_status network_graph(cln_context *ctx, const network_options *options, network *n, cln_plan_options *plan);
 void network_close(network *n);
 
 /* The learning rate of the steps that are measured: small, so that they do not diverge on noise. */

@@ -68,14 +68,15 @@ __kernel void batchnorm_merge(__global const float *restrict in, ulong4 iv, __gl
     STORE(B, all.m2, to + 2 * width);
 }
 
-__kernel void batchnorm_moments(__global const float *parts, ulong4 pv, int count, int row, __global float *mean,
-                                ulong4 mv, __global float *var, ulong4 vv, int blocks) {
+/* Of the channels from `first` on. */
+__kernel void batchnorm_moments(__global const float *parts, ulong4 pv, int count, int row, int first,
+                                __global float *mean, ulong4 mv, __global float *var, ulong4 vv, int blocks) {
     int block = get_global_id(0);
     if (block >= blocks)
         return;
     moments all = no_moments();
     for (int k = 0; k < count; k++)
-        all = merged(all, load(parts + pv.s0 + (ulong)k * row + block * B, row / 3));
+        all = merged(all, load(parts + pv.s0 + (ulong)k * row + first + block * B, row / 3));
     STORE(B, all.mean, mean + AT(mv, 0, block, 0));
     STORE(B, all.m2 / all.count, var + AT(vv, 0, block, 0));
 }

@@ -34,3 +34,17 @@ __kernel void fill(__global float *x, ulong4 xv, float value, int first, int cou
         for (int lane = low; lane < high; lane++)
             x[AT(xv, n, block, pixel) + lane % TO] = lane - first < count ? value : 0.0f;
 }
+
+/* Copies `columns` columns of a matrix: to[r][to_first + j] = from[r][from_first + j]. Widths and offsets are multiples
+ * of TO. Work-items: (TO columns). */
+__kernel void copy_columns(__global const float *from, ulong4 fv, __global float *to, ulong4 tv, int rows,
+                           int from_width, int to_width, int from_first, int to_first, int columns) {
+    int column = get_global_id(0) * TO;
+    if (column >= columns)
+        return;
+    from += fv.s0 + from_first + column;
+    to += tv.s0 + to_first + column;
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < TO; j++)
+            to[(ulong)r * to_width + j] = from[(ulong)r * from_width + j];
+}

@@ -26,6 +26,7 @@ pocl-opencl-icd       file    /etc/OpenCL/vendors/pocl.icd                      
 libclblast-dev        module  clblast                                                need
 libcjson-dev          module  libcjson                                               need
 libzip-dev            module  libzip                                                 need
+libsqlite3-dev        module  sqlite3                                                need
 zlib1g-dev            module  zlib                                                   need
 libstb-dev            file    /usr/include/stb/stb_image.h                           need
 check                 module  check                                                  need

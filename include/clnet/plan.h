@@ -76,6 +76,12 @@ CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
 
 typedef struct cln_plan cln_plan;
 
+/* How one computation of a plan is done: its signature (a text that says all that matters of it), and a kernel variant,
+ * with or without parameters. The tuner makes such choices (clnet/tune.h), plans tell and take them. */
+typedef struct cln_choice {
+    const char *signature, *candidate;
+} cln_choice;
+
 typedef struct cln_plan_options {
     bool training; /* batch statistics, dropout, gradients and the optimiser; else evaluation */
     /* Training: what is differentiated, the sum of its elements unless `upstream` is given; or CLN_NO_TENSOR. */
@@ -87,8 +93,13 @@ typedef struct cln_plan_options {
     int output_count;
     const cln_tensor *gradients; /* inputs whose gradients are to be read after a step */
     int gradient_count;
-    uint64_t seed;               /* of dropout */
-    const char *variant;         /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
+    uint64_t seed;       /* of dropout */
+    const char *variant; /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
+    /* Used where a signature is the plan's, the candidate can do it and `variant` does not say otherwise; borrowed
+     * until the plan is built. A candidate that cannot is ignored, or with choices_required a failure. */
+    const cln_choice *choices;
+    int choice_count;
+    bool choices_required;
     uint64_t memory_limit_bytes; /* 0: the device's memory */
 } cln_plan_options;
 
@@ -153,6 +164,10 @@ CLN_API cln_plan_memory cln_plan_get_memory(const cln_plan *plan);
 /* The kernel variants that the steps use, as "conv2d direct, linear reference", each once, in the order of the steps.
  * malloc'ed; the caller frees it with free. NULL for lack of memory. */
 CLN_API char *cln_plan_variants(const cln_plan *plan);
+/* The plan's computations of which there are several variants, each signature once, and how they are done. Given back
+ * as options.choices they make the same plan again. The texts live as long as the plan. */
+CLN_API int cln_plan_choices(const cln_plan *plan);
+CLN_API cln_choice cln_plan_choice(const cln_plan *plan, int index);
 /* Writes the steps, with kernels, sizes and addresses, as text. */
 CLN_API void cln_plan_print(const cln_plan *plan, FILE *out);
 

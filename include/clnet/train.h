@@ -7,6 +7,7 @@
 
 #include "clnet/data.h"
 #include "clnet/plan.h"
+#include "clnet/tune.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -107,8 +108,9 @@ typedef struct cln_fit_event {
     cln_normalization normalization;
     /* Of each channel over the training images, normalised, without augmentation: near 0 and 1 if all is well. */
     float batch_mean[CLN_MAX_IMAGE_CHANNELS], batch_deviation[CLN_MAX_IMAGE_CHANNELS];
-    int64_t parameters;     /* trainable */
-    cln_plan_memory memory; /* of the training plan */
+    int64_t parameters;      /* trainable */
+    cln_plan_memory memory;  /* of the training plan */
+    int computations, tuned; /* of the training plan: those that have several kernel variants; with a tuner's result */
     double build_s;
     int epoch, epochs;   /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
     int64_t step, steps; /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */
@@ -147,7 +149,12 @@ typedef struct cln_fit_options {
     const char *resume;
     bool (*should_stop)(void *user); /* NULL: never. Asked between steps: true saves and ends, see result->stopped */
     const char *variant;             /* as in cln_plan_options */
-    FILE *graph_out, *plan_out;      /* where to write graph and training plan as text; NULL: nowhere */
+    /* Use the tuner's results, from the database at `tuning` (NULL: the default). The weights and the state say which
+     * kernels a run uses, and a resumed run uses those again, whatever the database says meanwhile. */
+    bool tuned;
+    const char *tuning;
+    const cln_tune_options *tune; /* with `tuned`: first measure what has no result; NULL: do not */
+    FILE *graph_out, *plan_out;   /* where to write graph and training plan as text; NULL: nowhere */
     void (*on_event)(void *user, const cln_fit_event *event); /* NULL: none; called in the caller's thread */
     void *user;
 } cln_fit_options;
@@ -195,6 +202,8 @@ typedef struct cln_evaluate_options {
     int batch_size;
     int workers;
     const char *variant;
+    bool tuned; /* as in cln_fit_options */
+    const char *tuning;
 } cln_evaluate_options;
 
 /* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. A

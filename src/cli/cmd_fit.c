@@ -4,6 +4,7 @@
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,9 @@ typedef struct arguments {
     int optimizer, monitor, mode;
     double lr, momentum, weight_decay, gamma, label_smoothing, validation, save_every;
     cln_ints milestones, image_size;
+    tuning_options tuning;
+    double budget_s;
+    bool benchmark;
     bool nesterov, quiet, print_graph, print_plan, last, no_last;
     int argc;
     char **argv;
@@ -135,6 +139,13 @@ static cln_status run(cln_context *ctx, const arguments *a, bool *stopped) {
     cln_device *device = NULL;
     progress shown = progress_new(ctx, a->quiet);
     cln_fit_result result;
+    const char *worker[TUNING_COMMAND];
+    tuning_command(a->argv, worker);
+    const cln_tune_options tune = {.path = a->tuning.path,
+                                   .worker = worker,
+                                   .budget_s = a->budget_s,
+                                   .should_stop = interrupt_asked,
+                                   .on_event = a->quiet ? NULL : tuning_show};
     cln_fit_options options = {
         .model = a->model,
         .recipe = make_recipe(a),
@@ -154,6 +165,9 @@ static cln_status run(cln_context *ctx, const arguments *a, bool *stopped) {
         .save_every_s = fmax(a->save_every, 1e-9), /* 0: after each step */
         .should_stop = interrupt_asked,
         .variant = a->variant,
+        .tuned = !a->tuning.none,
+        .tuning = a->tuning.path,
+        .tune = a->benchmark ? &tune : NULL,
         .graph_out = a->print_graph ? stdout : NULL,
         .plan_out = a->print_plan ? stdout : NULL,
         .on_event = progress_show,
@@ -207,7 +221,9 @@ static cln_status score_pretrained(cln_context *ctx, cln_device *device, const a
                               .normalize = a->normalize,
                               .batch_size = a->batch_size > 0 ? (int)a->batch_size : 128,
                               .workers = (int)a->workers,
-                              .variant = a->variant};
+                              .variant = a->variant,
+                              .tuned = !a->tuning.none,
+                              .tuning = a->tuning.path};
     o.models = cln_models(&o.model_count);
     cln_status status = cln_training_record_read(ctx, o.weights, &record);
     if (status == CLN_OK && !a->quiet)
@@ -328,6 +344,11 @@ int cmd_fit(int argc, char **argv) {
          "save the state for --resume this often within an epoch (default 30), besides after each", 0, 1e9, NULL},
         {"quiet", CLI_FLAG, &a.quiet, NULL, "print the result only", 0, 0, NULL},
         {"variant", CLI_TEXT, &a.variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
+        {"benchmark", CLI_FLAG, &a.benchmark, NULL,
+         "first measure the kernel variants of the steps that were never measured on this device (see clbench tune)", 0,
+         0, NULL},
+        {"budget", CLI_REAL, &a.budget_s, "SECONDS", "for --benchmark (default 600)", 1e-3, 1e6, NULL},
+        TUNING_CLI(&a.tuning),
         {"print-graph", CLI_FLAG, &a.print_graph, NULL, "print the graph of operators", 0, 0, NULL},
         {"print-plan", CLI_FLAG, &a.print_plan, NULL, "print the steps of the training plan", 0, 0, NULL},
         {.name = NULL}};
@@ -348,6 +369,8 @@ int cmd_fit(int argc, char **argv) {
         return cli_misuse(&command, "--%s is for --optimizer sgd", a.nesterov ? "nesterov" : "momentum");
     if (a.resume && !a.out && strcmp(a.resume, "last") == 0)
         return cli_misuse(&command, "--resume last needs --out, the folder of the run");
+    if (a.benchmark && (a.tuning.none || a.variant || a.pretrained))
+        return cli_misuse(&command, "--benchmark excludes --no-tuning, --variant and --pretrained");
     if (a.last && a.no_last)
         return cli_misuse(&command, "--save-last and --no-save-last exclude each other");
     cln_context *ctx;

@@ -2,9 +2,11 @@
 #include "commands.h"
 #include "options.h"
 #include "report.h"
+#include "tuning.h"
 
 typedef struct arguments {
     cln_evaluate_options evaluate;
+    tuning_options tuning;
     const char *device;
     int64_t batch_size, workers;
     cln_ints image_size;
@@ -38,6 +40,8 @@ static int run(cln_context *ctx, arguments *a) {
     o->subset = subsets[a->split];
     o->batch_size = (int)a->batch_size;
     o->workers = (int)a->workers;
+    o->tuned = !a->tuning.none;
+    o->tuning = a->tuning.path;
     o->image_height = a->image_size.values[0];
     o->image_width = a->image_size.values[a->image_size.count > 1];
     cln_status status = report_open_device(ctx, a->device, a->json ? stderr : stdout, &device);
@@ -72,6 +76,7 @@ int cmd_test(int argc, char **argv) {
         {"normalize", CLI_TEXT, &o->normalize, "HOW", "as in cltrain fit, if not as the file says", 0, 0, NULL},
         {"workers", CLI_INT, &a.workers, "N", "threads that prepare batches (default 2)", 0, 64, NULL},
         {"variant", CLI_TEXT, &o->variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
+        TUNING_CLI(&a.tuning),
         {.name = NULL}};
     const cli_command command = {CLI_PROGRAM, "test",
                                  "Rebuilds the network of a weights file and counts what it gets right on a data set.",

@@ -1,6 +1,7 @@
 /* cltrain: trains and tests convolutional networks on any OpenCL device. */
 #include "commands.h"
 #include "options.h"
+#include "tuning.h"
 
 int main(int argc, char **argv) {
     static const cli_entry entries[] = {
@@ -9,6 +10,7 @@ int main(int argc, char **argv) {
         {"summary", cmd_summary, "list the layers of a network; needs no OpenCL device"},
         {"devices", cmd_devices, "list the OpenCL devices"},
         {"models", cmd_models, "list the networks that can be trained"},
+        {TUNING_WORKER, tuning_worker, NULL},
     };
     return cli_dispatch(CLI_PROGRAM, "trains convolutional networks on any OpenCL device", entries,
                         sizeof entries / sizeof *entries, argc, argv);

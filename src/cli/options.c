@@ -268,7 +268,8 @@ cli_parsed cli_parse(const cli_command *command, int argc, char **argv, int *ope
 static void print_commands(const char *program, const char *about, const cli_entry *entries, int count) {
     printf("%s %s: %s\n\nusage: %s COMMAND [options]\n\ncommands:\n", program, cln_version(), about, program);
     for (int i = 0; i < count; i++)
-        printf("  %-10s %s\n", entries[i].name, entries[i].help);
+        if (entries[i].help)
+            printf("  %-10s %s\n", entries[i].name, entries[i].help);
     printf("\n%s COMMAND --help lists the options of a command, %s --version prints the version.\n\nexit status:\n",
            program, program);
 #define PRINT_STATUS(name, number, text) printf("  %-3d %s\n", number, text);

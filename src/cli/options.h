@@ -67,7 +67,7 @@ int cli_misuse(const cli_command *command, const char *format, ...);
 typedef struct cli_entry {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *help;
+    const char *help; /* NULL: not listed */
 } cli_entry;
 int cli_dispatch(const char *program, const char *about, const cli_entry *entries, int count, int argc, char **argv);
 

@@ -51,6 +51,8 @@ static void show_ready(const cln_fit_event *e) {
     if (e->epoch > 0 || e->step > 0)
         printf("going on after epoch %d/%d and step %" PRId64 "/%" PRId64 " of the next\n", e->epoch, e->epochs,
                e->step, e->steps);
+    if (e->tuned)
+        printf("kernels: the tuner's for %d of %d computations\n", e->tuned, e->computations);
 }
 
 static void show_bar(const cln_fit_event *e) {

@@ -60,13 +60,13 @@ static void mark_wanted(cln__gradients *grads, const cln_tensor *also, int also_
         bool wanted = false;
         for (int k = 0; k < node->input_count; k++)
             wanted = wanted || grads->wanted[node->inputs[k]];
-        for (int k = 0; k < node->op->outputs; k++)
+        for (int k = 0; k < node->output_count; k++)
             grads->wanted[node->outputs[k]] = wanted && node->op->backward;
     }
 }
 
 static bool has_gradient(const cln__gradients *grads, const cln__node *node) {
-    for (int k = 0; k < node->op->outputs; k++)
+    for (int k = 0; k < node->output_count; k++)
         if (grads->gradient[node->outputs[k]] >= 0)
             return true;
     return false;

@@ -18,8 +18,9 @@ cln_status cln__differentiate(cln_graph *g, cln_tensor target, cln_tensor upstre
                               int also_count, cln__gradients **out);
 void cln__gradients_free(cln__gradients *grads);
 
-/* A tensor of ones in the shape of `x`: the default upstream gradient (ops/constant.c). */
+/* A tensor of ones in the shape of `x`: the default upstream gradient; of zeros (ops/constant.c). */
 cln_tensor cln__ones_like(cln_graph *g, cln_tensor x);
+cln_tensor cln__zeros_like(cln_graph *g, cln_tensor x);
 /* `x` with its channels laid out like those of `like`, which has its shape: what the gradient of a tensor must be. It
  * shows x itself where they agree already (ops/concat.c). */
 cln_tensor cln__laid_like(cln_graph *g, cln_tensor x, cln_tensor like);

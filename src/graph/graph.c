@@ -180,6 +180,16 @@ cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const
     return named_add(g, tensor);
 }
 
+cln_tensor cln__weight_like(cln_graph *g, cln_tensor w) {
+    if (g->status != CLN_OK)
+        return CLN_NO_TENSOR;
+    const cln__tensor *like = &g->tensors[w.id];
+    cln__tensor tensor = new_tensor(CLN__VALUE, like->shape, CLN__WEIGHT);
+    tensor.like = like->like;
+    tensor.like_out = like->like_out;
+    return tensor_add(g, tensor);
+}
+
 static char *copy_string(const char *text, bool *ok) {
     char *copy = text ? cln__format("%s", text) : NULL;
     *ok = *ok && (!text || copy);
@@ -198,15 +208,15 @@ static void *copy_bytes(const void *from, size_t size, bool *ok) {
 static cln_status infer(cln_graph *g, const cln__node *node) {
     if (node->op->infer)
         return node->op->infer(g, node);
-    return node->op->outputs ? cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0])
-                             : CLN_OK;
+    return node->output_count ? cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0])
+                              : CLN_OK;
 }
 
 /* Makes the node's output tensors and lets the operator give them shapes. */
 static cln_status make_outputs(cln_graph *g, cln__node *node, int index) {
     for (int i = 0; i < CLN__MAX_OUTPUTS; i++)
         node->outputs[i] = -1;
-    for (int i = 0; i < node->op->outputs; i++) {
+    for (int i = 0; i < node->output_count; i++) {
         cln__tensor tensor = new_tensor(CLN__VALUE, (cln_shape){0, 0, 0, 0}, CLN__BLOCKED);
         tensor.producer = index;
         cln_tensor out = tensor_add(g, tensor);
@@ -235,7 +245,8 @@ cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, cons
     bool made = true;
     int index = g->node_count;
     cln__node *node = &g->nodes[index];
-    *node = (cln__node){.op = op, .is_forward = !g->differentiating, .input_count = input_count};
+    *node = (cln__node){
+        .op = op, .is_forward = !g->differentiating, .input_count = input_count, .output_count = op->outputs};
     node->name = copy_string(name ? name : op->name, &made);
     node->inputs = copy_bytes(NULL, sizeof(int) * (size_t)input_count, &made);
     node->attrs = copy_bytes(attrs, op->attrs_size, &made);
@@ -249,6 +260,30 @@ cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, cons
     return CLN_NO_TENSOR;
 }
 
+void cln__node_add_for(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
+                       int input_count, const cln_tensor *outputs, int output_count) {
+    if (cln__node_add(g, op, name, attrs, inputs, input_count).id < 0 && g->status != CLN_OK)
+        return;
+    cln__node *node = &g->nodes[g->node_count - 1];
+    node->output_count = output_count;
+    for (int k = 0; k < output_count; k++) {
+        node->outputs[k] = outputs[k].id;
+        g->tensors[outputs[k].id].producer = g->node_count - 1;
+    }
+}
+
+static void set_producers(cln_graph *g, int from) {
+    for (int i = from; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].output_count; k++)
+            g->tensors[g->nodes[i].outputs[k]].producer = i;
+}
+
+void cln__node_remove(cln_graph *g, int index) {
+    node_free(&g->nodes[index]);
+    memmove(&g->nodes[index], &g->nodes[index + 1], sizeof *g->nodes * (size_t)(--g->node_count - index));
+    set_producers(g, index);
+}
+
 void cln__node_move_last(cln_graph *g, int index) {
     int last = g->node_count - 1;
     if (g->status != CLN_OK || index >= last)
@@ -256,9 +291,7 @@ void cln__node_move_last(cln_graph *g, int index) {
     cln__node moved = g->nodes[last];
     memmove(&g->nodes[index + 1], &g->nodes[index], sizeof moved * (size_t)(last - index));
     g->nodes[index] = moved;
-    for (int i = index; i <= last; i++)
-        for (int k = 0; k < g->nodes[i].op->outputs; k++)
-            g->tensors[g->nodes[i].outputs[k]].producer = i;
+    set_producers(g, index);
 }
 
 cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index) {

@@ -47,7 +47,7 @@ typedef struct cln__tensor {
 typedef struct cln__op {
     const char *name;
     size_t attrs_size; /* of the plain struct in node->attrs */
-    int outputs;
+    int outputs;       /* usually: cln__node.output_count */
     /* Checks the inputs; sets shape and packing of the outputs from the inputs' shapes and the attributes alone (it is
      * run again when a graph is tried at another batch size). NULL: output 0 is like input 0. */
     cln_status (*infer)(cln_graph *g, const cln__node *node);
@@ -71,6 +71,8 @@ typedef struct cln__op {
     bool (*is_view)(const cln_graph *g, const cln__node *node, bool training, int64_t *first);
     /* Output 0 is the inputs side by side along channels: they become views of it where the layouts allow. */
     bool joins;
+    /* The outputs are input 0's channels, side by side: likewise. */
+    bool splits;
     bool takes_labels; /* as input 1; no other input may be labels */
 } cln__op;
 
@@ -79,7 +81,8 @@ struct cln__node {
     char *name;      /* "blocks.0.net.0", or the operator's name */
     bool is_forward; /* made by the model, not by autodiff */
     int input_count;
-    int *inputs; /* tensors */
+    int *inputs;      /* tensors */
+    int output_count; /* the operator's `outputs`, but for split and split_weights */
     int outputs[CLN__MAX_OUTPUTS];
     void *attrs;
 };
@@ -111,6 +114,10 @@ cln_status cln__node_fail(cln_graph *g, const cln__node *node, cln_status status
  * the graph has failed, without the node). `name` may be NULL: the operator's name. An invalid input tensor fails. */
 cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
                          int input_count);
+/* Adds a node whose outputs are tensors that exist; their producers are removed with cln__node_remove. */
+void cln__node_add_for(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
+                       int input_count, const cln_tensor *outputs, int output_count);
+void cln__node_remove(cln_graph *g, int index);
 /* Moves the last node to position `index`, before all nodes that read its outputs. */
 void cln__node_move_last(cln_graph *g, int index);
 /* Output `index` of the node that made `x`. */
@@ -121,6 +128,9 @@ cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index);
  * A name already taken fails. */
 cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const char *suffix, cln_shape shape,
                           cln__packing packing, cln_tensor like, cln__initial initial, float scale);
+
+/* A tensor for the gradient of weight `w`, which cln__node_add_for gives a producer. */
+cln_tensor cln__weight_like(cln_graph *g, cln_tensor w);
 
 /* Access within builders, infer and backward. */
 static inline cln__tensor *cln__at(const cln_graph *g, int id) {

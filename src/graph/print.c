@@ -18,15 +18,15 @@ void cln_graph_print(const cln_graph *g, FILE *out) {
         char attributes[160] = "";
         if (node->op->describe)
             node->op->describe(node, attributes, sizeof attributes);
-        for (int k = 0; k < node->op->outputs; k++)
+        for (int k = 0; k < node->output_count; k++)
             fprintf(out, "%s%%%d", k ? ", " : "", node->outputs[k]);
-        fprintf(out, "%s%s(", node->op->outputs ? " = " : "", node->op->name);
+        fprintf(out, "%s%s(", node->output_count ? " = " : "", node->op->name);
         for (int k = 0; k < node->input_count; k++) {
             fprintf(out, "%s", k ? ", " : "");
             print_tensor(g, node->inputs[k], out);
         }
         fprintf(out, ")%s", attributes);
-        if (node->op->outputs)
+        if (node->output_count)
             fprintf(out, ": %s", cln__shape_text(g->tensors[node->outputs[0]].shape, shape));
         fprintf(out, "  # %s\n", node->name);
     }
@@ -57,7 +57,7 @@ cln_layer cln_graph_layer(const cln_graph *g, int index) {
     if (!node)
         return (cln_layer){.name = "", .op = ""};
     cln_layer layer = {.name = node->name, .op = node->op->name};
-    if (node->op->outputs)
+    if (node->output_count)
         layer.output = g->tensors[node->outputs[0]].shape;
     for (int k = 0; k < node->input_count; k++)
         if (g->tensors[node->inputs[k]].role == CLN__PARAM)

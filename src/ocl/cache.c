@@ -39,8 +39,7 @@ cln_status cln__cache_default_folder(cln_context *ctx, const char *xdg, const ch
     return *out ? CLN_OK : cln__fail_memory(ctx, "the path of the program cache");
 }
 
-/* mkdir -p, each new folder for its owner alone, as the XDG specification asks. */
-static bool make_folders(const char *folder) {
+bool cln__cache_make_folders(const char *folder) {
     char *path = cln__format("%s", folder);
     if (!path)
         return false;
@@ -66,7 +65,7 @@ static bool make_folders(const char *folder) {
 
 bool cln__cache_prepare(cln_context *ctx, const char *folder) {
     struct stat status;
-    if (folder[0] == '\0' || !make_folders(folder) || stat(folder, &status) != 0) {
+    if (folder[0] == '\0' || !cln__cache_make_folders(folder) || stat(folder, &status) != 0) {
         cln__warn(ctx, "compiled programs are not kept: cannot make the folder '%s': %s", folder, strerror(errno));
         return false;
     }

@@ -16,6 +16,9 @@ bool cln__program_cache_wanted(const cln_device *device);
  * malloc'ed, or NULL if neither counts. The caller reads the environment. */
 cln_status cln__cache_default_folder(cln_context *ctx, const char *xdg, const char *home, char **out);
 
+/* mkdir -p, each new folder for its owner alone, as the XDG specification asks. False with errno set. */
+bool cln__cache_make_folders(const char *folder);
+
 /* Makes `folder` and its parents with mode 0700. False with a warning if it cannot be used: binaries are trusted
  * code, so a folder that belongs to another user or that others can write to is refused. */
 bool cln__cache_prepare(cln_context *ctx, const char *folder);

@@ -46,7 +46,7 @@ cln_tensor cln_batchnorm(cln_graph *g, cln_tensor x, const char *name, const cln
 static cln_status infer_vectors(cln_graph *g, const cln__node *node, int x) {
     cln_shape shape = cln__input_shape(g, node, x), channels = {1, shape.c, 1, 1};
     CLN_TRY(cln__set_output(g, node, 0, shape, CLN__LIKE, node->inputs[x]));
-    for (int i = 1; i < node->op->outputs; i++)
+    for (int i = 1; i < node->output_count; i++)
         CLN_TRY(cln__set_output(g, node, i, channels, CLN__LIKE, node->inputs[x]));
     return CLN_OK;
 }

@@ -14,6 +14,15 @@ cln_tensor cln_concat(cln_graph *g, const cln_tensor *xs, int count) {
     return cln__node_add(g, &cln__op_concat, NULL, NULL, xs, count);
 }
 
+cln_tensor cln__join_like(cln_graph *g, const cln_tensor *parts, int count, cln_tensor x) {
+    cln_tensor joined = cln_concat(g, parts, count);
+    if (joined.id >= 0) {
+        cln__at(g, joined.id)->packing = CLN__LIKE;
+        cln__at(g, joined.id)->like = x.id;
+    }
+    return joined;
+}
+
 static cln_status infer(cln_graph *g, const cln__node *node) {
     cln_shape y = cln__input_shape(g, node, 0);
     char first[96], other[96];
@@ -49,8 +58,42 @@ static int joined_vector(const cln__lowering *l, const cln__node *node, int part
     return -1;
 }
 
-static cln_status lower(cln__lowering *l, const cln__node *node) {
+/* Whether all inputs are told by slope and shift, refer to parts of one tensor (*of), and what these are added to lies
+ * side by side: then so is the result told. */
+static bool all_corrected(const cln__lowering *l, const cln__node *node, cln_tensor *of) {
     cln_tensor y = cln__output(node, 0);
+    int64_t first = 0;
+    *of = (cln_tensor){l->g->tensors[y.id].like};
+    for (int i = 0; i < node->input_count; i++) {
+        cln__form form = cln__form_of(l, cln__input(node, i));
+        if (form.kind != CLN__CORRECTED || form.scale >= 0 || of->id < 0 ||
+            !is_placed(l, (cln_tensor){form.source}, y, first) || !is_placed(l, (cln_tensor){form.of}, *of, first))
+            return false;
+        first += cln__input_shape(l->g, node, i).c;
+    }
+    return true;
+}
+
+static cln_status join_corrected(cln__lowering *l, const cln__node *node, cln_tensor of) {
+    cln_tensor y = cln__output(node, 0), slope = cln__scratch_vector(l, y), shift = cln__scratch_vector(l, y);
+    CLN_TRY(l->status);
+    int64_t first = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        cln__form form = cln__form_of(l, cln__input(node, i));
+        int64_t channels = cln__input_shape(l->g, node, i).c;
+        CLN_TRY(cln__lower_copy(l, (cln_tensor){form.slope}, 0, slope, first, channels));
+        CLN_TRY(cln__lower_copy(l, (cln_tensor){form.shift}, 0, shift, first, channels));
+        first += channels;
+    }
+    l->forms[y.id] = (cln__form){
+        .kind = CLN__CORRECTED, .source = y.id, .scale = -1, .slope = slope.id, .shift = shift.id, .of = of.id};
+    return l->status;
+}
+
+static cln_status lower(cln__lowering *l, const cln__node *node) {
+    cln_tensor y = cln__output(node, 0), of;
+    if (all_corrected(l, node, &of))
+        return join_corrected(l, node, of);
     bool loaded = l->fusion->source[y.id] >= 0;
     cln__form form = cln__form_of(l, cln__input(node, 0));
     if (loaded) { /* what lies side by side is what the inputs are read from */

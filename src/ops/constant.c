@@ -11,6 +11,10 @@ cln_tensor cln__ones_like(cln_graph *g, cln_tensor x) {
     return cln__node_add(g, &cln__op_constant, NULL, &(attrs){.value = 1}, &x, 1);
 }
 
+cln_tensor cln__zeros_like(cln_graph *g, cln_tensor x) {
+    return cln__node_add(g, &cln__op_constant, NULL, &(attrs){.value = 0}, &x, 1);
+}
+
 static void describe(const cln__node *node, char *text, size_t size) {
     snprintf(text, size, " %g", (double)((const attrs *)node->attrs)->value);
 }

@@ -2,6 +2,8 @@
  * its gradients, and the choice among the variants that compute it. The mathematics is written out in
  * cl/conv2d_reference.cl. */
 #include "conv2d.h"
+#include "conv2d_case.h"
+#include "conv2d_choice.h"
 #include "fuse.h"
 
 #include <math.h>
@@ -114,6 +116,11 @@ static bool needs_dense(const cln_graph *g, const cln__node *node) {
     return ((const cln__conv2d_attrs *)node->attrs)->groups > 1;
 }
 
+bool cln__conv2d_is_pointwise(const cln__node *node) {
+    const cln__conv2d_attrs *a = node->attrs;
+    return a->kernel_h == 1 && a->kernel_w == 1 && a->stride == 1 && a->padding == 0 && a->groups == 1;
+}
+
 /* --- gradients --- */
 
 /* Inputs and outputs of the gradient. */
@@ -165,7 +172,7 @@ static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv
     return NULL;
 }
 
-static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
+cln__conv2d cln__conv2d_describe(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
                                  cln_tensor x, cln_tensor w, cln_tensor y) {
     return (cln__conv2d){.pass = pass,
                          .a = *a,
@@ -191,8 +198,8 @@ static cln__conv2d describe_none(const cln__lowering *l, cln__conv2d_pass pass, 
 }
 
 static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *node) {
-    cln__conv2d p =
-        describe_none(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1), cln__output(node, 0));
+    cln__conv2d p = cln__conv2d_describe(l, CLN__FORWARD, node->attrs, cln__input(node, 0), cln__input(node, 1),
+                                         cln__output(node, 0));
     if (node->input_count > 2)
         p.bias = cln__input(node, 2);
     return p;
@@ -201,7 +208,7 @@ static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *nod
 static cln__conv2d describe_backward(const cln__lowering *l, const cln__node *node) {
     const grad_attrs *a = node->attrs;
     cln_tensor dy = cln__input(node, DY);
-    cln__conv2d p = describe_none(l, CLN__BACKWARD, &a->conv, cln__input(node, X), cln__input(node, W), dy);
+    cln__conv2d p = cln__conv2d_describe(l, CLN__BACKWARD, &a->conv, cln__input(node, X), cln__input(node, W), dy);
     p.dy = dy;
     p.dw = cln__output(node, DW);
     if (a->bias)
@@ -216,7 +223,7 @@ static const cln__conv2d_variant *choose_backward(const cln__lowering *l, const 
     const cln__conv2d_variant *variant = choose(l, p);
     if (!variant || !l->forced_variant || strcmp(variant->name, l->forced_variant) == 0)
         return variant;
-    cln__conv2d alone = describe_none(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
+    cln__conv2d alone = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
     const cln__conv2d_variant *asked = choose(l, &alone);
     return asked && strcmp(asked->name, l->forced_variant) == 0 ? NULL : variant;
 }
@@ -262,9 +269,13 @@ static void explain(const cln__lowering *l, const cln__conv2d_variant *chosen, c
 static cln_status run(cln__lowering *l, const cln__conv2d_variant *variant, cln__conv2d *p, const reasons *why) {
     if (!variant)
         return cln__lower_fail(l, CLN_UNSUPPORTED, "no kernel variant serves it (%s)", why->text);
+    cln__conv2d_choice choice;
+    CLN_TRY(cln__conv2d_choose(l, p, variants, VARIANT_COUNT, variant, &choice));
     int first = l->step_count;
-    CLN_TRY(variant->lower(l, p));
-    cln__steps_choose(l, first, variant->name, why->text[0] ? why->text : NULL);
+    p->parameters = *choice.parameters ? choice.parameters : NULL;
+    CLN_TRY(choice.variant->lower(l, p));
+    p->parameters = NULL;
+    cln__steps_choose(l, first, choice.variant->name, why->text[0] ? why->text : NULL);
     return l->status;
 }
 
@@ -335,17 +346,21 @@ static cln_status choose_and_run(cln__lowering *l, cln__conv2d *p, const cln__co
     return run(l, variant, p, &why);
 }
 
+cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
+    return choose_and_run(l, p, NULL);
+}
+
 /* Each gradient by itself, from dy in memory. */
 static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
-    cln__conv2d p = describe_none(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
+    cln__conv2d p = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
     CLN_TRY(choose_and_run(l, &p, both));
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
         return l->status;
-    p = describe_none(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
+    p = cln__conv2d_describe(l, CLN__GRAD_INPUT, &both->a, both->dx, both->w, both->dy);
     return choose_and_run(l, &p, both);
 }
 

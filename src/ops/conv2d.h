@@ -36,6 +36,7 @@ typedef struct cln__conv2d {
     cln__conv2d_attrs a;
     cln_shape xs, ys;
     cln_tensor x, w, y;
+    const char *parameters; /* of the variant, or NULL: its own choice */
 
     cln_tensor load_scale, load_shift; /* vectors, or none: x as it is */
     cln_activation load_act;
@@ -60,13 +61,24 @@ typedef struct cln__conv2d {
     cln_tensor dx_scale;                        /* vector, or none */
 } cln__conv2d;
 
+/* The text of a candidate's parameters, such as "TW=8 NB=2". */
+enum { CLN__PARAMETERS = 64 };
+
 typedef struct cln__conv2d_variant {
     const char *name;
     bool fuses; /* serves FORWARD and BACKWARD with everything in cln__conv2d; else only x, w, bias and y */
     /* Why it cannot serve `p`, or NULL if it can. */
     const char *(*refuses)(const cln__lowering *l, const cln__conv2d *p);
     cln_status (*lower)(cln__lowering *l, cln__conv2d *p);
+    /* Writes the parameters of the alternative `index` (from 0) to what the variant chooses by itself for `p`, which it
+     * does not refuse; false if there are not so many. p->parameters then is one of these texts. NULL: none. */
+    bool (*alternative)(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]);
 } cln__conv2d_variant;
+
+/* The number after "<name>=" in p->parameters, or `own` if there is none. */
+int cln__conv2d_parameter(const char *parameters, const char *name, int own);
+/* What an alternative function can be: the text `index` of a list that ends with NULL. */
+bool cln__conv2d_alternative(const char *const *list, int index, char text[CLN__PARAMETERS]);
 
 /* The arithmetic of a forward pass, or of one of the two gradients: what a step reports as its flops. */
 double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p);

@@ -4,6 +4,8 @@
  * hand. */
 #include "conv2d.h"
 
+#include <stdio.h>
+
 enum {
     MAX_SUMS = 24,       /* vectors of a tile: 32 registers, less the operands */
     MAX_BLOCKS = 4,      /* output blocks of a tile */
@@ -19,6 +21,7 @@ typedef struct problem {
     int kh, kw, s, up, ph, pw, d;
     int b, xb;
     int64_t x_pixel, y_pixel;
+    const char *parameters; /* the tile, or NULL: the cheapest */
 } problem;
 
 /* --- the problem --- */
@@ -54,6 +57,7 @@ static problem problem_make(const cln__conv2d *p, cln__layout x, cln_shape xs, c
     q.xb = x.block;
     q.x_pixel = x.pixel;
     q.y_pixel = y.pixel;
+    q.parameters = p->parameters;
     rows_merge(&q);
     return q;
 }
@@ -88,6 +92,10 @@ static tile tile_choose(const problem *q, const cln__caps *caps) {
                 best.width = width;
                 best.blocks = blocks;
             }
+    if (q->parameters) {
+        best.width = cln__conv2d_parameter(q->parameters, "TW", 1);
+        best.blocks = cln__conv2d_parameter(q->parameters, "NB", 1);
+    }
     while (best.rows > 1 && q->n * (out_blocks / best.blocks) * cln__divide_up(q->ho, best.rows) < caps->items_target)
         best.rows = cln__divide_up(best.rows, 2);
     return best;
@@ -131,6 +139,10 @@ static weight_tile weight_tile_choose(const problem *q, const cln__caps *caps) {
                     best = t;
                 }
             }
+    if (q->parameters)
+        best =
+            (weight_tile){cln__conv2d_parameter(q->parameters, "TC", 1), cln__conv2d_parameter(q->parameters, "TK", 1),
+                          cln__conv2d_parameter(q->parameters, "NB", 1), 0, 0};
     best.tiles = q->o / q->b / best.blocks * (q->c / best.channels) * q->kh * (q->kw / best.taps);
     best.parts = parts_choose(q, best.tiles, caps);
     return best;
@@ -262,4 +274,61 @@ static cln_status lower(cln__lowering *l, cln__conv2d *p) {
     return p->pass == CLN__GRAD_INPUT ? grad_input(l, p, &q) : grad_weight(l, p, &q);
 }
 
-const cln__conv2d_variant cln__conv2d_direct = {.name = "direct", .refuses = refuses, .lower = lower};
+/* --- alternatives --- */
+
+enum { ALTERNATIVES = 4 };
+
+/* The cheapest so far, in order; the first is the variant's own choice. */
+typedef struct ranking {
+    int count;
+    double cost[ALTERNATIVES + 1];
+    weight_tile of[ALTERNATIVES + 1]; /* a tile as {width, 1, blocks} */
+} ranking;
+
+/* Of equal ones the earlier comes first, as where one is chosen. */
+static void rank(ranking *r, double cost, int channels, int taps, int blocks) {
+    if (r->count == ALTERNATIVES + 1 && cost >= r->cost[ALTERNATIVES])
+        return;
+    int at = r->count == ALTERNATIVES + 1 ? ALTERNATIVES : r->count++;
+    for (; at > 0 && r->cost[at - 1] > cost; at--) {
+        r->cost[at] = r->cost[at - 1];
+        r->of[at] = r->of[at - 1];
+    }
+    r->cost[at] = cost;
+    r->of[at] = (weight_tile){channels, taps, blocks, 0, 0};
+}
+
+static void rank_tiles(const problem *q, ranking *r) {
+    int64_t columns = cln__divide_up(q->wo, q->up), out_blocks = q->o / q->b;
+    for (int blocks = 1; blocks <= MAX_BLOCKS; blocks++)
+        for (int width = 1; out_blocks % blocks == 0 && width * blocks <= MAX_SUMS && width <= columns; width++)
+            rank(r, tile_cost(columns, width, blocks), width, 1, blocks);
+}
+
+static void rank_weight_tiles(const problem *q, ranking *r) {
+    for (int blocks = 1; blocks <= MAX_BLOCKS; blocks++)
+        for (int channels = 1; channels <= MAX_SUMS; channels++)
+            for (int taps = 1; taps <= q->kw && taps <= MAX_SUMS; taps++) {
+                weight_tile t = {channels, taps, blocks, 0, 0};
+                if (weight_tile_fits(q, &t))
+                    rank(r, 1 / weight_tile_rate(channels, taps, blocks), channels, taps, blocks);
+            }
+}
+
+static bool alternative(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]) {
+    problem q = problem_of(l, p);
+    ranking r = {.count = 0};
+    bool weight = p->pass == CLN__GRAD_WEIGHT;
+    (weight ? rank_weight_tiles : rank_tiles)(&q, &r);
+    if (index + 1 >= r.count)
+        return false;
+    const weight_tile *t = &r.of[index + 1];
+    if (weight)
+        snprintf(text, CLN__PARAMETERS, "TC=%d TK=%d NB=%d", t->channels, t->taps, t->blocks);
+    else
+        snprintf(text, CLN__PARAMETERS, "TW=%d NB=%d", t->channels, t->blocks);
+    return true;
+}
+
+const cln__conv2d_variant cln__conv2d_direct = {
+    .name = "direct", .refuses = refuses, .lower = lower, .alternative = alternative};

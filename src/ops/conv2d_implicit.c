@@ -4,6 +4,7 @@
  * arguments, so a program serves all layers that have the same tile. */
 #include "conv2d.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A work-group's tile, and an item's share of it: see the kernels for the letters and for what they may be. Groups are
@@ -91,10 +92,23 @@ static product product_of(const cln__lowering *l, const cln__conv2d *p) {
                      .k = taps * y_stored};
 }
 
+/* The tile that is asked for by its sides, which tell them apart; NULL if there is none, or the device cannot run it.
+ */
+static const tile *tile_find(const tile *from, int count, const cln__caps *caps, const char *parameters) {
+    int m = cln__conv2d_parameter(parameters, "M", 0), n = cln__conv2d_parameter(parameters, "N", 0);
+    for (int i = 0; i < count; i++)
+        if (from[i].m == m && from[i].n == n && tile_fits(&from[i], caps))
+            return &from[i];
+    return NULL;
+}
+
 static const tile *tile_of(const cln__lowering *l, const cln__conv2d *p) {
     product q = product_of(l, p);
-    return p->pass == CLN__GRAD_WEIGHT ? tile_choose(weight_tiles, WEIGHT_TILES, &q, l->caps, true)
-                                       : tile_choose(tiles, TILES, &q, l->caps, false);
+    bool weight = p->pass == CLN__GRAD_WEIGHT;
+    const tile *from = weight ? weight_tiles : tiles;
+    int count = weight ? WEIGHT_TILES : TILES;
+    return p->parameters ? tile_find(from, count, l->caps, p->parameters)
+                         : tile_choose(from, count, &q, l->caps, weight);
 }
 
 /* --- what it refuses --- */
@@ -208,4 +222,18 @@ static cln_status lower(cln__lowering *l, cln__conv2d *p) {
                                         : grad_weight(l, p);
 }
 
-const cln__conv2d_variant cln__conv2d_implicit = {.name = "implicit", .refuses = refuses, .lower = lower};
+/* All tiles but its own; those that do not fit are refused. */
+static bool alternative(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]) {
+    bool weight = p->pass == CLN__GRAD_WEIGHT;
+    const tile *from = weight ? weight_tiles : tiles, *own = tile_of(l, p);
+    int count = weight ? WEIGHT_TILES : TILES;
+    for (int i = 0; i < count; i++)
+        if (&from[i] != own && index-- == 0) {
+            snprintf(text, CLN__PARAMETERS, "M=%d N=%d", from[i].m, from[i].n);
+            return true;
+        }
+    return false;
+}
+
+const cln__conv2d_variant cln__conv2d_implicit = {
+    .name = "implicit", .refuses = refuses, .lower = lower, .alternative = alternative};

@@ -242,13 +242,14 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, and through the gradient of a batch
- * normalisation, which is computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of a
+ * batch normalisation, which is computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
-    bool deferred = node->op->is_view || (node->op == &cln__op_batchnorm_grad && u->input == 0);
+    bool deferred =
+        node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;
 }
@@ -509,10 +510,25 @@ void cln__parts_leave(cln__lowering *l, cln__parts parts) {
     l->fusion->parts[l->node] = parts;
 }
 
-bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts) {
+/* The stored channel of `whole` where output `part` of `split` begins. */
+static int64_t split_first(const cln__lowering *l, const cln__node *split, int part) {
+    int64_t first = 0;
+    for (int k = 0; split->outputs[k] != part; k++)
+        first += l->g->tensors[split->outputs[k]].shape.c;
+    return l->layouts->of[split->inputs[0]].map[first] - l->layouts->of[part].map[0];
+}
+
+bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, int64_t *first) {
+    int64_t begin = 0;
     int producer = l->g->tensors[x.id].producer;
+    if (producer >= 0 && l->g->nodes[producer].op->splits) {
+        const cln__node *split = &l->g->nodes[producer];
+        begin = split_first(l, split, x.id);
+        producer = l->g->tensors[split->inputs[0]].producer;
+    }
     if (producer < 0 || !l->fusion->parts[producer].count)
         return false;
+    *first = begin;
     *parts = l->fusion->parts[producer];
     return true;
 }
@@ -526,9 +542,16 @@ cln_tensor cln__left(const cln__lowering *l, cln_tensor y) {
 }
 
 bool cln__has_moments(const cln__lowering *l, cln_tensor x) {
-    for (int i = l->node + 1; i < l->g->node_count; i++)
-        if (l->g->nodes[i].op == &cln__op_moments && l->g->nodes[i].inputs[0] == x.id)
+    for (int i = l->node + 1; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        if (node->inputs[0] != x.id)
+            continue;
+        if (node->op == &cln__op_moments)
             return true;
+        for (int k = 0; node->op->splits && k < node->output_count; k++)
+            if (cln__has_moments(l, cln__output(node, k)))
+                return true;
+    }
     return false;
 }
 

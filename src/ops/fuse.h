@@ -22,15 +22,36 @@ cln_status cln__batchnorm_prepare(cln__lowering *l, const cln__node *node);
 /* Adds a moments node for `x`, named after the layer that normalises it. */
 cln_tensor cln__moments(cln_graph *g, const char *name, cln_tensor x);
 
+/* --- split.c --- */
+
+/* Adds the node that makes `parts`, which exist, of the channels of `x`. */
+void cln__split(cln_graph *g, cln_tensor x, const cln_tensor *parts, int count);
+/* Weights of convolutions of one tensor side by side. The caller sets like_out. */
+cln_tensor cln__join_weights(cln_graph *g, const cln_tensor *weights, int count);
+
+/* --- concat.c --- */
+
+/* Tensors side by side, laid like the channels of `x`. */
+cln_tensor cln__join_like(cln_graph *g, const cln_tensor *parts, int count, cln_tensor x);
+
+/* --- merge.c --- */
+
+/* Makes one convolution of several 1x1 convolutions of the same tensor. */
+cln_status cln__merge(cln_graph *g, const cln__caps *caps);
+
 /* --- conv2d.c --- */
+
+/* What a merge must know of a conv2d node: whether it is 1x1 with stride 1, no padding, no groups. */
+bool cln__conv2d_is_pointwise(const cln__node *node);
 
 /* Whether a variant that fuses serves this convolution or gradient of one, with `act` on load. */
 bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
 
 /* --- fuse.c, while lowering --- */
 
-/* The rows that the kernel of the node that made `x` left of its moments; false: none. */
-bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts);
+/* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel of
+ * them where those of x begin; false: none. */
+bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, int64_t *first);
 /* Keeps rows that the node being lowered leaves. */
 void cln__parts_leave(cln__lowering *l, cln__parts parts);
 /* Keeps a scratch tensor that the node being lowered leaves for the gradient of its output; and what the node that made

@@ -27,7 +27,8 @@ static cln__parts read_parts(cln__lowering *l, cln_tensor x) {
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor x = cln__input(node, 0);
     cln__parts parts;
-    if (!cln__parts_left(l, x, &parts))
+    int64_t first = 0; /* channel of the rows, where they are of more channels */
+    if (!cln__parts_left(l, x, &parts, &first))
         parts = read_parts(l, x);
     cln__parts_merge(l, &parts, "batchnorm", "batchnorm_merge", parts.stored);
     cln__step *step = cln__step_new(l, "batchnorm", "batchnorm_moments");
@@ -35,6 +36,7 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln__arg_tensor(step, parts.partial, CLN__READ);
     cln__arg_int(step, parts.count);
     cln__arg_int(step, parts.row);
+    cln__arg_int(step, first);
     cln__arg_tensor(step, cln__output(node, MEAN), CLN__WRITE);
     cln__arg_tensor(step, cln__output(node, VAR), CLN__WRITE);
     cln__arg_int(step, cln__blocks(l, x));

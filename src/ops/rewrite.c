@@ -1,5 +1,6 @@
-/* What a training plan adds to the graph before it is differentiated:
+/* What a training plan changes in the graph before it is differentiated:
  *
+ * - 1x1 convolutions of the same tensor become one (merge.c);
  * - the moments of every tensor that is normalised by its batch, one for each tensor however many layers normalise it;
  *   those of a concatenation are the concatenation of those of its inputs;
  * - for a concatenation of normalised tensors, the concatenation of what normalises them, so that a reader of the whole
@@ -9,16 +10,6 @@
 #include "fuse.h"
 
 #include <stdlib.h>
-
-/* A concatenation of vectors, laid like the channels of `x`. */
-static cln_tensor join_vectors(cln_graph *g, const cln_tensor *vectors, int count, cln_tensor x) {
-    cln_tensor joined = cln_concat(g, vectors, count);
-    if (joined.id >= 0) {
-        cln__at(g, joined.id)->packing = CLN__LIKE;
-        cln__at(g, joined.id)->like = x.id;
-    }
-    return joined;
-}
 
 /* The node `op` that reads `x` as its input 0, or NULL. */
 static const cln__node *node_reading(const cln_graph *g, const cln__op *op, cln_tensor x) {
@@ -48,9 +39,9 @@ static vectors joined_moments(cln_graph *g, const cln__node *concat, cln_tensor 
             means[i] = part.mean;
             vars[i] = part.var;
         }
-        all.mean = join_vectors(g, means, count, x);
+        all.mean = cln__join_like(g, means, count, x);
         cln__node_move_last(g, (*position)++);
-        all.var = join_vectors(g, vars, count, x);
+        all.var = cln__join_like(g, vars, count, x);
         cln__node_move_last(g, (*position)++);
     } else {
         cln_graph_fail(g, "not enough memory to plan the statistics");
@@ -125,13 +116,14 @@ static cln_status join_output(cln_graph *g, int output, int *position) {
         return cln__fail_memory(g->ctx, "the vectors of a concatenation");
     for (int i = 0; i < concat->input_count; i++)
         parts[i] = cln__output(norm_behind(g, concat->inputs[i]), output);
-    join_vectors(g, parts, concat->input_count, cln__output(concat, 0));
+    cln__join_like(g, parts, concat->input_count, cln__output(concat, 0));
     cln__node_move_last(g, (*position)++);
     free(parts);
     return g->status;
 }
 
-cln_status cln__rewrite(cln_graph *g) {
+cln_status cln__rewrite(cln_graph *g, const cln__caps *caps) {
+    CLN_TRY(cln__merge(g, caps));
     CLN_TRY(add_moments(g));
     for (int i = 0; i < g->node_count && g->status == CLN_OK; i++)
         if (g->nodes[i].op == &cln__op_concat && all_normalised(g, &g->nodes[i]))

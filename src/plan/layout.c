@@ -99,9 +99,14 @@ static bool lay_weight(const pass *p, cln__layout *layout, const cln__tensor *t)
     return true;
 }
 
+/* What a layout refers to is laid first, whatever the order of creation. */
 static bool lay(const pass *p, int tensor) {
     const cln__tensor *t = &p->g->tensors[tensor];
     cln__layout *layout = &p->layouts->of[tensor];
+    if (layout->map)
+        return true;
+    if (t->packing == CLN__LIKE && !lay(p, t->like))
+        return false;
     *layout = (cln__layout){.root = tensor};
     switch (t->packing) {
     case CLN__BLOCKED: {
@@ -162,15 +167,23 @@ static bool makes_view(const pass *p, const cln__node *node, bool training, int6
     return node->op->is_view && node->op->is_view(p->g, node, training, first);
 }
 
+/* The tensor in whose memory `tensor` is computed. */
+static int computed_in(const pass *p, int tensor) {
+    if (p->fusion->source[tensor] >= 0)
+        tensor = p->fusion->source[tensor];
+    while (p->fusion->alias[tensor] >= 0)
+        tensor = p->fusion->alias[tensor];
+    return tensor;
+}
+
 /* Makes the inputs of a concatenation, or what is read in their place, views of its output. Outer concatenations come
  * first (the walk is backwards), so that inner ones inherit their place. */
 static void join_inputs(const pass *p, const cln__node *node, bool training) {
     cln__layout *of = p->layouts->of;
-    const int *source = p->fusion->source;
     int whole = node->outputs[0];
     int64_t first = 0, stored, unused;
     for (int i = 0; i < node->input_count; i++) {
-        int in = source[node->inputs[i]] >= 0 ? source[node->inputs[i]] : node->inputs[i];
+        int in = computed_in(p, node->inputs[i]);
         const cln__tensor *t = &p->g->tensors[in];
         bool owned = t->role == CLN__VALUE && of[in].root == in && of[in].region == CLN__ARENA &&
                      !makes_view(p, &p->g->nodes[t->producer], training, &unused);
@@ -183,10 +196,68 @@ static void join_inputs(const pass *p, const cln__node *node, bool training) {
 /* Tensors that fusion computes in the memory of others; it has checked that they are laid alike. */
 static void take_over(const pass *p, const cln__node *node) {
     cln__layout *of = p->layouts->of;
-    for (int k = 0; k < node->op->outputs; k++) {
+    for (int k = 0; k < node->output_count; k++) {
         int out = node->outputs[k], alias = p->fusion->alias[out];
         if (alias >= 0)
             make_view(&of[out], &of[alias], 0);
+    }
+}
+
+static void split_output(const pass *p, const cln__node *node) {
+    cln__layout *of = p->layouts->of;
+    int whole = node->inputs[0];
+    int64_t first = 0, stored;
+    for (int k = 0; k < node->output_count; k++) {
+        int part = node->outputs[k];
+        bool free = of[part].root == part && of[part].region == CLN__ARENA;
+        if (free && lies_within(p, whole, part, first, &stored)) {
+            make_view(&of[part], &of[whole], stored);
+            of[part].shows_input = true;
+        }
+        first += p->g->tensors[part].shape.c;
+    }
+}
+
+/* `part` is the last one of `whole`, from `first` on, and begins a storage that reaches further: that storage becomes
+ * the end of whole's, so that the part lies in both. */
+static bool extend(const pass *p, int whole, int part, int64_t first) {
+    cln__layout *of = p->layouts->of;
+    int tail = of[part].root;
+    int64_t stored;
+    bool begins = tail != whole && of[whole].root == whole && of[tail].root == tail && of[part].offset == 0 &&
+                  of[whole].region == CLN__ARENA && of[tail].region == CLN__ARENA &&
+                  p->g->tensors[tail].role == CLN__VALUE &&
+                  of[part].block_stride == of[whole].block_stride && of[part].pixel == of[whole].pixel;
+    if (!begins || !lies_within(p, whole, part, first, &stored))
+        return false;
+    int64_t offset = stored / of[whole].block * of[whole].block_stride, image = offset + of[tail].image;
+    of[whole].elements = of[whole].elements / of[whole].image * image;
+    for (int t = 0; t < p->layouts->count; t++) {
+        if (of[t].root == tail) {
+            of[t].root = whole;
+            of[t].offset += offset;
+            of[t].image = image;
+        } else if (of[t].root == whole) {
+            of[t].image = image;
+        }
+    }
+    return true;
+}
+
+/* Tensors whose last part lies elsewhere already: the last output of a split in a concatenation, and the gradients of
+ * both. */
+static void extend_all(const pass *p) {
+    for (int i = 0; i < p->g->node_count; i++) {
+        const cln__node *node = &p->g->nodes[i];
+        if (!node->op->splits && !node->op->joins)
+            continue;
+        const int *parts = node->op->splits ? node->outputs : node->inputs;
+        int count = node->op->splits ? node->output_count : node->input_count, last = parts[count - 1];
+        int whole = node->op->splits ? node->inputs[0] : node->outputs[0];
+        int64_t first = p->g->tensors[whole].shape.c - p->g->tensors[last].shape.c;
+        int memory = node->op->splits ? last : computed_in(p, last);
+        if (count > 1 && extend(p, whole, memory, first) && node->op->splits)
+            p->layouts->of[last].shows_input = true;
     }
 }
 
@@ -199,6 +270,8 @@ static void find_views(const pass *p, bool training) {
         const cln__node *node = &p->g->nodes[i];
         int64_t first = 0, stored;
         take_over(p, node);
+        if (node->op->splits)
+            split_output(p, node);
         if (!makes_view(p, node, training, &first))
             continue;
         int out = node->outputs[0];
@@ -207,6 +280,7 @@ static void find_views(const pass *p, bool training) {
         make_view(&of[out], &of[node->inputs[0]], stored);
         of[out].shows_input = true;
     }
+    extend_all(p);
 }
 
 /* Parameters and states lie in the weights' regions, in order of creation. */
@@ -251,6 +325,13 @@ cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, cln__la
         return CLN_OK;
     cln__layouts_free(out);
     return cln__fail_memory(g->ctx, "the layouts of the graph");
+}
+
+void cln__layout_alone(cln__layout *layout, int tensor, cln_shape shape) {
+    layout->root = tensor;
+    layout->offset = 0;
+    layout->shows_input = false;
+    set_strides(layout, shape);
 }
 
 void cln__layouts_join(const cln_graph *g, const cln__caps *caps, bool training, const cln__fusion *fusion,

@@ -191,6 +191,15 @@ cln_tensor cln__scratch_vector(cln__lowering *l, cln_tensor x) {
     layout->block = like.block;
     layout->stored = layout->image = like.stored;
     layout->block_stride = layout->pixel = like.block;
+    cln_shape shape = {1, cln__shape_of(l, x).c, 1, 1};
+    int32_t *map = realloc(layout->map, sizeof *map * (size_t)shape.c);
+    if (!map) {
+        dummy_step(l);
+        return vector;
+    }
+    memcpy(map, like.map, sizeof *map * (size_t)shape.c);
+    layout->map = map;
+    l->g->tensors[vector.id].shape = shape;
     return vector;
 }
 

@@ -44,7 +44,7 @@ static void show_input(cln__lowering *l, const cln__node *node) {
 }
 
 static cln_status lower_node(cln__lowering *l, const cln__node *node) {
-    if (node->op->outputs && l->layouts->of[node->outputs[0]].shows_input)
+    if (node->op->is_view && l->layouts->of[node->outputs[0]].shows_input)
         show_input(l, node);
     else if (!l->fusion->absorbed[l->node]) {
         for (int i = 0; i < node->input_count && !node->op->reads_forms; i++)
@@ -73,7 +73,9 @@ static cln_status place_gradients(cln__host_plan *plan) {
         if (g->tensors[i].role != CLN__PARAM || gradient < 0)
             continue;
         cln__layout *layout = &plan->layouts.of[gradient];
-        if (layout->root != gradient || layout->elements != plan->layouts.of[i].elements)
+        if (layout->root != gradient) /* a part of another gradient: copied out of it */
+            cln__layout_alone(layout, gradient, g->tensors[gradient].shape);
+        if (layout->elements != plan->layouts.of[i].elements)
             return cln__fail(g->ctx, CLN_INTERNAL, "the gradient of '%s' is not laid out like it", g->tensors[i].name);
         layout->region = CLN__GRADS;
         layout->region_offset = plan->layouts.of[i].region_offset;
@@ -137,7 +139,7 @@ static cln_status lower_and_store(cln__lowering *l) {
 
 static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
     if (r->training)
-        CLN_TRY(cln__rewrite(plan->graph));
+        CLN_TRY(cln__rewrite(plan->graph, caps));
     CLN_TRY(differentiate(plan, r));
     CLN_TRY(cln__layouts_build(plan->graph, caps, &plan->layouts));
     CLN_TRY(mark_kept(ctx, plan, r));
@@ -149,6 +151,10 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
                        .training = r->training,
                        .kept = plan->kept,
                        .forced_variant = r->variant,
+                       .choices = r->choices,
+                       .choice_count = r->choice_count,
+                       .choices_required = r->choices_required,
+                       .lists_candidates = r->lists_candidates,
                        .seed = r->seed};
     cln_status status = cln__fuse(&l);
     if (status == CLN_OK) {
@@ -159,6 +165,7 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
         status = lower_and_store(&l);
     plan->steps = l.steps;
     plan->step_count = l.step_count;
+    plan->decisions = l.decisions;
     free(l.dummy.defines);
     free(l.forms);
     cln__fusion_free(l.fusion);
@@ -195,6 +202,7 @@ void cln__plan_drop(cln__host_plan *plan) {
         free(plan->steps[i].why_not);
     }
     free(plan->steps);
+    cln__decisions_free(&plan->decisions);
     free(plan->kept);
     free(plan->arena_of);
     free(plan->address_of);

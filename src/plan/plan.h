@@ -51,6 +51,8 @@ cln_status cln__layouts_build(const cln_graph *g, const cln__caps *caps, cln__la
 /* Then: which tensors lie within others. */
 void cln__layouts_join(const cln_graph *g, const cln__caps *caps, bool training, const cln__fusion *fusion,
                        cln__layouts *layouts);
+/* Makes `tensor` of `shape` no view any more. */
+void cln__layout_alone(cln__layout *layout, int tensor, cln_shape shape);
 void cln__layouts_free(cln__layouts *layouts);
 /* Whether two tensors of `channels` channels have their blocks, and the channels in them, alike. */
 bool cln__same_channels(const cln__layout *a, const cln__layout *b, int64_t channels);
@@ -159,6 +161,20 @@ typedef struct cln__step {
     double bytes; /* read and written at least, for reports (traffic.c) */
 } cln__step;
 
+/* A computation that several kernels can do, by its signature, and the candidate that does it: a variant's name, and
+ * parameters of it where they are not its own choice: "direct", "direct TW=8 NB=2". The texts are owned. */
+typedef struct cln__decision {
+    char *signature, *candidate;
+    char *candidates; /* all that could do it, what the rules choose first, each ended by a newline; NULL: not asked */
+    int uses;
+    double flops; /* of all uses */
+} cln__decision;
+
+typedef struct cln__decisions {
+    int count;
+    cln__decision *of;
+} cln__decisions;
+
 /* One lowering in progress: what an operator's lower function works with. Allocation failures are sticky. */
 struct cln__lowering {
     cln_context *ctx;
@@ -170,6 +186,11 @@ struct cln__lowering {
     cln__fusion *fusion;
     cln__form *forms;           /* by tensor */
     const char *forced_variant; /* --variant, or NULL */
+    const cln_choice *choices;  /* as in cln_plan_options */
+    int choice_count;
+    bool choices_required;
+    bool lists_candidates; /* decisions say what could be chosen */
+    cln__decisions decisions;
     uint64_t seed;
     int node; /* being lowered */
     cln_status status;
@@ -213,14 +234,20 @@ int64_t cln__blocks(const cln__lowering *l, cln_tensor x);
 /* Fails with the message "<op> '<name>': ...". */
 cln_status cln__lower_fail(cln__lowering *l, cln_status status, const char *format, ...) CLN__PRINTF(3, 4);
 
+/* The candidate that is asked for by choices, or NULL. */
+const char *cln__choice_find(const cln__lowering *l, const char *signature);
+/* Takes over the texts, of which NULL is a lack of memory. */
+cln_status cln__decision_add(cln__lowering *l, cln__decision decision);
+void cln__decisions_free(cln__decisions *decisions);
+
 /* --- the stages --- */
 
 /* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
 bool cln__variant_exists(const char *name);
 #define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
 
-/* Adds to the graph of a training plan the nodes that fusion wants, before it is differentiated (ops/rewrite.c). */
-cln_status cln__rewrite(cln_graph *g);
+/* Gives the graph of a training plan the form that fusion wants, before it is differentiated (ops/rewrite.c). */
+cln_status cln__rewrite(cln_graph *g, const cln__caps *caps);
 /* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
  */
 cln_status cln__fuse(cln__lowering *l);
@@ -243,9 +270,10 @@ typedef struct cln__host_plan {
     cln__layouts layouts;
     cln__step *steps;
     int step_count;
-    bool *kept;          /* by tensor: holds its value after a step */
-    int *arena_of;       /* by root tensor: arena index, or -1 */
-    int64_t *address_of; /* by root tensor: first element in its arena or region */
+    cln__decisions decisions; /* in the order of the steps */
+    bool *kept;               /* by tensor: holds its value after a step */
+    int *arena_of;            /* by root tensor: arena index, or -1 */
+    int64_t *address_of;      /* by root tensor: first element in its arena or region */
     cln__arena_sizes arenas;
     uint64_t planned_bytes;  /* sum of the arenas */
     uint64_t unshared_bytes; /* what one buffer a tensor would need */
@@ -260,6 +288,9 @@ typedef struct cln__plan_request {
     int gradient_count;
     cln_optimizer optimizer;
     const char *variant;
+    const cln_choice *choices;
+    int choice_count;
+    bool choices_required, lists_candidates;
     uint64_t seed;
 } cln__plan_request;
 

@@ -275,7 +275,7 @@ static cln_status bind(cln_plan *plan) {
 
 /* --- the object --- */
 
-static cln__plan_request make_request(const cln_plan_options *o) {
+cln__plan_request cln__plan_request_of(const cln_plan_options *o) {
     return (cln__plan_request){.training = o->training,
                                .loss = o->training ? o->loss : CLN_NO_TENSOR,
                                .upstream = o->has_upstream ? o->upstream : CLN_NO_TENSOR,
@@ -285,6 +285,9 @@ static cln__plan_request make_request(const cln_plan_options *o) {
                                .gradient_count = o->gradient_count,
                                .optimizer = o->optimizer,
                                .variant = o->variant,
+                               .choices = o->choices,
+                               .choice_count = o->choice_count,
+                               .choices_required = o->choices_required,
                                .seed = o->seed};
 }
 
@@ -299,7 +302,7 @@ cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weight
     plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
     plan->beta1 = options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
     plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;
-    cln__plan_request request = make_request(options);
+    cln__plan_request request = cln__plan_request_of(options);
     cln_status status = make_host_plan(plan, graph, &request, options);
     if (status == CLN_OK)
         status = bind(plan);

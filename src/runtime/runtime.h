@@ -61,6 +61,9 @@ struct cln_plan {
     cl_event tickets[CLN__TICKETS];
 };
 
+/* The options as the host stages take them. */
+cln__plan_request cln__plan_request_of(const cln_plan_options *options);
+
 /* The buffer of a region, made and zeroed at first use. */
 cln_status cln__weights_region(cln_weights *weights, cln__region region, cl_mem *out);
 /* A zeroed device buffer. `what` names it in messages. */

@@ -14,6 +14,15 @@ static bool seen(const cln__host_plan *plan, int index) {
     return false;
 }
 
+int cln_plan_choices(const cln_plan *plan) {
+    return plan->host.decisions.count;
+}
+
+cln_choice cln_plan_choice(const cln_plan *plan, int index) {
+    const cln__decision *decision = &plan->host.decisions.of[index];
+    return (cln_choice){decision->signature, decision->candidate};
+}
+
 char *cln_plan_variants(const cln_plan *plan) {
     const cln__host_plan *host = &plan->host;
     char *text = cln__format("%s", "");

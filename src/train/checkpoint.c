@@ -1,6 +1,7 @@
 /* The metadata of weights files, written. Values are strings; what is structured is JSON in a string. */
 #include "checkpoint.h"
 #include "json.h"
+#include "kernels.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -109,8 +110,10 @@ void cln__checkpoint_describe(const cln__checkpoint *c, cln__entries *e) {
     cln__entries_put(e, "epoch", cln__format("%d", c->epoch));
     if (c->options->variant)
         cln__entries_put(e, "forced_variant", cln__format("%s", c->options->variant));
-    if (c->plan)
+    if (c->plan) {
         cln__entries_put(e, "variants", cln_plan_variants(c->plan));
+        cln__entries_put(e, "choices", cln__kernels_print(c->plan, c->evaluation_plan));
+    }
     if (c->metrics)
         cln__entries_put(e, "metrics", metrics_json(c->metrics));
 }

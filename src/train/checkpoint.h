@@ -26,9 +26,9 @@ typedef struct cln__checkpoint {
     const cln_dataset *data;
     const cln__division *division;
     cln_normalization normalization;
-    int epoch;                    /* completed */
-    const cln_fit_event *metrics; /* NULL: none */
-    const cln_plan *plan;         /* whose kernel variants are told; NULL: none */
+    int epoch;                              /* completed */
+    const cln_fit_event *metrics;           /* NULL: none */
+    const cln_plan *plan, *evaluation_plan; /* whose kernel variants are told; NULL: none */
 } cln__checkpoint;
 /* Adds what `checkpoint` says to `entries`. */
 void cln__checkpoint_describe(const cln__checkpoint *checkpoint, cln__entries *entries);

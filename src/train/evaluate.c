@@ -22,6 +22,7 @@ typedef struct tester {
     cln__division division;
     cln__network network;
     cln_weights *weights;
+    cln_choices choices;
     cln_plan *plan;
     cln_loader *loader;
 } tester;
@@ -101,6 +102,16 @@ static cln_status check_classes(tester *t) {
                      t->options->weights, classes, t->options->data, t->data->num_classes);
 }
 
+static cln_status make_plan(tester *t) {
+    cln_tensor outputs[2];
+    cln_plan_options options = cln__network_evaluation(&t->network, t->options->variant, outputs);
+    if (t->options->tuned)
+        CLN_TRY(cln_choices_load(t->ctx, t->device, t->options->tuning, &t->choices));
+    options.choices = t->choices.of;
+    options.choice_count = t->choices.count;
+    return cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->plan);
+}
+
 static cln_status evaluate(tester *t, cln_score *score) {
     const cln_evaluate_options *o = t->options;
     CLN_TRY(cln_weights_file_read(t->ctx, o->weights, &t->file));
@@ -113,7 +124,7 @@ static cln_status evaluate(tester *t, cln_score *score) {
     CLN_TRY(check_classes(t));
     CLN_TRY(cln_weights_new(t->device, t->network.graph, 0, &t->weights));
     CLN_TRY(cln_weights_load(t->ctx, t->weights, t->file, o->weights));
-    CLN_TRY(cln__network_plan(&t->network, t->device, t->weights, o->variant, &t->plan));
+    CLN_TRY(make_plan(t));
     CLN_TRY(make_loader(t));
     return cln__score(&t->network, t->plan, t->loader, score);
 }
@@ -121,6 +132,7 @@ static cln_status evaluate(tester *t, cln_score *score) {
 static void release(tester *t) {
     cln_loader_free(t->loader);
     cln_plan_free(t->plan);
+    cln_choices_free(&t->choices);
     cln_weights_free(t->weights);
     cln__network_free(&t->network);
     cln__division_free(&t->division);

@@ -1,6 +1,7 @@
 /* cln_fit: data, network and plans are made, epochs run, the best weights tested. Training itself is in epoch.c. */
 #include "checkpoint.h"
 #include "identity.h"
+#include "kernels.h"
 #include "measure.h"
 #include "resume.h"
 
@@ -97,7 +98,8 @@ static cln_status make_plans(cln__trainer *t) {
     if (o->graph_out)
         cln_graph_print(t->network.graph, o->graph_out);
     CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->weights));
-    cln_tensor outputs[] = {t->network.loss, t->network.correct};
+    cln_tensor outputs[] = {t->network.loss, t->network.correct}, evaluated[2];
+    cln_plan_options evaluation = cln__network_evaluation(&t->evaluation, o->variant, evaluated);
     cln_plan_options options = {.training = true,
                                 .loss = t->network.loss,
                                 .optimizer = o->recipe.optimizer,
@@ -105,12 +107,15 @@ static cln_status make_plans(cln__trainer *t) {
                                 .output_count = 2,
                                 .seed = o->seed,
                                 .variant = o->variant};
+    CLN_TRY(cln__kernels_choose(t, &options, &evaluation));
     CLN_TRY(cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->train_plan));
     if (o->plan_out)
         cln_plan_print(t->train_plan, o->plan_out);
-    CLN_TRY(cln__network_plan(&t->evaluation, t->device, t->weights, o->variant, &t->evaluation_plan));
+    CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, t->weights, &evaluation, &t->evaluation_plan));
     t->event.parameters = cln_graph_parameters(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
+    t->event.computations = cln_plan_choices(t->train_plan);
+    t->event.tuned = o->tuned && !t->resumed ? cln_choices_count(&t->choices, t->train_plan) : 0;
     t->event.build_s = cln__now_s() - start_s;
     return CLN_OK;
 }
@@ -132,7 +137,8 @@ static cln_status save_weights(cln__trainer *t, const char *path) {
                                   .normalization = t->event.normalization,
                                   .epoch = t->event.epoch,
                                   .metrics = &t->event,
-                                  .plan = t->train_plan};
+                                  .plan = t->train_plan,
+                                  .evaluation_plan = t->evaluation_plan};
     return cln__checkpoint_save(t->ctx, t->weights, path, &checkpoint);
 }
 
@@ -250,6 +256,7 @@ static void release(cln__trainer *t) {
     cln_safetensors_free(t->resumed);
     cln_plan_free(t->train_plan);
     cln_plan_free(t->evaluation_plan);
+    cln_choices_free(&t->choices);
     cln_weights_free(t->weights);
     cln__network_free(&t->network);
     cln__network_free(&t->evaluation);

@@ -66,7 +66,8 @@ void cln__identity_describe(const cln__trainer *t, cln__entries *entries) {
                                   .division = &t->division,
                                   .normalization = t->event.normalization,
                                   .epoch = t->position.epochs,
-                                  .plan = t->train_plan};
+                                  .plan = t->train_plan,
+                                  .evaluation_plan = t->evaluation_plan};
     cln__checkpoint_describe(&checkpoint, entries);
     cln__entries_put(entries, "data", data_json(t));
     cln__entries_put(entries, "monitor", monitor_json(t));

@@ -20,11 +20,10 @@ void cln__network_free(cln__network *network) {
     network->graph = NULL;
 }
 
-cln_status cln__network_plan(const cln__network *network, cln_device *device, cln_weights *weights, const char *variant,
-                             cln_plan **out) {
-    cln_tensor outputs[] = {network->loss, network->correct};
-    cln_plan_options options = {.outputs = outputs, .output_count = 2, .variant = variant};
-    return cln_plan_build(device, network->graph, weights, &options, out);
+cln_plan_options cln__network_evaluation(const cln__network *network, const char *variant, cln_tensor outputs[2]) {
+    outputs[0] = network->loss;
+    outputs[1] = network->correct;
+    return (cln_plan_options){.outputs = outputs, .output_count = 2, .variant = variant};
 }
 
 cln_status cln__load_data(cln_context *ctx, const char *path, cln_split split, int channels, int height, int width,

@@ -16,9 +16,8 @@ cln_status cln__network_build(cln_context *ctx, const cln_model *model, const vo
                               int64_t batch, float label_smoothing, cln__network *out);
 void cln__network_free(cln__network *network);
 
-/* An evaluation plan that keeps loss and correct. */
-cln_status cln__network_plan(const cln__network *network, cln_device *device, cln_weights *weights, const char *variant,
-                             cln_plan **out);
+/* The options of an evaluation plan that keeps loss and correct; `outputs` is filled in and must live as long. */
+cln_plan_options cln__network_evaluation(const cln__network *network, const char *variant, cln_tensor outputs[2]);
 
 /* Enqueues one step on `batch` and the copies of loss and correct; cln__flight_land waits for these. Up to three may be
  * in flight, so that the device need not wait for the host. */

@@ -25,6 +25,7 @@ typedef struct cln__trainer {
     cln_loader *train_loader, *validation_loader, *test_loader;
     cln__network network, evaluation; /* with label smoothing; without */
     cln_weights *weights;
+    cln_choices choices; /* of kernels, asked for */
     cln_plan *train_plan, *evaluation_plan;
     cln__folder folder;
     cln_safetensors *resumed; /* the file that is resumed from, until its tensors are on the device */

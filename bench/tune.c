@@ -1,0 +1,192 @@
+/* clbench tune: measures the kernel variants for a network's steps; shows, exports and imports what was measured. */
+#include "../src/cli/report.h"
+#include "../src/cli/tuning.h"
+#include "bench.h"
+#include "network.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct arguments {
+    network_options network;
+    double budget_s, timeout_s;
+    const char *fault, *export_to, *import_from;
+    bool list, again;
+    const char *worker[TUNING_COMMAND];
+} arguments;
+
+/* --- tuning --- */
+
+/* The training and the evaluation step of the network. */
+static cln_status tune(cln_context *ctx, const arguments *a) {
+    network_options training = a->network, evaluation = a->network;
+    network nets[2];
+    cln_plan_options options[2];
+    training.training = true;
+    cln_tune_options tuning = {.path = a->network.tuning.path,
+                               .worker = a->worker,
+                               .budget_s = a->budget_s,
+                               .timeout_s = a->timeout_s,
+                               .again = a->again,
+                               .on_event = tuning_show,
+                               .fault = a->fault};
+    cln_tune_result result = {.tuned = 0};
+    cln_status status = network_open(ctx, &training, &nets[0]);
+    nets[1] = (network){.device = nets[0].device, .hparams = nets[0].hparams};
+    if (status == CLN_OK)
+        status = network_graph(ctx, &training, &nets[0], &options[0]);
+    if (status == CLN_OK)
+        status = network_graph(ctx, &evaluation, &nets[1], &options[1]);
+    const cln_tune_job jobs[] = {{nets[0].graph, &options[0]}, {nets[1].graph, &options[1]}};
+    if (status == CLN_OK)
+        status = cln_tune(ctx, nets[0].device, jobs, 2, &tuning, &result);
+    if (status == CLN_OK)
+        tuning_show_result(&result);
+    cln_graph_free(nets[1].graph);
+    network_close(&nets[0]);
+    return status;
+}
+
+/* --- the database --- */
+
+static void print_records(const cln_tuning_record *records, int count) {
+    const cln_tuning_record *last = NULL;
+    for (int i = 0; i < count; i++) {
+        const cln_tuning_record *r = &records[i];
+        if (!last || strcmp(last->device, r->device) != 0 || strcmp(last->driver, r->driver) != 0 ||
+            strcmp(last->kernels, r->kernels) != 0)
+            printf("%s; %s; kernels %s\n", r->device, r->driver, r->kernels);
+        printf("  %s: %s %.3f ms (by default %s %.3f ms)\n", r->signature, r->candidate, r->seconds * 1e3, r->rule,
+               r->rule_seconds * 1e3);
+        last = r;
+    }
+    printf("%d result%s\n", count, count == 1 ? "" : "s");
+}
+
+static cln_status list(cln_tuning *db) {
+    cln_tuning_record *records;
+    int count;
+    cln_status status = cln_tuning_records(db, &records, &count);
+    if (status == CLN_OK)
+        print_records(records, count);
+    free(records);
+    return status;
+}
+
+static cln_status write_export(cln_context *ctx, cln_tuning *db, const char *path) {
+    char *json;
+    cln_status status = cln_tuning_export(db, &json);
+    if (status == CLN_OK && strcmp(path, "-") == 0)
+        printf("%s\n", json);
+    else if (status == CLN_OK)
+        status = cln_file_write(ctx, path, json, strlen(json));
+    if (status == CLN_OK)
+        free(json);
+    return status;
+}
+
+/* A whole file as text, malloc'ed; NULL if it cannot be read, is larger than any export, or has a zero in it. */
+static char *read_text(const char *path) {
+    enum { MAX_BYTES = 64 << 20 };
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    size_t size = 0, capacity = 1 << 16;
+    char *text = file ? malloc(capacity + 1) : NULL;
+    while (text && size < MAX_BYTES) {
+        size_t got = fread(text + size, 1, capacity - size, file);
+        size += got;
+        if (got == 0)
+            break;
+        char *wider = size == capacity ? realloc(text, 2 * capacity + 1) : text;
+        capacity *= size == capacity ? 2 : 1;
+        if (!wider)
+            free(text);
+        text = wider;
+    }
+    bool good = text && !ferror(file) && size < MAX_BYTES && !memchr(text, 0, size);
+    if (file && file != stdin)
+        fclose(file);
+    if (good) {
+        text[size] = '\0';
+        return text;
+    }
+    free(text);
+    return NULL;
+}
+
+static cln_status read_import(cln_tuning *db, const char *path, bool *readable) {
+    int count;
+    char *json = read_text(path);
+    *readable = json != NULL;
+    if (!json)
+        return CLN_IO;
+    cln_status status = cln_tuning_import(db, json, &count);
+    free(json);
+    if (status == CLN_OK)
+        printf("imported %d result%s into %s\n", count, count == 1 ? "" : "s", cln_tuning_path(db));
+    return status;
+}
+
+static int manage(cln_context *ctx, const arguments *a) {
+    cln_tuning *db;
+    bool readable = true;
+    cln_status status = cln_tuning_open(ctx, a->network.tuning.path, a->import_from != NULL, &db);
+    if (status == CLN_OK && !db)
+        printf(a->export_to ? "" : "0 results: there is no database yet\n");
+    if (status == CLN_OK && !db && a->export_to)
+        fprintf(stderr, "clbench: tune: there is no database to export\n");
+    if (status == CLN_OK && !db)
+        return a->export_to ? CLN_IO : CLN_OK;
+    if (status == CLN_OK && a->import_from)
+        status = read_import(db, a->import_from, &readable);
+    if (status == CLN_OK && a->list)
+        status = list(db);
+    if (status == CLN_OK && a->export_to)
+        status = write_export(ctx, db, a->export_to);
+    cln_tuning_close(db);
+    if (readable)
+        return report_end("clbench", ctx, status);
+    fprintf(stderr, "clbench: tune: cannot read '%s'\n", a->import_from);
+    return CLN_IO;
+}
+
+/* --- the command --- */
+
+int bench_tune(int argc, char **argv) {
+    arguments a = {.network = NETWORK_DEFAULTS};
+    const cli_option options[] = {
+        {"model", CLI_MODEL, &a.network.model, "NAME", "the network whose steps are tuned", 0, 0, NULL},
+        NETWORK_SIZE_CLI(&a.network),
+        TUNING_FILE_CLI(&a.network.tuning),
+        {"budget", CLI_REAL, &a.budget_s, "SECONDS", "for everything (default 600)", 1e-3, 1e6, NULL},
+        {"timeout", CLI_REAL, &a.timeout_s, "SECONDS", "for one candidate (default 60)", 1e-3, 1e5, NULL},
+        {"again", CLI_FLAG, &a.again, NULL, "measure also what is known", 0, 0, NULL},
+        {"list", CLI_FLAG, &a.list, NULL, "show what is known instead", 0, 0, NULL},
+        {"export", CLI_TEXT, &a.export_to, "FILE", "write what is known as JSON instead; - is standard output", 0, 0,
+         NULL},
+        {"import", CLI_TEXT, &a.import_from, "FILE", "add what --export wrote instead; - is standard input", 0, 0,
+         NULL},
+        {"fault", CLI_TEXT, &a.fault, "KIND CANDIDATE", NULL, 0, 0, NULL},
+        {.name = NULL}};
+    const cli_command command = {
+        "clbench", "tune",
+        "Measures which kernel variant does each convolution of a network fastest on this device, in training and in\n"
+        "evaluation, and keeps the results for clbench and cltrain. Each candidate is checked against the reference\n"
+        "variant first, and runs in a process of its own. Results are saved one by one: a run that was ended goes on\n"
+        "where it was.",
+        NULL, options};
+    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
+    if (parsed != CLI_RUN)
+        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    bool manages = a.list || a.export_to || a.import_from;
+    if (!a.network.model == !manages)
+        return cli_misuse(&command, manages ? "--model is for tuning" : "--model is missing");
+    a.network.device_out = stdout;
+    tuning_command(argv, a.worker);
+    cln_context *ctx;
+    if (cln_context_new(&ctx) != CLN_OK)
+        return report_no_memory("clbench");
+    int exit_status = manages ? manage(ctx, &a) : report_end("clbench", ctx, tune(ctx, &a));
+    cln_context_free(ctx);
+    return exit_status;
+}

@@ -1,0 +1,118 @@
+/* The tuner: measures which kernel variant does each computation of a plan best, keeps the results in a database, and
+ * gives them back as choices for plans. Nothing here is done behind the caller's back: a plan uses the choices that it
+ * is given. */
+#ifndef CLNET_TUNE_H
+#define CLNET_TUNE_H
+
+#include "clnet/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- the database: an SQLite file, which several processes may use at once --- */
+
+typedef struct cln_tuning cln_tuning;
+
+/* A result holds for one device, driver and state of the kernels' sources. */
+typedef struct cln_tuning_record {
+    const char *device, *driver, *kernels; /* kernels: a hash */
+    const char *signature, *candidate;     /* as in cln_choice: the fastest */
+    const char *rule;                      /* what is taken without a result */
+    double seconds, rule_seconds;
+    int64_t time_s; /* when it was measured, since 1970 */
+} cln_tuning_record;
+
+/* Opens `path`, or by default $XDG_CACHE_HOME/clnet/tuning.sqlite (~/.cache/...). Where there is no such file, it is
+ * made, or without `create` *out is NULL. A file that is damaged, of a later version or none of ours is
+ * CLN_INVALID_FILE and is left alone. */
+CLN_API cln_status cln_tuning_open(cln_context *ctx, const char *path, bool create, cln_tuning **out);
+CLN_API void cln_tuning_close(cln_tuning *tuning);
+CLN_API const char *cln_tuning_path(const cln_tuning *tuning);
+/* Everything, ordered by device, driver, kernels and signature, in one block that the caller frees with free. */
+CLN_API cln_status cln_tuning_records(cln_tuning *tuning, cln_tuning_record **out, int *count);
+/* Replaces what is there of the same device, driver, kernels and signature; on disk when it returns. */
+CLN_API cln_status cln_tuning_save(cln_tuning *tuning, const cln_tuning_record *record);
+/* Fills in device, driver and kernels of a record; `text`, which they point into, has CLN_TUNING_KEY bytes. */
+enum { CLN_TUNING_KEY = 1024 };
+CLN_API void cln_tuning_key(const cln_device *device, char *text, cln_tuning_record *record);
+
+/* All records as JSON, malloc'ed. Import checks everything before it changes anything; *count: how many it took. */
+CLN_API cln_status cln_tuning_export(cln_tuning *tuning, char **json);
+CLN_API cln_status cln_tuning_import(cln_tuning *tuning, const char *json, int *count);
+
+/* --- using results --- */
+
+typedef struct cln_choices {
+    int count;
+    cln_choice *of; /* owned, with their texts */
+} cln_choices;
+CLN_API void cln_choices_free(cln_choices *choices);
+
+/* The results for `device` in the database at `path` (NULL: the default). None if there is no file; a warning says if
+ * it cannot be read. */
+CLN_API cln_status cln_choices_load(cln_context *ctx, const cln_device *device, const char *path, cln_choices *out);
+/* How many of the plan's computations are among the choices. */
+CLN_API int cln_choices_count(const cln_choices *choices, const cln_plan *plan);
+/* Choices as a JSON object {signature: candidate}; NULL for lack of memory. And back: false if it is none. */
+CLN_API char *cln_choices_print(const cln_choice *choices, int count);
+CLN_API bool cln_choices_parse(const char *json, cln_choices *out);
+
+/* --- tuning --- */
+
+/* A plan to be tuned: as it would be built. */
+typedef struct cln_tune_job {
+    const cln_graph *graph;
+    const cln_plan_options *options;
+} cln_tune_job;
+
+typedef enum cln_tune_stage {
+    CLN_TUNE_BEGIN,     /* `count` computations are to be tuned, `known` have results */
+    CLN_TUNE_CANDIDATE, /* a candidate was measured */
+    CLN_TUNE_LOST,      /* a candidate failed, was wrong, or hung: see `message` */
+    CLN_TUNE_SAVED,     /* a computation is done: its fastest candidate is in the database */
+} cln_tune_stage;
+
+typedef struct cln_tune_event {
+    cln_tune_stage stage;
+    int index, count, known; /* index: of the computation, from 1 */
+    const char *signature, *candidate, *rule, *message;
+    double seconds, rule_seconds; /* of the candidate, and of the rule's beside it; 0: not known */
+    double elapsed_s, budget_s;
+} cln_tune_event;
+
+typedef struct cln_tune_options {
+    const char *path; /* of the database; NULL: the default */
+    /* The command that runs cln_tune_worker, with what it gets appended as further arguments; ends with NULL.
+     * Candidates run in such processes, so that one that crashes or hangs is lost alone. */
+    const char *const *worker;
+    double budget_s;  /* for everything; 0: 600 */
+    double timeout_s; /* for building, checking and measuring one candidate; 0: 60 */
+    bool again;       /* also measure what has a result */
+    void (*on_event)(void *user, const cln_tune_event *event); /* NULL: none */
+    bool (*should_stop)(void *user);                           /* NULL: never */
+    void *user;
+    const char *fault; /* for tests: "crash", "hang" or "wrong", a space, and the beginning of a candidate; or NULL */
+} cln_tune_options;
+
+typedef struct cln_tune_result {
+    int tuned, known, left; /* computations done now, before, and not at all: the time was up, or should_stop said so */
+    int lost;               /* candidates */
+    double seconds;
+} cln_tune_result;
+
+/* Measures the candidates for every computation of the jobs that has no result yet, those with the most arithmetic
+ * first. Each is compared with the reference variant on noise before it is timed, side by side with what the rules
+ * choose, and must be 3% faster than that to be preferred. Each result is saved at once: a tuner that was killed goes
+ * on with the next computation. */
+CLN_API cln_status cln_tune(cln_context *ctx, const cln_device *device, const cln_tune_job *jobs, int count,
+                            const cln_tune_options *options, cln_tune_result *result);
+
+/* What the worker process does: the arguments that cln_tune appended, after the command's own. Results go to standard
+ * output. Returns the exit status. */
+CLN_API int cln_tune_worker(int argc, char **argv);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+/* The database as JSON text, out and in. What comes in is checked as a whole before anything is changed. */
+#include "../ops/conv2d_case.h"
+#include "store.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const text_names[] = {"device", "driver", "kernels", "signature", "candidate", "rule"};
+enum { TEXTS = 6, SIGNATURE = 3, MAX_TEXT = 1024 };
+
+static cJSON *record_json(const cln_tuning_record *r) {
+    const char *const texts[TEXTS] = {r->device, r->driver, r->kernels, r->signature, r->candidate, r->rule};
+    cJSON *object = cJSON_CreateObject();
+    bool whole = object != NULL;
+    for (int i = 0; i < TEXTS && whole; i++)
+        whole = cJSON_AddStringToObject(object, text_names[i], texts[i]) != NULL;
+    whole = whole && cJSON_AddNumberToObject(object, "seconds", r->seconds) &&
+            cJSON_AddNumberToObject(object, "rule_seconds", r->rule_seconds) &&
+            cJSON_AddNumberToObject(object, "time_s", (double)r->time_s);
+    if (whole)
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
+static char *print_records(const cln_tuning_record *records, int count) {
+    cJSON *object = cJSON_CreateObject(), *list;
+    cJSON_AddNumberToObject(object, "clnet_tuning", 1);
+    list = cJSON_AddArrayToObject(object, "results");
+    bool whole = list != NULL;
+    for (int i = 0; i < count && whole; i++) {
+        cJSON *item = record_json(&records[i]);
+        whole = item && cJSON_AddItemToArray(list, item);
+    }
+    char *printed = whole ? cJSON_Print(object) : NULL;
+    char *text = printed ? cln__format("%s", printed) : NULL;
+    cJSON_free(printed);
+    cJSON_Delete(object);
+    return text;
+}
+
+cln_status cln_tuning_export(cln_tuning *tuning, char **json) {
+    cln_tuning_record *records;
+    int count;
+    CLN_TRY(cln_tuning_records(tuning, &records, &count));
+    *json = print_records(records, count);
+    free(records);
+    return *json ? CLN_OK : cln__fail_memory(cln__tuning_context(tuning), "the tuner's results as text");
+}
+
+static bool get_text(const cJSON *object, const char *name, const char **out) {
+    *out = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return *out && **out && strlen(*out) <= MAX_TEXT && cln__is_utf8(*out);
+}
+
+static bool get_number(const cJSON *object, const char *name, double max, double *out) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    *out = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    return *out >= 0 && *out <= max;
+}
+
+/* The texts stay cJSON's. */
+static bool get_record(const cJSON *object, cln_tuning_record *r) {
+    const char **const texts[TEXTS] = {&r->device, &r->driver, &r->kernels, &r->signature, &r->candidate, &r->rule};
+    cln__conv2d_case c;
+    double time_s;
+    for (int i = 0; i < TEXTS; i++)
+        if (!get_text(object, text_names[i], texts[i]))
+            return false;
+    if (!get_number(object, "seconds", 1e6, &r->seconds) ||
+        !get_number(object, "rule_seconds", 1e6, &r->rule_seconds) || !get_number(object, "time_s", 1e15, &time_s) ||
+        !cln__conv2d_case_parse(r->signature, &c))
+        return false;
+    r->time_s = (int64_t)time_s;
+    return true;
+}
+
+static cln_status take(cln_tuning *t, const cJSON *object, int *count) {
+    cln_context *ctx = cln__tuning_context(t);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, "results"), *item;
+    double version;
+    int size = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
+    if (!cJSON_IsArray(list) || !get_number(object, "clnet_tuning", 1e9, &version) || version != 1)
+        return cln__fail(ctx, CLN_INVALID_FILE,
+                         "import: this is no export of the tuner's results (JSON with \"clnet_tuning\": 1)");
+    cln_tuning_record *records = malloc(sizeof *records * ((size_t)size + 1));
+    if (!records)
+        return cln__fail_memory(ctx, "the results to import");
+    cln_status status = CLN_OK;
+    *count = 0;
+    cJSON_ArrayForEach(item, list) {
+        if (status == CLN_OK && !get_record(item, &records[(*count)++]))
+            status = cln__fail(ctx, CLN_INVALID_FILE, "import: result %d is not valid; nothing is imported", *count);
+    }
+    if (status == CLN_OK)
+        status = cln__tuning_save_all(t, records, *count);
+    free(records);
+    return status;
+}
+
+cln_status cln_tuning_import(cln_tuning *tuning, const char *json, int *count) {
+    *count = 0;
+    cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
+    cln_status status = take(tuning, object, count);
+    cJSON_Delete(object);
+    if (status != CLN_OK)
+        *count = 0;
+    return status;
+}

@@ -1,0 +1,514 @@
+/* The tuner on a device: choices in plans, trials of computations with all that is fused into them, candidates that
+ * fail, hang or are wrong, and runs that go on with the kernels that they began with. */
+#include "../src/runtime/tuning.h"
+#include "../src/tune/protocol.h"
+#include "../src/tune/trial.h"
+#include "clnet/models.h"
+#include "clnet/train.h"
+#include "files.h"
+#include "runs.h"
+#include "suite.h"
+#include "tiny.h"
+#include "trial.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *root; /* data/, runs, and databases */
+
+/* --- a small network --- */
+
+typedef struct network {
+    cln_graph *g;
+    cln_tensor loss;
+    cln_weights *weights;
+    cln_plan_options options;
+} network;
+
+static cln_tensor conv(cln_graph *g, cln_tensor x, const char *name, int channels, int kernel, int stride) {
+    return cln_conv2d(
+        g, x, name,
+        &(cln_conv2d_options){
+            .out_channels = channels, .kernel_h = kernel, .kernel_w = kernel, .stride = stride, .padding = kernel / 2});
+}
+
+/* Something of everything that is fused: normalised and activated inputs, residuals, a stride, a concatenation with
+ * gaps among its channels, one with a gap before a single pixel's convolution. */
+static network network_make(bool training) {
+    static const cln_batchnorm_options defaults = {.eps = 0};
+    network n = {.g = cln_graph_new(ctx)};
+    cln_tensor image = cln_input(n.g, "image", 4, 3, 8, 8), label = cln_labels(n.g, "label", 4);
+    cln_tensor x = conv(n.g, image, "c0", 8, 3, 1);
+    x = cln_activate(n.g, cln_batchnorm(n.g, x, "n0", &defaults), CLN_RELU);
+    cln_tensor y = conv(n.g, x, "c1", 8, 3, 1);
+    y = cln_activate(n.g, cln_batchnorm(n.g, y, "n1", &defaults), CLN_RELU);
+    y = cln_batchnorm(n.g, conv(n.g, y, "c2", 8, 3, 1), "n2", &defaults);
+    x = cln_activate(n.g, cln_add(n.g, x, y), CLN_RELU);
+    cln_tensor both[] = {x, conv(n.g, x, "c3", 12, 5, 1)};
+    x = cln_concat(n.g, both, 2);
+    x = cln_activate(n.g, cln_batchnorm(n.g, x, "n3", &defaults), CLN_LEAKY_RELU);
+    x = conv(n.g, x, "c4", 16, 1, 1);
+    x = cln_activate(n.g, cln_batchnorm(n.g, x, "n4", &defaults), CLN_RELU);
+    x = conv(n.g, x, "c5", 20, 3, 2);
+    x = cln_linear(n.g, cln_flatten(n.g, cln_global_avgpool(n.g, x)), "head", 5);
+    n.loss = cln_softmax_ce(n.g, x, label, 0);
+    ok(cln_graph_status(n.g));
+    ok(cln_weights_new(device, n.g, 1, &n.weights));
+    n.options = (cln_plan_options){.training = training, .loss = n.loss};
+    n.options.optimizer.kind = training ? CLN_SGD : CLN_NO_OPTIMIZER;
+    return n;
+}
+
+/* The options' outputs must not move. */
+static cln_plan_options with_loss(const network *n) {
+    cln_plan_options o = n->options;
+    o.outputs = &n->loss;
+    o.output_count = 1;
+    return o;
+}
+
+static void network_end(network *n) {
+    cln_weights_free(n->weights);
+    cln_graph_free(n->g);
+}
+
+/* --- choices --- */
+
+static const char *chosen(const cln_plan *plan, const char *signature) {
+    for (int i = 0; i < cln_plan_choices(plan); i++)
+        if (strcmp(cln_plan_choice(plan, i).signature, signature) == 0)
+            return cln_plan_choice(plan, i).candidate;
+    return "";
+}
+
+/* Every candidate of every computation, asked for, is what the plan then has; and back with the plan's own choices. */
+START_TEST(plans_follow_choices) {
+    configure(_i / 2);
+    network n = network_make(_i % 2 == 0);
+    cln_plan_options o = with_loss(&n);
+    cln__decisions decisions;
+    ok(cln__plan_decisions(ctx, device, n.g, &o, true, &decisions));
+    ck_assert_int_ge(decisions.count, 5);
+    int tried = 0;
+    for (int i = 0; i < decisions.count; i++) {
+        char *rest, *candidate = strtok_r(decisions.of[i].candidates, "\n", &rest);
+        ck_assert_str_eq(candidate, decisions.of[i].candidate);
+        for (; candidate; candidate = strtok_r(NULL, "\n", &rest), tried++) {
+            const cln_choice choice = {decisions.of[i].signature, candidate};
+            cln__decisions now;
+            o.choices = &choice;
+            o.choice_count = 1;
+            o.choices_required = true;
+            ok(cln__plan_decisions(ctx, device, n.g, &o, false, &now));
+            ck_assert_int_eq(now.count, decisions.count);
+            for (int k = 0; k < now.count; k++)
+                ck_assert_str_eq(now.of[k].candidate, k == i ? candidate : decisions.of[k].candidate);
+            cln__decisions_free(&now);
+        }
+    }
+    ck_assert_int_gt(tried, decisions.count);
+    cln__decisions_free(&decisions);
+    network_end(&n);
+}
+END_TEST
+
+START_TEST(choices_that_do_not_fit) {
+    static const char *const wrong[] = {"nonsense", "direct TW=1000000 NB=0", "direct ", "gemm TW=1", ""};
+    network n = network_make(true);
+    cln_plan_options o = with_loss(&n);
+    cln_plan *plan, *again;
+    ok(cln_plan_build(device, n.g, n.weights, &o, &plan));
+    cln_choice choice = cln_plan_choice(plan, 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const cln_choice asked = {choice.signature, wrong[i]};
+        o.choices = &asked;
+        o.choice_count = 1;
+        o.choices_required = false;
+        ok(cln_plan_build(device, n.g, n.weights, &o, &again));
+        ck_assert_str_eq(chosen(again, choice.signature), choice.candidate);
+        cln_plan_free(again);
+        o.choices_required = true;
+        ck_assert_int_eq(cln_plan_build(device, n.g, n.weights, &o, &again), CLN_UNSUPPORTED);
+        expect_message("that is to be used again is not there");
+        expect_message("conv2d 'c0'");
+    }
+    cln_plan_free(plan);
+    network_end(&n);
+}
+END_TEST
+
+/* --- trials --- */
+
+/* Each computation of the network can be tried alone, and each candidate gives what the reference does. */
+START_TEST(every_candidate_is_right) {
+    configure(_i / 2);
+    network n = network_make(_i % 2 == 0);
+    cln_plan_options o = with_loss(&n);
+    cln__decisions decisions;
+    ok(cln__plan_decisions(ctx, device, n.g, &o, false, &decisions));
+    for (int i = 0; i < decisions.count; i++) {
+        cln__trial t;
+        char *candidates, *rest;
+        ok(cln__trial_new(ctx, device, decisions.of[i].signature, &t));
+        ok(cln__trial_expect(&t));
+        ok(cln__trial_candidates(&t, &candidates));
+        for (char *c = strtok_r(candidates, "\n", &rest); c; c = strtok_r(NULL, "\n", &rest)) {
+            cln_plan *plan;
+            double seconds;
+            ok(cln__trial_build(&t, c, &plan));
+            cln_status status = cln__trial_check(&t, plan);
+            ck_assert_msg(status == CLN_OK, "%s of %s: %s", c, t.signature, cln_context_error(ctx));
+            ok(cln__trial_time(&t, plan, &seconds));
+            ck_assert(seconds > 0 && seconds < 60);
+            cln_plan_free(plan);
+        }
+        free(candidates);
+        cln__trial_free(&t);
+    }
+    cln__decisions_free(&decisions);
+    network_end(&n);
+}
+END_TEST
+
+START_TEST(a_wrong_result_is_found) {
+    cln__trial t;
+    cln_plan *plan;
+    ok(cln__trial_new(ctx, device, "conv2d forward x=1x16x8x8/16 y=1x16x8x8/16 k=3x3 s=1 p=1 d=1 g=1", &t));
+    ok(cln__trial_expect(&t));
+    for (int i = 0; i < 1024; i++)
+        t.expected[CLN__RESULT_Y][i] *= 1.001f;
+    ok(cln__trial_build(&t, "direct", &plan));
+    ck_assert_int_eq(cln__trial_check(&t, plan), CLN_FAILED);
+    expect_message("the result is wrong: its error relative to its size is 0.001");
+    cln_plan_free(plan);
+    cln__trial_free(&t);
+    /* A shape that is no convolution's; one that cannot be made of plain inputs. */
+    ok(cln__trial_new(ctx, device, "conv2d forward x=1x16x8x8/16 y=1x16x9x8/16 k=3x3 s=1 p=1 d=1 g=1", &t));
+    ck_assert_int_eq(cln__trial_expect(&t), CLN_INVALID_ARGUMENT);
+    cln__trial_free(&t);
+    ok(cln__trial_new(ctx, device, "conv2d forward x=1x16x8x8/7 y=1x16x8x8/16 k=3x3 s=1 p=1 d=1 g=1", &t));
+    char *candidates;
+    ck_assert_int_eq(cln__trial_candidates(&t, &candidates), CLN_UNSUPPORTED);
+    expect_message("cannot be tried alone");
+    cln__trial_free(&t);
+}
+END_TEST
+
+/* --- tuning --- */
+
+typedef struct seen {
+    int begun, saved, lost, count, known;
+    char message[256], lost_candidate[256];
+    char saved_candidate[256];
+    bool stop;
+} seen;
+
+static void watch(void *user, const cln_tune_event *e) {
+    seen *s = user;
+    s->begun += e->stage == CLN_TUNE_BEGIN;
+    s->saved += e->stage == CLN_TUNE_SAVED;
+    s->count = e->count;
+    s->known = e->known;
+    if (e->stage == CLN_TUNE_SAVED)
+        snprintf(s->saved_candidate, sizeof s->saved_candidate, "%s", e->candidate);
+    if (e->stage != CLN_TUNE_LOST)
+        return;
+    s->lost++;
+    snprintf(s->message, sizeof s->message, "%s", e->message);
+    snprintf(s->lost_candidate, sizeof s->lost_candidate, "%s", e->candidate ? e->candidate : "");
+}
+
+static bool stops(void *user) {
+    return ((seen *)user)->saved > 0;
+}
+
+/* A graph with one computation, which several variants can do, one of them `direct` with alternatives. */
+static cln_graph *one_conv(cln_tensor *y) {
+    cln_graph *g = cln_graph_new(ctx);
+    *y = cln_conv2d(g, cln_input(g, "x", 2, 16, 8, 8), "conv",
+                    &(cln_conv2d_options){.out_channels = 32, .kernel_h = 3, .kernel_w = 3, .padding = 1});
+    return g;
+}
+
+static cln_tune_result tune(const cln_graph *g, cln_tensor y, const char *database, const char *fault, seen *s,
+                            cln_tune_options o) {
+    char program[1024];
+    snprintf(program, sizeof program, "%s/clbench", getenv("CLNET_BIN_DIR"));
+    const char *const worker[] = {program, "tune-worker", NULL};
+    char *path = path_of(root, database);
+    cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
+    cln_tune_job job = {g, &plan};
+    cln_tune_result result;
+    *s = (seen){.begun = 0};
+    o.path = path;
+    o.worker = worker;
+    o.on_event = watch;
+    o.user = s;
+    o.fault = fault;
+    ok(cln_tune(ctx, device, &job, 1, &o, &result));
+    ck_assert_int_eq(s->begun, 1);
+    free(path);
+    return result;
+}
+
+static cln_choices load(const char *database) {
+    char *path = path_of(root, database);
+    cln_choices choices;
+    ok(cln_choices_load(ctx, device, path, &choices));
+    free(path);
+    return choices;
+}
+
+START_TEST(results_are_saved_and_known) {
+    cln_tensor y;
+    cln_graph *g = one_conv(&y);
+    seen s;
+    cln_tune_result r = tune(g, y, "known.sqlite", NULL, &s, (cln_tune_options){.budget_s = 0});
+    ck_assert_msg(r.tuned == 1 && r.known == 0 && r.left == 0 && r.lost == 0 && s.saved == 1, "%s: %s",
+                  s.lost_candidate, s.message);
+    cln_choices choices = load("known.sqlite");
+    ck_assert_int_eq(choices.count, 1);
+    ck_assert_str_eq(choices.of[0].candidate, s.saved_candidate);
+    cln_choices_free(&choices);
+    r = tune(g, y, "known.sqlite", NULL, &s, (cln_tune_options){.budget_s = 0});
+    ck_assert(r.tuned == 0 && r.known == 1 && r.left == 0 && s.known == 1 && s.count == 0);
+    r = tune(g, y, "known.sqlite", NULL, &s, (cln_tune_options){.again = true});
+    ck_assert(r.tuned == 1 && r.known == 0);
+    /* Another driver's results are not ours. */
+    char *path = path_of(root, "known.sqlite"), text[CLN_TUNING_KEY];
+    cln_tuning *db;
+    cln_tuning_record *records, key;
+    int count;
+    ok(cln_tuning_open(ctx, path, false, &db));
+    ok(cln_tuning_records(db, &records, &count));
+    cln_tuning_key(device, text, &key);
+    ck_assert_str_eq(records[0].driver, key.driver);
+    cln_tuning_close(db);
+    free(path);
+    path = path_of(root, "other.sqlite");
+    ok(cln_tuning_open(ctx, path, true, &db));
+    records[0].driver = "another";
+    ok(cln_tuning_save(db, &records[0]));
+    cln_tuning_close(db);
+    free(path);
+    free(records);
+    choices = load("other.sqlite");
+    ck_assert_int_eq(choices.count, 0);
+    cln_choices_free(&choices);
+    cln_graph_free(g);
+}
+END_TEST
+
+static const struct {
+    const char *fault, *message, *lost;
+} faults[] = {
+    {"crash direct TW", "it crashed", "direct TW"},
+    {"hang direct TW", "no result within 2 s", "direct TW"},
+    {"wrong direct TW", "the result is wrong", "direct TW"},
+};
+
+/* What is lost is that candidate, and those after it are measured. */
+START_TEST(a_candidate_that_fails_is_lost_alone) {
+    cln_tensor y;
+    cln_graph *g = one_conv(&y);
+    char database[32];
+    seen s;
+    snprintf(database, sizeof database, "fault%d.sqlite", _i);
+    bool hangs = strncmp(faults[_i].fault, "hang", 4) == 0;
+    cln_tune_result r = tune(g, y, database, faults[_i].fault, &s, (cln_tune_options){.timeout_s = hangs ? 2 : 0});
+    ck_assert_int_ge(r.lost, 1);
+    ck_assert_int_eq(s.lost, r.lost);
+    ck_assert_msg(strstr(s.message, faults[_i].message) != NULL, "%s", s.message);
+    ck_assert_msg(strncmp(s.lost_candidate, faults[_i].lost, strlen(faults[_i].lost)) == 0, "%s", s.lost_candidate);
+    ck_assert_int_eq(r.tuned, 1);
+    ck_assert_int_eq(strncmp(s.saved_candidate, faults[_i].lost, strlen(faults[_i].lost)) == 0, 0);
+    cln_graph_free(g);
+}
+END_TEST
+
+/* Then the others are measured without it beside them. */
+START_TEST(what_the_rules_choose_may_fail) {
+    cln_tensor y;
+    cln_graph *g = one_conv(&y);
+    cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
+    cln__decisions decisions;
+    seen s;
+    char fault[300];
+    ok(cln__plan_decisions(ctx, device, g, &plan, false, &decisions));
+    snprintf(fault, sizeof fault, "crash %s", decisions.of[0].candidate);
+    cln_tune_result r = tune(g, y, "rule.sqlite", fault, &s, (cln_tune_options){.budget_s = 0});
+    ck_assert(r.lost >= 1 && r.tuned == 1);
+    ck_assert_str_ne(s.saved_candidate, decisions.of[0].candidate);
+    cln__decisions_free(&decisions);
+    cln_graph_free(g);
+}
+END_TEST
+
+START_TEST(time_and_requests_to_stop_are_kept) {
+    network n = network_make(true);
+    seen s;
+    cln_tune_result r = tune(n.g, n.loss, "stop.sqlite", NULL, &s, (cln_tune_options){.should_stop = stops});
+    ck_assert(r.tuned == 1 && r.left == s.count - 1 && s.count > 3);
+    cln_choices choices = load("stop.sqlite");
+    ck_assert_int_eq(choices.count, 1);
+    cln_choices_free(&choices);
+    r = tune(n.g, n.loss, "stop.sqlite", NULL, &s, (cln_tune_options){.budget_s = 1e-3});
+    ck_assert(r.tuned == 0 && r.known == 1 && r.left == s.count);
+    network_end(&n);
+}
+END_TEST
+
+START_TEST(a_worker_that_cannot_be_started) {
+    cln_tensor y;
+    cln_graph *g = one_conv(&y);
+    char *path = path_of(root, "none.sqlite");
+    cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
+    cln_tune_job job = {g, &plan};
+    cln_tune_result result;
+    static const char *const absent[] = {"/none/clbench", "tune-worker", NULL}, *const deaf[] = {"/bin/true", NULL};
+    ck_assert_int_eq(cln_tune(ctx, device, &job, 1, &(cln_tune_options){.path = path, .worker = absent}, &result),
+                     CLN_IO);
+    expect_message("cannot start '/none/clbench'");
+    ok(cln_tune(ctx, device, &job, 1, &(cln_tune_options){.path = path, .worker = deaf}, &result));
+    ck_assert(result.tuned == 0 && result.left == 1);
+    free(path);
+    cln_graph_free(g);
+}
+END_TEST
+
+START_TEST(a_database_that_cannot_be_read_is_a_warning) {
+    cln_choices choices = load("absent.sqlite");
+    ck_assert_int_eq(choices.count, 0);
+    expect_no_warning();
+    file_write(root, "bad.sqlite", "this is no database at all", 26);
+    choices = load("bad.sqlite");
+    ck_assert_int_eq(choices.count, 0);
+    expect_warning("kernels are used as if never tuned: ");
+}
+END_TEST
+
+/* --- the programs --- */
+
+static void runs(const char *arguments) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == 0, "%s: status %d: %s", arguments, status, run_errors);
+}
+
+static cln_choices recorded(const char *out) {
+    char name[64];
+    cln_safetensors *file;
+    cln_choices choices;
+    snprintf(name, sizeof name, "%s/resume.safetensors", out);
+    char *path = path_of(root, name);
+    ok(cln_safetensors_read(ctx, path, &file));
+    const char *text = cln_safetensors_metadata(file, "choices");
+    ck_assert_ptr_nonnull(text);
+    ck_assert(cln_choices_parse(text, &choices));
+    cln_safetensors_free(file);
+    free(path);
+    return choices;
+}
+
+/* A database with a choice against the rules for everything that has one. Returns how many. */
+static int save_others(const char *database, const cln_choices *rules) {
+    char *path = path_of(root, database), text[CLN_TUNING_KEY];
+    cln_tuning *db;
+    cln_tuning_record r = {.rule = "", .seconds = 1, .rule_seconds = 2};
+    int count = 0;
+    cln_tuning_key(device, text, &r);
+    ok(cln_tuning_open(ctx, path, true, &db));
+    for (int i = 0; i < rules->count; i++) {
+        cln__trial t;
+        char *candidates, *rest;
+        ok(cln__trial_new(ctx, device, rules->of[i].signature, &t));
+        ok(cln__trial_candidates(&t, &candidates));
+        strtok_r(candidates, "\n", &rest);
+        r.signature = rules->of[i].signature;
+        r.candidate = strtok_r(NULL, "\n", &rest);
+        if (r.candidate) {
+            ok(cln_tuning_save(db, &r));
+            count++;
+        }
+        free(candidates);
+        cln__trial_free(&t);
+    }
+    cln_tuning_close(db);
+    free(path);
+    return count;
+}
+
+/* The database has other results when the run is resumed, and none when it is resumed again. */
+START_TEST(a_resumed_run_uses_its_own_kernels) {
+    runs(RUN_FIT "--epochs 1 --no-tuning --out rules");
+    cln_choices rules = recorded("rules");
+    ck_assert_int_gt(rules.count, 3);
+    int others = save_others("fit.sqlite", &rules), differ = 0;
+    ck_assert_int_gt(others, 0);
+    runs(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out whole");
+    cln_choices used = recorded("whole");
+    ck_assert_int_eq(used.count, rules.count);
+    for (int i = 0; i < used.count; i++)
+        differ += strcmp(used.of[i].candidate, rules.of[i].candidate) != 0;
+    ck_assert_int_eq(differ, others);
+    runs(RUN_FIT "--epochs 1 --milestones 2 --tuning fit.sqlite --out cut");
+    file_remove(root, "fit.sqlite");
+    runs(RUN_FIT "--epochs 2 --milestones 2 --tuning fit.sqlite --out cut --resume last");
+    runs(RUN_FIT "--epochs 3 --milestones 2 --no-tuning --out cut --resume last");
+    ck_assert_msg(*run_errors == '\0', "%s", run_errors);
+    runs_same("whole", "cut");
+    cln_choices_free(&rules);
+    cln_choices_free(&used);
+}
+END_TEST
+
+START_TEST(fit_benchmarks_first) {
+    runs(RUN_FIT "--epochs 1 --benchmark --budget 4 --tuning bench.sqlite --out bench");
+    ck_assert_ptr_nonnull(strstr(run_output, "computations to measure, 0 known; at most 4 s"));
+    cln_choices choices = load("bench.sqlite"), used = recorded("bench");
+    ck_assert_int_gt(choices.count, 0);
+    for (int i = 0; i < choices.count; i++)
+        for (int k = 0; k < used.count; k++)
+            if (strcmp(choices.of[i].signature, used.of[k].signature) == 0)
+                ck_assert_str_eq(choices.of[i].candidate, used.of[k].candidate);
+    cln_choices_free(&choices);
+    cln_choices_free(&used);
+    ck_assert_int_eq(run_all("", RUN_FIT "--benchmark --no-tuning"), 2);
+}
+END_TEST
+
+static void set_up(void) {
+    root = folder_new();
+    folder_make(root, "data");
+    char *data = path_of(root, "data");
+    tiny_write(data);
+    free(data);
+    run_begin(root);
+}
+
+static void tear_down(void) {
+    folder_remove(root);
+}
+
+static void add_tests(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, plans_follow_choices, 0, 2 * CONFIGURATIONS);
+    tcase_add_test(tests, choices_that_do_not_fit);
+    tcase_add_loop_test(tests, every_candidate_is_right, 0, 4); /* as it is, and as a GPU */
+    tcase_add_test(tests, a_wrong_result_is_found);
+    tcase_add_test(tests, results_are_saved_and_known);
+    tcase_add_loop_test(tests, a_candidate_that_fails_is_lost_alone, 0, sizeof faults / sizeof *faults);
+    tcase_add_test(tests, what_the_rules_choose_may_fail);
+    tcase_add_test(tests, time_and_requests_to_stop_are_kept);
+    tcase_add_test(tests, a_worker_that_cannot_be_started);
+    tcase_add_test(tests, a_database_that_cannot_be_read_is_a_warning);
+    tcase_add_test(tests, a_resumed_run_uses_its_own_kernels);
+    tcase_add_test(tests, fit_benchmarks_first);
+}
+
+int main(void) {
+    if (!getenv("CLNET_BIN_DIR"))
+        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
+    return suite_run_on_device("tuning", add_tests);
+}

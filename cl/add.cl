@@ -1,14 +1,13 @@
 /* y = a + b, element by element; y may be a or b.
  *
- * Work-items: (run of pixels, channel block, image); add_part, which also leaves the moments of y: part (reduce.clh). */
+ * Work-items: (run of pixels, channel block, image); add_part, which also leaves the moments of y: part (reduce.clh).
+ */
 #include "tensor.clh"
 
 #ifndef B
 #define B 16 /* channels in a block */
 #endif
 
-#include "fused.clh"
-#include "reduce.clh"
 #include "moments.clh"
 
 __kernel void add(__global const float *a, ulong4 av, __global const float *b, ulong4 bv, __global float *y, ulong4 yv,

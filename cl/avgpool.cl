@@ -24,8 +24,6 @@
 #define STREAM 0 /* whether the result is too large for the cache */
 #endif
 
-#include "fused.clh"
-#include "reduce.clh"
 #include "moments.clh"
 
 /* The mean of the window of pixel `pixel` of y. */

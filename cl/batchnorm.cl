@@ -8,11 +8,10 @@
  * Mean and variance in one pass over x: each part keeps its count, mean and sum of squared deviations M2; two of them
  * merge without loss of digits (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
  * sample variances", 1979), so that a large mean does no harm.
- * Whoever reads y can apply  y = scale * x + shift  itself, with scale = gamma * invstd, shift = beta - mean * scale, and
- * dx is three numbers a channel:  dx = scale * dy + slope * x + shift.
- * In padding lanes everything is zero but invstd, which meets zeros only.
- * Work-items: part (reduce.clh); merge as in reduce.cl; moments, prepare, running and grad_finish (channel block);
- * normalise and grad_input (run of pixels, channel block, image). */
+ * Whoever reads y can apply  y = scale * x + shift  itself, with scale = gamma * invstd, shift = beta - mean * scale,
+ * and dx is three numbers a channel:  dx = scale * dy + slope * x + shift. In padding lanes everything is zero but
+ * invstd, which meets zeros only. Work-items: part (reduce.clh); merge as in reduce.cl; moments, prepare, running and
+ * grad_finish (channel block); normalise and grad_input (run of pixels, channel block, image). */
 #include "tensor.clh"
 
 #ifndef B
@@ -32,8 +31,6 @@
 #define SCALE 1 /* whether batchnorm_grad_input scales dy */
 #endif
 
-#include "fused.clh"
-#include "reduce.clh"
 #include "moments.clh"
 
 /* `part` points to the block's vector in a row of three numbers. */

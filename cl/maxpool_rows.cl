@@ -11,8 +11,8 @@
  *   grad      along a row of dx, the sums of K columns: the windows over the row at column ox add to columns
  *             ox*S ... ox*S+K-1, and the first S of them are done
  *
- *             Before a vector is stored, it may be multiplied by the derivative of the activation before, summed for the
- *             gradient of the batch normalisation before that, and scaled.
+ *             Before a vector is stored, it may be multiplied by the derivative of the activation before, summed for
+ * the gradient of the batch normalisation before that, and scaled.
  *
  * Work-items: (run of rows of y, channel block, image) (forward); (1, channel block, run of images) (grad: parts as in
  * reduce.clh). */
@@ -125,9 +125,8 @@ INLINE void put(vec d, __global float *dx, __global const float *x, __global con
 
 /* Row `iy` of dx; dx, x and sums_of point to it, dy and winners to the image. */
 INLINE void grad_row(__global const PLACE *winners, __global const float *dy, const ulong dy_pixel, __global float *dx,
-                     const ulong dx_pixel, __global const float *x, const ulong x_pixel,
-                     __global const float *sums_of, const ulong of_pixel, const int iy, const int w, const int oh,
-                     const int ow, epilogue *e) {
+                     const ulong dx_pixel, __global const float *x, const ulong x_pixel, __global const float *sums_of,
+                     const ulong of_pixel, const int iy, const int w, const int oh, const int ow, epilogue *e) {
     const int last = (iy + P) / S; /* window over this row */
     vec column[K + S];             /* the last S stay zero */
 #pragma unroll

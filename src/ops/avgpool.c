@@ -1,5 +1,5 @@
-/* avgpool: the mean of each window, in which the padding counts as zeros. The step of the forward pass also computes the
- * moments that a normalisation behind it wants. */
+/* avgpool: the mean of each window, in which the padding counts as zeros. The step of the forward pass also computes
+ * the moments that a normalisation behind it wants. */
 #include "fuse.h"
 #include "pool.h"
 

@@ -243,14 +243,13 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of a
- * batch normalisation, which is computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of
+ * a batch normalisation, which is computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
-    bool deferred =
-        node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
+    bool deferred = node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;
 }

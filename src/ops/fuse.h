@@ -54,8 +54,8 @@ bool cln__maxpool_fuses(const cln__lowering *l, const cln__node *node);
 
 /* --- fuse.c, while lowering --- */
 
-/* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel of
- * them where those of x begin; false: none. */
+/* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel
+ * of them where those of x begin; false: none. */
 bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, int64_t *first);
 /* Keeps rows that the node being lowered leaves. */
 void cln__parts_leave(cln__lowering *l, cln__parts parts);

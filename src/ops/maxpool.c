@@ -11,8 +11,7 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
     cln_tensor inputs[3] = {cln__gradient_of(grads, y), x, y};
     if (cln__gradient_wanted(grads, x))
-        cln__gradient_add(grads, x,
-                          cln__node_add(grads->g, &cln__op_maxpool_grad, node->name, node->attrs, inputs, 3));
+        cln__gradient_add(grads, x, cln__node_add(grads->g, &cln__op_maxpool_grad, node->name, node->attrs, inputs, 3));
     return grads->g->status;
 }
 
@@ -55,8 +54,8 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
     bool rows = cln__maxpool_fuses(l, node), winners = has_gradient(l, y);
     cln_tensor places = winners ? winners_of(l, node, y) : y; /* y: not written */
-    cln__step *step = cln__pool_step(l, rows ? "maxpool_rows" : "maxpool",
-                                     rows ? "maxpool_forward_rows" : "maxpool_forward", node);
+    cln__step *step =
+        cln__pool_step(l, rows ? "maxpool_rows" : "maxpool", rows ? "maxpool_forward_rows" : "maxpool_forward", node);
     arg_loaded(l, step, x);
     cln__step_define(l, step, "WINNERS=%d", winners);
     cln__arg_tensor(step, y, CLN__WRITE);

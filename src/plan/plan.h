@@ -71,7 +71,7 @@ typedef struct cln__form {
     cln_activation act;
 } cln__form;
 
-/* What follows the gradient that a convolution, or max pooling, passes on, done by its kernel before it stores anything. */
+/* What follows the gradient that a convolution, or max pooling, passes on, done by its kernel before it stores it. */
 typedef struct cln__epilogue {
     int out;             /* what it stores at last */
     int before;          /* tensor whose memory `out` takes over and whose numbers are added, or -1 */

@@ -48,6 +48,7 @@ typedef struct output {
     vec *mean, *m2;
     int live;     /* pixels of the chunk */
     float before; /* pixels before it */
+    int given;
 } output;
 
 INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const int block, __global const float *w,
@@ -56,23 +57,23 @@ INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const
     vec start[NB], sum[WIDE * NB];
 #pragma unroll
     for (int b = 0; b < blocks; b++)
-        start[b] = VECTOR(BIAS, bias, biasv, block + b, 0.0f);
+        start[b] = VECTOR(out.given & BIAS, bias, biasv, block + b, 0.0f);
     for (int first = 0; first < out.live; first += tile) {
         tile_start(sum, tile, blocks, start);
         tile_multiply(sum, tile, blocks, xs + first, w + block * B, outputs, channels);
-        tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2, out.at + first,
-                    out.mean + block, out.m2 + block, out.before + first);
+        tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2,
+                    out.at + first, out.mean + block, out.m2 + block, out.before + first, out.given);
     }
 }
 
-/* `run` pixels an item, `pixels` in all, `image_pixels` in an image; `channels` of x are summed over; `row` floats are
- * in a row of moments. */
+/* `run` pixels an item, `pixels` in all, `image_pixels` in an image; `channels` of x are summed over; `given`: bits,
+ * see conv2d_fused.clh. */
 __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __global const float *load_scale,
                                const ulong4 load_scalev, __global const float *load_shift, const ulong4 load_shiftv,
                                __global const float *restrict w, const ulong4 wv, __global const float *restrict bias,
                                const ulong4 biasv, __global float *y, const ulong4 yv, __global float *restrict moments,
                                const ulong4 momentsv, const int run, const int pixels, const int image_pixels,
-                               const int channels, const int in_blocks, const int out_blocks) {
+                               const int channels, const int in_blocks, const int out_blocks, const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, pixels);
     vec xs[BLOCKS * CHUNK], mean[BLOCKS], m2[BLOCKS];
     ulong x_at[CHUNK], y_at[CHUNK];
@@ -80,10 +81,10 @@ __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __globa
         mean[b] = m2[b] = (vec)(0.0f);
     w += wv.s0;
     for (int first = begin; first < end; first += CHUNK) {
-        const output out = {y, yv, y_at, mean, m2, min(CHUNK, end - first), first - begin};
+        const output out = {y, yv, y_at, mean, m2, min(CHUNK, end - first), first - begin, given};
         chunk_place(x_at, xv, first, out.live, image_pixels);
         chunk_place(y_at, yv, first, out.live, image_pixels);
-        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv);
+        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             chunk_forward(xs, TILE, NB, block, w, out_blocks * B, channels, bias, biasv, out);

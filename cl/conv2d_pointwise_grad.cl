@@ -52,28 +52,27 @@
 INLINE void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const ulong *dy_at, __global const float *y,
                            const ulong4 yv, const ulong *y_at, const int live, const int blocks,
                            __global const float *dy_scale, const ulong4 dy_scalev, __global const float *dy_slope,
-                           const ulong4 dy_slopev, __global const float *dy_shift, const ulong4 dy_shiftv, vec *db) {
+                           const ulong4 dy_slopev, __global const float *dy_shift, const ulong4 dy_shiftv, vec *db,
+                           const int given) {
     for (int block = 0; block < blocks; block++, ds += CHUNK) {
-        const vec scale = VECTOR(DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
+        const vec scale = VECTOR(given & DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
         const vec slope = VECTOR(DY_SLOPE, dy_slope, dy_slopev, block, 0.0f);
-        const vec shift = VECTOR(DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
+        const vec shift = VECTOR(given & DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
         __global float *from = dy + AT(dyv, 0, block, 0);
         __global const float *y_from = y + AT(yv, 0, block, 0);
         vec sum = (vec)(0.0f);
         for (int i = 0; i < live; i++) {
             const vec d = upstream(LOAD(B, from + dy_at[i]), y_from + y_at[i], scale, slope, shift);
             ds[i] = d;
-            PREFETCH(from + dy_at[i] + CHUNK * dyv.s3);
-            PREFETCH(y_from + y_at[i] + CHUNK * yv.s3);
-            if (DB)
-                sum += d;
+            prefetch_line(from + dy_at[i] + CHUNK * dyv.s3);
+            prefetch_line(y_from + y_at[i] + CHUNK * yv.s3);
+            sum += d;
             if (KEEP_D)
                 STORE(B, d, from + dy_at[i]);
         }
         for (int i = live; i < CHUNK; i++)
             ds[i] = (vec)(0.0f);
-        if (DB)
-            db[block] += sum;
+        db[block] += sum;
     }
 }
 
@@ -122,7 +121,7 @@ __kernel void conv2d_pointwise_grad(
     __global const float *sums_mean, const ulong4 sums_meanv, __global const float *sums_invstd,
     const ulong4 sums_invstdv, __global float *sums, const ulong4 sumsv, __global const float *dx_scale,
     const ulong4 dx_scalev, const int run, const int pixels, const int image_pixels, const int channels,
-    const int outputs, const int in_blocks, const int out_blocks) {
+    const int outputs, const int in_blocks, const int out_blocks, const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, pixels);
     const int in = in_blocks * B, out = out_blocks * B;
     vec xs[BLOCKS * CHUNK], ds[BLOCKS * CHUNK];
@@ -132,7 +131,7 @@ __kernel void conv2d_pointwise_grad(
         db_sum[b] = (vec)(0.0f);
     for (int b = 0; b < in_blocks; b++) {
         centre[b] = VECTOR(SUMS, sums_mean, sums_meanv, b, 0.0f);
-        scale[b] = VECTOR(DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
+        scale[b] = VECTOR(given & DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
         sum[b] = sum_product[b] = (vec)(0.0f);
     }
     dw += dwv.s0 + (ulong)item * in * out;
@@ -144,9 +143,9 @@ __kernel void conv2d_pointwise_grad(
         chunk_place(x_at, xv, first, live, image_pixels);
         chunk_place(dy_at, dyv, first, live, image_pixels);
         chunk_place(y_at, yv, first, DY_SLOPE ? live : 1, image_pixels);
-        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv);
+        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given);
         chunk_upstream(ds, dy, dyv, dy_at, y, yv, y_at, live, out_blocks, dy_scale, dy_scalev, dy_slope, dy_slopev,
-                       dy_shift, dy_shiftv, db_sum);
+                       dy_shift, dy_shiftv, db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             chunk_weights((const float *)xs, ds + block * CHUNK, TC, NB, channels, dw + block * B, out);
@@ -156,7 +155,7 @@ __kernel void conv2d_pointwise_grad(
             continue;
         chunk_place(dx_at, dxv, first, live, image_pixels);
         chunk_place(sums_of_at, sums_ofv, first, SUMS ? live : 1, image_pixels);
-        const gradient to = {dx, sums_of, dxv, sums_ofv, centre, scale, sum, sum_product};
+        const gradient to = {dx, sums_of, dxv, sums_ofv, centre, scale, sum, sum_product, given};
         for (block = 0; block + NB <= in_blocks; block += NB)
             chunk_gradient(ds, xs, TILE, NB, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
         for (; block < in_blocks; block++)
@@ -164,7 +163,7 @@ __kernel void conv2d_pointwise_grad(
     }
 
     db += dbv.s0 + (ulong)item * out;
-    for (int b = 0; DB && b < out_blocks; b++)
+    for (int b = 0; (given & DB) && b < out_blocks; b++)
         STORE(B, db_sum[b], db + b * B);
     sums += sumsv.s0 + (ulong)item * 2 * in;
     for (int b = 0; SUMS && b < in_blocks; b++) {

@@ -58,6 +58,7 @@ typedef struct output {
     int h, w;
     vec *mean, *m2;
     float before; /* pixels of earlier images */
+    int given;
 } output;
 
 /* One tile: `x` is what the first tap of its first column sees. */
@@ -79,7 +80,7 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
     ulong at[WIDE];
 #pragma unroll
     for (int b = 0; b < blocks; b++)
-        start[b] = VECTOR(BIAS, bias, biasv, block + b, 0.0f);
+        start[b] = VECTOR(out.given & BIAS, bias, biasv, block + b, 0.0f);
     for (int i = 0; i < tile; i++)
         at[i] = i * out.view.s3;
     for (int row = 0; row < out.h; row++)
@@ -88,20 +89,20 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
             tile_start(sum, tile, blocks, start);
             tile_convolve(sum, tile, blocks, staged + (row * S * columns + column * S) * XB, rows, columns, f, block);
             tile_finish(sum, tile, blocks, min(tile, out.w - column), out.y + AT(out.view, 0, block, pixel),
-                        out.view.s2, at, out.mean + block, out.m2 + block, out.before + pixel);
+                        out.view.s2, at, out.mean + block, out.m2 + block, out.before + pixel, out.given);
         }
 }
 
 /* `run` images an item, `images` in all, of h x w pixels with `padding` around, staged in rows x columns; results of
- * ho x wo; a filter of kh x kw; `channels` of x are summed over. */
+ * ho x wo; a filter of kh x kw; `channels` of x are summed over; `given`: bits, see conv2d_fused.clh. */
 __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global const float *load_scale,
                             const ulong4 load_scalev, __global const float *load_shift, const ulong4 load_shiftv,
                             __global const float *restrict w, const ulong4 wv, __global const float *restrict bias,
                             const ulong4 biasv, __global float *y, const ulong4 yv, __global float *restrict moments,
                             const ulong4 momentsv, const int run, const int images, const int h, const int width,
                             const int padding, const int rows, const int columns, const int ho, const int wo,
-                            const int kh, const int kw, const int channels, const int in_blocks,
-                            const int out_blocks) {
+                            const int kh, const int kw, const int channels, const int in_blocks, const int out_blocks,
+                            const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, images);
     vec staged[STAGE], mean[BLOCKS], m2[BLOCKS];
     for (int b = 0; MOMENTS && b < out_blocks; b++)
@@ -109,9 +110,9 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
     const filter f = {w + wv.s0, kh, kw, channels, in_blocks * XB, out_blocks * B};
     image_clear(staged, (in_blocks * rows * columns * XB + B - 1) / B);
     for (int n = begin; n < end; n++) {
-        const output out = {y + n * yv.s1, yv, ho, wo, mean, m2, (float)(n - begin) * ho * wo};
+        const output out = {y + n * yv.s1, yv, ho, wo, mean, m2, (float)(n - begin) * ho * wo, given};
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
-                   load_shift, load_shiftv);
+                   load_shift, load_shiftv, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             image_convolve((const float *)staged, TILE, NB, rows, columns, f, block, bias, biasv, out);

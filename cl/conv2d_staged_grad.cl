@@ -11,16 +11,16 @@
  * dw [ky][kx][C][O], w turned: [KH-1-ky][KW-1-kx][O][C].
  *
  * Index map: work-item = a run of images. Groups of 1; private arrays are the scratch memory.
- * Work per item: an image of x and one of d are copied into private memory with borders of zeros (conv2d_staged.clh), so
- * that no tap is ever tested. dw is made in register tiles, with a step for each pixel of d:
+ * Work per item: an image of x and one of d are copied into private memory with borders of zeros (conv2d_staged.clh),
+ * so that no tap is ever tested. dw is made in register tiles, with a step for each pixel of d:
  *
  *                  block 0   ... NB-1
  *   channel c     [B lanes]  [       ]     load NB vectors of d, then  sum += xn[c under the tap] * vector
  *   ...                                    (planar x: TC channels times TK taps of a row)
  *   c + TC - 1    [       ]  [       ]
  *
- * and added to the item's own row of dw; rows are summed by a later step. dx is a convolution of d for each of the S * S
- * classes of pixels whose rows, and columns, have the same remainder modulo S and thus the same taps; tiles as in
+ * and added to the item's own row of dw; rows are summed by a later step. dx is a convolution of d for each of the S *
+ * S classes of pixels whose rows, and columns, have the same remainder modulo S and thus the same taps; tiles as in
  * conv2d_staged.cl. */
 #include "tensor.clh"
 
@@ -71,20 +71,20 @@ typedef struct stage {
 
 typedef struct sizes {
     int kh, kw, h, w, ho, wo;
-    int channels, outputs;         /* that count */
-    int stored_in, stored_out;     /* with the padding of their blocks */
+    int channels, outputs;     /* that count */
+    int stored_in, stored_out; /* with the padding of their blocks */
 } sizes;
 
 /* Stages image n of d; adds d to db. */
 INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, __global float *dy, const ulong4 dyv,
                            __global const float *y, const ulong4 yv, __global const float *dy_scale,
                            const ulong4 dy_scalev, __global const float *dy_slope, const ulong4 dy_slopev,
-                           __global const float *dy_shift, const ulong4 dy_shiftv, vec *db) {
+                           __global const float *dy_shift, const ulong4 dy_shiftv, vec *db, const int given) {
     ds += to.top * to.columns + to.left;
     for (int block = 0; block < s.stored_out / B; block++, ds += to.rows * to.columns) {
-        const vec scale = VECTOR(DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
+        const vec scale = VECTOR(given & DY_SCALE, dy_scale, dy_scalev, block, 1.0f);
         const vec slope = VECTOR(DY_SLOPE, dy_slope, dy_slopev, block, 0.0f);
-        const vec shift = VECTOR(DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
+        const vec shift = VECTOR(given & DY_SHIFT, dy_shift, dy_shiftv, block, 0.0f);
         __global float *from = dy + AT(dyv, n, block, 0);
         __global const float *y_from = y + AT(yv, n, block, 0);
         vec sum = (vec)(0.0f);
@@ -92,13 +92,11 @@ INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, 
             for (int j = 0; j < s.wo; j++, from += dyv.s3, y_from += yv.s3) {
                 const vec d = upstream(LOAD(B, from), y_from, scale, slope, shift);
                 ds[r * to.columns + j] = d;
-                if (DB)
-                    sum += d;
+                sum += d;
                 if (KEEP_D)
                     STORE(B, d, from);
             }
-        if (DB)
-            db[block] += sum;
+        db[block] += sum;
     }
 }
 
@@ -141,8 +139,7 @@ INLINE void tile_back(vec *sum, const int tile, const int blocks, const vec *ds,
     for (int ky = ky0; ky < s.kh; ky += S, ds -= from.columns)
         for (int kx = kx0; kx < s.kw; kx += S)
             for (int o = 0; o < s.outputs; o += B)
-                tile_add(sum, tile, blocks,
-                         (const float *)(ds + o / B * from.rows * from.columns - (kx - kx0) / S), B,
+                tile_add(sum, tile, blocks, (const float *)(ds + o / B * from.rows * from.columns - (kx - kx0) / S), B,
                          turned + ((ulong)((s.kh - 1 - ky) * s.kw + s.kw - 1 - kx) * s.stored_out + o) * s.stored_in,
                          s.stored_in, min(B, s.outputs - o));
 }
@@ -187,8 +184,8 @@ INLINE void image_gradient(const vec *ds, const stage from, const vec *xs, const
 }
 
 /* `run` images an item, `images` in all, of h x w pixels with `padding` around, staged in rows x columns; results of
- * ho x wo, staged in d_rows x d_columns; a filter of kh x kw; `channels` of x and `outputs` of y are summed over. `w` is
- * turned. `dw`, `db`, `sums`: rows, one for each item. */
+ * ho x wo, staged in d_rows x d_columns; a filter of kh x kw; `channels` of x and `outputs` of y are summed over. `w`
+ * is turned. `dw`, `db`, `sums`: rows, one for each item. */
 __kernel void conv2d_staged_grad(
     __global const float *x, const ulong4 xv, __global const float *load_scale, const ulong4 load_scalev,
     __global const float *load_shift, const ulong4 load_shiftv, __global const float *restrict w, const ulong4 wv,
@@ -200,7 +197,7 @@ __kernel void conv2d_staged_grad(
     const ulong4 sums_invstdv, __global float *sums, const ulong4 sumsv, __global const float *dx_scale,
     const ulong4 dx_scalev, const int run, const int images, const int h, const int width, const int padding,
     const int rows, const int columns, const int ho, const int wo, const int d_rows, const int d_columns, const int kh,
-    const int kw, const int channels, const int outputs, const int in_blocks, const int out_blocks) {
+    const int kw, const int channels, const int outputs, const int in_blocks, const int out_blocks, const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, images);
     const sizes s = {kh, kw, h, width, ho, wo, channels, outputs, in_blocks * XB, out_blocks * B};
     const stage stage_x = {rows, columns, padding, padding};
@@ -213,7 +210,7 @@ __kernel void conv2d_staged_grad(
         db_sum[b] = (vec)(0.0f);
     for (int b = 0; DX && b < in_blocks; b++) {
         centre[b] = VECTOR(SUMS, sums_mean, sums_meanv, b, 0.0f);
-        scale[b] = VECTOR(DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
+        scale[b] = VECTOR(given & DX_SCALE, dx_scale, dx_scalev, b, 1.0f);
         sum[b] = sum_product[b] = (vec)(0.0f);
     }
     dw += dwv.s0 + (ulong)item * kh * kw * s.stored_in * s.stored_out;
@@ -222,9 +219,9 @@ __kernel void conv2d_staged_grad(
 
     for (int n = begin; n < end; n++) {
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
-                   load_shift, load_shiftv);
-        image_upstream(ds, stage_d, n, s, dy, dyv, y, yv, dy_scale, dy_scalev, dy_slope, dy_slopev, dy_shift,
-                       dy_shiftv, db_sum);
+                   load_shift, load_shiftv, given);
+        image_upstream(ds, stage_d, n, s, dy, dyv, y, yv, dy_scale, dy_scalev, dy_slope, dy_slopev, dy_shift, dy_shiftv,
+                       db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, FEW, NB, s,
@@ -232,14 +229,14 @@ __kernel void conv2d_staged_grad(
         for (; block < out_blocks; block++)
             image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, MANY, 1, s,
                           dw + block * B);
-        const gradient to = {dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum,
-                             sum_product};
+        const gradient to = {
+            dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum, sum_product, given};
         if (DX)
             image_gradient(ds, stage_d, staged, stage_x, w + wv.s0, s, to);
     }
 
     db += dbv.s0 + (ulong)item * s.stored_out;
-    for (int b = 0; DB && b < out_blocks; b++)
+    for (int b = 0; (given & DB) && b < out_blocks; b++)
         STORE(B, db_sum[b], db + b * B);
     sums += sumsv.s0 + (ulong)item * 2 * s.stored_in;
     for (int b = 0; DX && SUMS && b < in_blocks; b++) {

@@ -201,6 +201,17 @@ static const conv_case fused_windows[] = {
     {{2, 8, 5, 5}, {.out_channels = 12, .kernel_h = 1, .kernel_w = 1, .stride = 3, .padding = 1}},
 };
 
+/* One more than a tile of 4 or 2, several images at once, the last of them fewer, bands of a large image. */
+static const conv_case winograd[] = {
+    {{1, 5, 1, 1}, {.out_channels = 3, .kernel_h = 3, .kernel_w = 3, .padding = 1, .bias = true}},
+    {{3, 8, 5, 9}, {.out_channels = 12, .kernel_h = 3, .kernel_w = 3, .padding = 1}},
+    {{3, 25, 7, 5}, {.out_channels = 48, .kernel_h = 3, .kernel_w = 3, .padding = 1, .bias = true}},
+    {{17, 48, 8, 8}, {.out_channels = 24, .kernel_h = 3, .kernel_w = 3, .padding = 1}},
+    {{1, 64, 61, 40}, {.out_channels = 9, .kernel_h = 3, .kernel_w = 3, .padding = 1}},
+    {{2, 17, 1, 3}, {.out_channels = 12, .kernel_h = 5, .kernel_w = 5, .padding = 2}},
+    {{3, 12, 9, 5}, {.out_channels = 48, .kernel_h = 5, .kernel_w = 5, .padding = 2, .bias = true}},
+};
+
 START_TEST(pointwise_matches_the_reference) {
     if (configure_cpu(_i))
         CHECK_CONVS(fused_pointwise, "pointwise");
@@ -210,6 +221,84 @@ END_TEST
 START_TEST(staged_matches_the_reference) {
     if (configure_cpu(_i))
         CHECK_CONVS(fused_windows, "staged");
+}
+END_TEST
+
+START_TEST(winograd_matches_the_reference) {
+    if (configure_cpu(_i))
+        CHECK_CONVS(winograd, "winograd");
+}
+END_TEST
+
+static const conv_case not_winograd[] = {
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 3, .kernel_w = 3, .padding = 1, .stride = 2}},
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 3, .kernel_w = 3}},
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 3, .kernel_w = 5, .padding = 1}},
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 7, .kernel_w = 7, .padding = 3}},
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 3, .kernel_w = 3, .padding = 1, .dilation = 2}},
+    {{1, 8, 7, 5}, {.out_channels = 8, .kernel_h = 3, .kernel_w = 3, .padding = 1, .groups = 2}},
+    {{1, 160, 2, 1500}, {.out_channels = 1, .kernel_h = 3, .kernel_w = 3, .padding = 1}}, /* private memory */
+};
+
+START_TEST(winograd_refuses_others) {
+    configure(0);
+    for (size_t i = 0; device->caps.is_cpu && i < sizeof not_winograd / sizeof *not_winograd; i++) {
+        trial t = trial_begin();
+        t.variant = "winograd";
+        operand *x = trial_input(&t, not_winograd[i].x);
+        trial_evaluate(&t, cln_conv2d(t.g, x->whole, "conv", &not_winograd[i].o));
+        ck_assert(!trial_plan_mentions(&t, "conv2d 'conv' winograd "));
+        trial_end(&t);
+    }
+}
+END_TEST
+
+static void set_weight(trial *t, const char *name, float value) {
+    for (int i = 0; i < cln_weights_count(t->weights); i++) {
+        cln_weight_info info = cln_weights_info(t->weights, i);
+        float *values = floats(info.count);
+        for (int64_t k = 0; k < info.count; k++)
+            values[k] = value;
+        if (strcmp(info.name, name) == 0)
+            ok(cln_weights_set(t->weights, i, CLN_VALUE, values, info.count));
+        free(values);
+    }
+}
+
+/* The moments of an epilogue, of values whose mean is a thousand deviations: what they normalise has mean 0, variance
+ * 1. The values' own rounding is 3e-5. */
+static void check_large_mean(const char *variant, int kernel) {
+    const cln_shape shape = {3, 8, 17, 15};
+    cln_conv2d_options o = {
+        .out_channels = 8, .kernel_h = kernel, .kernel_w = kernel, .padding = kernel / 2, .bias = true};
+    trial t = trial_begin();
+    t.variant = variant;
+    cln_tensor y = cln_conv2d(t.g, trial_input(&t, shape)->whole, "conv", &o);
+    y = cln_batchnorm(t.g, y, "norm", NULL);
+    trial_build(&t, &(cln_plan_options){.training = true, .loss = y, .outputs = &y, .output_count = 1});
+    set_weight(&t, "conv.bias", 1000);
+    set_weight(&t, "norm.weight", 1);
+    set_weight(&t, "norm.bias", 0);
+    trial_step(&t, 0);
+    const int64_t pixels = shape.h * shape.w;
+    for (int64_t c = 0; c < shape.c; c++) {
+        double sum = 0, squares = 0, count = (double)(shape.n * pixels);
+        for (int64_t i = 0; i < shape.n * pixels; i++) {
+            double value = t.y.values[(i / pixels * shape.c + c) * pixels + i % pixels];
+            sum += value;
+            squares += value * value;
+        }
+        ck_assert_double_eq_tol(sum / count, 0, 2e-4);
+        ck_assert_double_eq_tol(squares / count, 1, 1e-3);
+    }
+    trial_end(&t);
+}
+
+START_TEST(winograd_moments_bear_large_means) {
+    if (!configure_cpu(0))
+        return;
+    check_large_mean("winograd", 3);
+    check_large_mean("winograd", 5);
 }
 END_TEST
 
@@ -311,6 +400,16 @@ START_TEST(staged_fuses) {
 }
 END_TEST
 
+START_TEST(winograd_fuses) {
+    if (!configure_cpu(_i))
+        return;
+    check_block("winograd", (cln_shape){3, 24, 7, 5},
+                &(cln_conv2d_options){.out_channels = 20, .kernel_h = 3, .kernel_w = 3, .padding = 1});
+    check_block("winograd", (cln_shape){3, 20, 8, 8},
+                &(cln_conv2d_options){.out_channels = 24, .kernel_h = 5, .kernel_w = 5, .padding = 2, .bias = true});
+}
+END_TEST
+
 /* The variant that takes what no other does. */
 START_TEST(groups_match_the_reference) {
     configure(_i);
@@ -366,6 +465,10 @@ static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, staged_takes_planar_images, 0, BLOCK_SIZES);
     tcase_add_loop_test(tests, pointwise_fuses, 0, BLOCK_SIZES);
     tcase_add_loop_test(tests, staged_fuses, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, winograd_matches_the_reference, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tests, winograd_fuses, 0, BLOCK_SIZES);
+    tcase_add_test(tests, winograd_refuses_others);
+    tcase_add_test(tests, winograd_moments_bear_large_means);
     tcase_add_loop_test(tests, groups_match_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, convolutions_may_write_into_a_concatenation, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, bias_gradients_are_channel_sums, 0, CONFIGURATIONS);

@@ -50,6 +50,27 @@ void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x) {
     launch(l, step, cln__shape_of(l, x), cln__blocks(l, x));
 }
 
+void cln__step_each_row(cln__lowering *l, cln__step *step, cln_tensor x) {
+    cln_shape shape = cln__shape_of(l, x);
+    int64_t blocks = cln__blocks(l, x);
+    int64_t run = cln__divide_up(pixel_run(l, shape.h * shape.w, blocks * shape.n), shape.w);
+    cln__step_define(l, step, "B=%d", cln__layout_of(l, x).block);
+    cln__arg_int(step, run);
+    cln__step_items(step, cln__divide_up(shape.h, run), blocks, shape.n);
+}
+
+bool cln__exceeds_caches(const cln__lowering *l, cln_tensor x, int times) {
+    enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache, of a core */
+    cln_shape shape = cln__shape_of(l, x);
+    int64_t bytes = (int64_t)sizeof(float) * shape.n * shape.h * shape.w * cln__layout_of(l, x).stored;
+    return bytes > (int64_t)times * L2_BYTES * l->caps->compute_units;
+}
+
+bool cln__streams(const cln__lowering *l, cln_tensor x) {
+    bool aligned = cln__layout_of(l, x).block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
+    return l->caps->is_cpu && aligned && cln__exceeds_caches(l, x, 1);
+}
+
 int64_t cln__channel_run(const cln__layout *layout, int64_t first, int64_t limit) {
     int64_t count = 1;
     while (count < limit && layout->map[first + count] == layout->map[first] + count)

@@ -65,40 +65,47 @@ int64_t cln__channels_summed(const cln__lowering *l, cln_tensor x) {
 
 /* --- arguments --- */
 
-enum { L2_BYTES = 1 << 20 }; /* a usual second-level cache, of a core */
-
 /* Numbered as in cl/fused.clh, whatever the order in cln_activation. */
 static int activation_number(cln_activation act) {
     return act == CLN_RELU ? 1 : act == CLN_LEAKY_RELU ? 2 : 0;
 }
 
-static int64_t bytes_of(const cln__lowering *l, cln_tensor x) {
-    cln_shape shape = cln__shape_of(l, x);
-    return (int64_t)sizeof(float) * shape.n * shape.h * shape.w * cln__layout_of(l, x).stored;
+/* Bits of `given` in cl/conv2d_fused.clh. */
+enum {
+    LOAD_SCALE = 1,
+    LOAD_SHIFT = 2,
+    BIAS = 4,
+    DY_SCALE = 8,
+    DY_SHIFT = 16,
+    DX_SCALE = 32,
+    DB = 64,
+    STREAM = 128,
+};
+
+/* Adds the argument `x`, or `stand_in`, which is not touched; returns `bit` or 0. */
+static int arg_given(cln__step *step, int bit, cln_tensor x, cln_tensor stand_in, cln__access access) {
+    bool given = x.id >= 0;
+    cln__arg_tensor(step, given ? x : stand_in, given ? access : CLN__READ);
+    return given ? bit : 0;
 }
 
-/* A result that the caches will have lost before it is read goes past them; not where it is read first. */
-static bool streams(const cln__lowering *l, cln_tensor x, bool read_too) {
-    bool aligned = cln__layout_of(l, x).block * sizeof(float) == 64; /* non-temporal stores are whole cache lines */
-    return aligned && !read_too && bytes_of(l, x) > L2_BYTES * l->caps->compute_units;
-}
-
-void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
+int cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
     cln__arg_tensor(step, p->x, CLN__READ);
-    cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
-    cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);
+    int given = arg_given(step, LOAD_SCALE, p->load_scale, p->x, CLN__READ);
+    given |= arg_given(step, LOAD_SHIFT, p->load_shift, p->x, CLN__READ);
     cln__step_define(l, step, "LOAD_ACT=%d", activation_number(p->load_act));
-    cln__step_define(l, step, "AHEAD=%d", bytes_of(l, p->x) > 4 * L2_BYTES * l->caps->compute_units);
+    return given;
 }
 
-void cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
+int cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p) {
+    int given = !p->accumulate && cln__streams(l, p->y) ? STREAM : 0;
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, activation_number(p->act));
-    cln__step_define(l, step, "STREAM=%d", streams(l, p->y, p->accumulate));
     cln__arg_tensor(step, p->w, CLN__READ);
-    cln__arg_optional(l, step, "BIAS", p->bias, p->w, CLN__READ);
+    given |= arg_given(step, BIAS, p->bias, p->w, CLN__READ);
     cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);
     cln__arg_optional(l, step, "MOMENTS", p->moments ? p->moment_parts.partial : CLN_NO_TENSOR, p->w, CLN__WRITE);
     step->flops = cln__conv2d_flops(l, p);
+    return given;
 }
 
 cln__fused_rows cln__fused_rows_of(cln__lowering *l, cln__conv2d *p, int64_t items) {
@@ -111,29 +118,30 @@ cln__fused_rows cln__fused_rows_of(cln__lowering *l, cln__conv2d *p, int64_t ite
     return rows;
 }
 
-void cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p, const cln__fused_rows *rows) {
+int cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p, const cln__fused_rows *rows) {
     bool dx = p->dx.id >= 0, added_to = p->dx_before || p->dx_after;
     cln_tensor sums = dx ? p->sum_parts.partial : CLN_NO_TENSOR;
     bool summed = sums.id >= 0;
+    int given = dx && !added_to && cln__streams(l, p->dx) ? STREAM : 0;
     cln__arg_tensor(step, dx ? rows->turned : p->w, CLN__READ);
     cln__arg_tensor(step, p->dy_slope.id >= 0 ? p->y : p->dy, CLN__READ); /* else y is not read, and need not be kept */
     cln__step_define(l, step, "KEEP_D=%d", p->keep_d);
     cln__arg_tensor(step, p->dy, p->keep_d ? CLN__READ_WRITE : CLN__READ);
-    cln__arg_optional(l, step, "DY_SCALE", p->dy_scale, p->dy, CLN__READ);
+    given |= arg_given(step, DY_SCALE, p->dy_scale, p->dy, CLN__READ);
     cln__arg_optional(l, step, "DY_SLOPE", p->dy_slope, p->dy, CLN__READ);
-    cln__arg_optional(l, step, "DY_SHIFT", p->dy_shift, p->dy, CLN__READ);
+    given |= arg_given(step, DY_SHIFT, p->dy_shift, p->dy, CLN__READ);
     cln__arg_tensor(step, rows->dw.partial, CLN__WRITE);
-    cln__arg_optional(l, step, "DB", rows->db.partial, rows->dw.partial, CLN__WRITE);
+    given |= arg_given(step, DB, rows->db.partial, rows->dw.partial, CLN__WRITE);
     cln__step_define(l, step, "DX_BEFORE=%d -DDX_AFTER=%d", dx && p->dx_before, dx && p->dx_after);
     cln__step_define(l, step, "MASK=%d", dx ? activation_number(p->mask) : 0);
-    cln__step_define(l, step, "STREAM=%d", dx && streams(l, p->dx, added_to));
     cln__arg_optional(l, step, "DX", p->dx, p->x, added_to ? CLN__READ_WRITE : CLN__WRITE);
     cln__arg_tensor(step, summed ? p->sums_of : p->x, CLN__READ);
     cln__arg_tensor(step, summed ? p->sums_mean : p->x, CLN__READ);
     cln__arg_tensor(step, summed ? p->sums_invstd : p->x, CLN__READ);
     cln__arg_optional(l, step, "SUMS", sums, p->x, CLN__WRITE);
-    cln__arg_optional(l, step, "DX_SCALE", dx ? p->dx_scale : CLN_NO_TENSOR, p->x, CLN__READ);
+    given |= arg_given(step, DX_SCALE, dx ? p->dx_scale : CLN_NO_TENSOR, p->x, CLN__READ);
     step->flops = (dx ? 2 : 1) * cln__conv2d_flops(l, p);
+    return given;
 }
 
 cln_status cln__fused_rows_sum(cln__lowering *l, const cln__conv2d *p, const cln__fused_rows *rows) {

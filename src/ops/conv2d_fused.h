@@ -32,10 +32,13 @@ cln_tensor cln__weight_turned(cln__lowering *l, const cln__conv2d *p);
 
 /* --- kernels whose arguments begin alike: conv2d_pointwise.cl, conv2d_staged*.cl --- */
 
-/* -D for what happens to x on load, and x, scale and shift; to be called first. */
-void cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p);
+/* Each adds arguments and -D, in this order, and returns the bits of the operands that it found: the kernels' last
+ * argument, `given`, is all of them. */
+
+/* x, and what happens to it on load. */
+int cln__fused_load(cln__lowering *l, cln__step *step, const cln__conv2d *p);
 /* The arguments of a forward kernel up to its rows of moments, which p->moment_parts holds; its flops. */
-void cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p);
+int cln__fused_forward(cln__lowering *l, cln__step *step, const cln__conv2d *p);
 
 /* What the items of a backward kernel need: w turned, and the rows that they leave. */
 typedef struct cln__fused_rows {
@@ -45,7 +48,7 @@ typedef struct cln__fused_rows {
 /* Also makes p->sum_parts. */
 cln__fused_rows cln__fused_rows_of(cln__lowering *l, cln__conv2d *p, int64_t items);
 /* The arguments of a backward kernel up to dx_scale; its flops. */
-void cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p, const cln__fused_rows *rows);
+int cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p, const cln__fused_rows *rows);
 /* Adds the steps that make dw and db. */
 cln_status cln__fused_rows_sum(cln__lowering *l, const cln__conv2d *p, const cln__fused_rows *rows);
 

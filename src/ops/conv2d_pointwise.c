@@ -22,11 +22,11 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     return cln__fused_refuses(l, p);
 }
 
-static void define_load(cln__lowering *l, cln__step *step, const cln__conv2d *p, int chunk) {
+static int define_load(cln__lowering *l, cln__step *step, const cln__conv2d *p, int chunk) {
     int64_t blocks = cln__most(cln__blocks(l, p->x), cln__blocks(l, p->y));
     cln__step_define(l, step, "B=%d -DCHUNK=%d", cln__layout_of(l, p->y).block, chunk);
     cln__step_define(l, step, "BLOCKS=%d", blocks <= FEW_BLOCKS ? FEW_BLOCKS : MANY_BLOCKS);
-    cln__fused_load(l, step, p);
+    return cln__fused_load(l, step, p);
 }
 
 static cln_status forward(cln__lowering *l, cln__conv2d *p) {
@@ -36,14 +36,15 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p) {
     cln__shares shares = cln__shares_of(l, cln__divide_up(pixels, chunk), each);
     p->moment_parts = cln__rows_of(l, p->moments ? shares.items : 0, p->y, 3);
     cln__step *step = cln__step_new(l, "conv2d_pointwise", "conv2d_pointwise");
-    define_load(l, step, p, chunk);
-    cln__fused_forward(l, step, p);
+    int given = define_load(l, step, p, chunk);
+    given |= cln__fused_forward(l, step, p);
     cln__arg_int(step, shares.per_item * chunk);
     cln__arg_int(step, pixels);
     cln__arg_int(step, image);
     cln__arg_int(step, cln__channels_summed(l, p->x));
     cln__arg_int(step, cln__blocks(l, p->x));
     cln__arg_int(step, cln__blocks(l, p->y));
+    cln__arg_int(step, given);
     cln__step_items(step, shares.items, 1, 1);
     return l->status;
 }
@@ -55,8 +56,8 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p) {
     cln__shares shares = cln__shares_of(l, cln__divide_up(pixels, chunk), each);
     cln__fused_rows rows = cln__fused_rows_of(l, p, shares.items);
     cln__step *step = cln__step_new(l, "conv2d_pointwise_grad", "conv2d_pointwise_grad");
-    define_load(l, step, p, chunk);
-    cln__fused_backward(l, step, p, &rows);
+    int given = define_load(l, step, p, chunk);
+    given |= cln__fused_backward(l, step, p, &rows);
     cln__arg_int(step, shares.per_item * chunk);
     cln__arg_int(step, pixels);
     cln__arg_int(step, image);
@@ -64,6 +65,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p) {
     cln__arg_int(step, cln__channels_summed(l, p->y));
     cln__arg_int(step, cln__blocks(l, p->x));
     cln__arg_int(step, cln__blocks(l, p->y));
+    cln__arg_int(step, given);
     cln__step_items(step, shares.items, 1, 1);
     return cln__fused_rows_sum(l, p, &rows);
 }

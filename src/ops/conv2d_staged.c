@@ -20,13 +20,15 @@ typedef struct stages {
     int64_t vectors; /* of both */
 } stages;
 
-/* Columns of the widest tile over rows of `columns`. */
-static int tile_width(int64_t columns) {
-    return columns > TILE ? WIDE : TILE;
+/* The tensor that tiles make, y or dx, has an odd number of channel blocks: the last gets tiles of its own. */
+static bool has_lone_block(const cln__lowering *l, const cln__conv2d *p) {
+    return cln__blocks(l, p->pass == CLN__FORWARD ? p->y : p->x) % 2 != 0;
 }
 
-static int64_t columns_of_dx(const cln__conv2d *p) {
-    return cln__divide_up(p->xs.w, p->a.stride);
+/* Those are wide unless the rows are short; without such a block, all kernels are compiled alike. */
+static int lone_width(const cln__lowering *l, const cln__conv2d *p) {
+    int64_t columns = p->pass == CLN__FORWARD ? p->ys.w : cln__divide_up(p->xs.w, p->a.stride);
+    return has_lone_block(l, p) && columns <= TILE ? TILE : WIDE;
 }
 
 /* Tiles reach beyond the rows of what they make: forward into x, backward into d. */
@@ -34,7 +36,7 @@ static stages stages_of(const cln__lowering *l, const cln__conv2d *p) {
     cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
     bool forward = p->pass == CLN__FORWARD;
     int64_t s = p->a.stride, padding = p->a.padding;
-    int width = tile_width(forward ? p->ys.w : columns_of_dx(p));
+    int width = has_lone_block(l, p) ? lone_width(l, p) : TILE;
     int64_t reached = forward ? cln__divide_up(p->ys.w, width) * width : p->ys.w;
     stages q = {.rows = cln__most(p->xs.h + padding, (p->ys.h - 1) * s + p->a.kernel_h),
                 .columns = cln__most(p->xs.w + padding, (reached - 1) * s + p->a.kernel_w)};
@@ -67,15 +69,15 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     return NULL;
 }
 
-static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, const stages *q, int width) {
+static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, const stages *q) {
     cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
     cln__step_define(l, step, "B=%d -DXB=%d -DS=%d", y.block, x.block, p->a.stride);
-    cln__step_define(l, step, "TILE=%d -DWIDE=%d", TILE, width);
+    cln__step_define(l, step, "TILE=%d -DWIDE=%d", TILE, lone_width(l, p));
     cln__step_define(l, step, "STAGE=%lld -DBLOCKS=%d", (long long)stage_size(q->vectors, y.block), MAX_BLOCKS);
 }
 
 static void arguments(cln__lowering *l, cln__step *step, const cln__conv2d *p, const stages *q,
-                      const cln__shares *shares) {
+                      const cln__shares *shares, int given) {
     int64_t sizes[] = {shares->per_item, p->xs.n,    p->xs.h, p->xs.w, p->a.padding,
                        q->rows,          q->columns, p->ys.h, p->ys.w};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -91,6 +93,7 @@ static void arguments(cln__lowering *l, cln__step *step, const cln__conv2d *p, c
         cln__arg_int(step, cln__channels_summed(l, p->y));
     cln__arg_int(step, cln__blocks(l, p->x));
     cln__arg_int(step, cln__blocks(l, p->y));
+    cln__arg_int(step, given);
     cln__step_items(step, shares->items, 1, 1);
 }
 
@@ -99,10 +102,10 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p) {
     cln__shares shares = cln__shares_of(l, p->xs.n, cln__conv2d_parameter(p->parameters, "ITEMS", ITEMS));
     p->moment_parts = cln__rows_of(l, p->moments ? shares.items : 0, p->y, 3);
     cln__step *step = cln__step_new(l, "conv2d_staged", "conv2d_staged");
-    define(l, step, p, &q, tile_width(p->ys.w));
-    cln__fused_load(l, step, p);
-    cln__fused_forward(l, step, p);
-    arguments(l, step, p, &q, &shares);
+    define(l, step, p, &q);
+    int given = cln__fused_load(l, step, p);
+    given |= cln__fused_forward(l, step, p);
+    arguments(l, step, p, &q, &shares, given);
     return l->status;
 }
 
@@ -123,12 +126,12 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p) {
     cln__shares shares = cln__shares_of(l, p->xs.n, cln__conv2d_parameter(p->parameters, "ITEMS", GRAD_ITEMS));
     cln__fused_rows rows = cln__fused_rows_of(l, p, shares.items);
     cln__step *step = cln__step_new(l, "conv2d_staged_grad", "conv2d_staged_grad");
-    define(l, step, p, &q, tile_width(columns_of_dx(p)));
+    define(l, step, p, &q);
     if (cln__layout_of(l, p->x).block == 1)
         define_weight_tile(l, step, p);
-    cln__fused_load(l, step, p);
-    cln__fused_backward(l, step, p, &rows);
-    arguments(l, step, p, &q, &shares);
+    int given = cln__fused_load(l, step, p);
+    given |= cln__fused_backward(l, step, p, &rows);
+    arguments(l, step, p, &q, &shares, given);
     return cln__fused_rows_sum(l, p, &rows);
 }
 

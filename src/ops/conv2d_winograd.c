@@ -11,9 +11,8 @@ enum {
     BACKWARD_TILES = 16,     /* transformed at once: enough to pay for reading and writing dU */
     MAX_IMAGES = 16,         /* of a patch */
     PATCH_KIB = 300,         /* staged at once, of x and dx: leaves half of a usual second-level cache */
-    SMALL_SCRATCH = 1 << 20, /* private memory of an item, in bytes: usually */
-    LARGE_SCRATCH = 3 << 20, /* and at most, as threads have stacks of 8 MiB */
-    STREAM_BYTES = 2 << 20,  /* results larger than this bypass the cache */
+    SCRATCH_BYTES = 3 << 20, /* private memory of an item: threads have stacks of 8 MiB. What is not touched costs
+                                nothing, so all share the size, and with it programs */
     FORWARD_ITEMS = 8,       /* for each core, */
     BACKWARD_ITEMS = 4       /* each of which leaves partial gradients of the weights */
 };
@@ -117,7 +116,7 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     if (x.block % 4 != 0)
         return "its channel blocks are no multiples of 4";
     problem q = problem_of(l, p);
-    if (scratch_bytes(&q) > LARGE_SCRATCH)
+    if (scratch_bytes(&q) > SCRATCH_BYTES)
         return "a work-item would need too much private memory";
     return NULL;
 }
@@ -138,16 +137,27 @@ static cln_tensor weights_transform(cln__lowering *l, const cln__conv2d *p, cons
     return u;
 }
 
-static bool streams(const problem *q, cln_shape shape) {
-    return q->b == 16 && shape.n * shape.c * shape.h * shape.w * (int64_t)sizeof(float) > STREAM_BYTES;
+/* Blocks as large as a cache line are written past the cache: whoever reads them comes much later. */
+enum { LINE_FLOATS = 16 };
+
+static void define(cln__lowering *l, cln__step *step, const problem *q) {
+    cln__step_define(l, step, "B=%d -DK=%d -DT=%lld", q->b, q->k, (long long)q->tiles);
+    cln__step_define(l, step, "SCRATCH=%lld", SCRATCH_BYTES / (q->b * (long long)sizeof(float)));
+    cln__step_define(l, step, "EDGES=%d", q->h % q->m != 0 || q->w % q->m != 0);
 }
 
-static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, const problem *q) {
-    int64_t bytes = scratch_bytes(q) <= SMALL_SCRATCH ? SMALL_SCRATCH : LARGE_SCRATCH;
-    cln__step_define(l, step, "B=%d -DK=%d -DT=%lld", q->b, q->k, (long long)q->tiles);
-    cln__step_define(l, step, "SCRATCH=%lld", (long long)(bytes / (q->b * (int64_t)sizeof(float))));
-    cln__step_define(l, step, "EDGES=%d", q->h % q->m != 0 || q->w % q->m != 0);
-    cln__step_define(l, step, "LOAD_ACT=%d", (int)p->load_act);
+/* A vector that may be missing: the kernel then does not touch the argument. */
+static void arg_vector(cln__step *step, cln_tensor x, cln_tensor stand_in) {
+    cln__arg_tensor(step, x.id >= 0 ? x : stand_in, CLN__READ);
+}
+
+/* Which vectors there are, in the bits of cl/winograd.clh. */
+static int given(const cln__conv2d *p) {
+    const cln_tensor vectors[] = {p->load_scale, p->load_shift, p->dy_scale, p->dy_shift, p->dx_scale};
+    int bits = 0;
+    for (int i = 0; i < 5; i++)
+        bits |= (vectors[i].id >= 0) << i;
+    return bits;
 }
 
 /* Images, patches and sizes, with which both kernels go on. */
@@ -160,9 +170,11 @@ static void arg_sizes(cln__step *step, const problem *q) {
     cln__arg_int(step, q->w);
 }
 
-static void launch(cln__step *step, const problem *q, double flops) {
+static void launch(cln__step *step, const cln__conv2d *p, const problem *q, double flops) {
     cln__arg_int(step, q->c_blocks);
     cln__arg_int(step, q->o_blocks);
+    cln__arg_int(step, given(p));
+    cln__arg_int(step, p->load_act);
     cln__step_items(step, q->shares.items, 1, 1);
     step->local[0] = step->local[1] = step->local[2] = 1;
     step->flops = flops;
@@ -172,20 +184,20 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     cln_tensor u = weights_transform(l, p, q);
     p->moment_parts = cln__rows_of(l, p->moments ? q->shares.items : 0, p->y, 3);
     cln__step *step = cln__step_new(l, "conv2d_winograd", "conv2d_winograd");
-    define(l, step, p, q);
+    define(l, step, q);
     cln__step_define(l, step, "TT=%d -DNB=%d", tiles_of(q->o_blocks), blocks_of(q->o_blocks));
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, (int)p->act);
-    cln__step_define(l, step, "STREAM=%d", !p->accumulate && streams(q, p->ys));
+    cln__step_define(l, step, "STREAM=%d", q->b == LINE_FLOATS && !p->accumulate);
     cln__arg_tensor(step, p->x, CLN__READ);
     cln__arg_tensor(step, u, CLN__READ);
     cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);
-    cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, u, CLN__READ);
-    cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, u, CLN__READ);
+    arg_vector(step, p->load_scale, u);
+    arg_vector(step, p->load_shift, u);
     cln__arg_optional(l, step, "BIAS", p->bias, u, CLN__READ);
     cln__arg_optional(l, step, "MOMENTS", p->moment_parts.partial, u, CLN__WRITE);
     arg_sizes(step, q);
     cln__arg_int(step, cln__channels_summed(l, p->x));
-    launch(step, q, cln__conv2d_flops(l, p));
+    launch(step, p, q, cln__conv2d_flops(l, p));
     return l->status;
 }
 
@@ -196,28 +208,28 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     cln__parts bias_rows = cln__rows_of(l, p->db.id >= 0 ? q->shares.items : 0, p->y, 1);
     p->sum_parts = cln__rows_of(l, sums ? q->shares.items : 0, p->x, 2);
     cln__step *step = cln__step_new(l, "conv2d_winograd_grad", "conv2d_winograd_grad");
-    define(l, step, p, q);
+    define(l, step, q);
     int c_tile = blocks_of(q->c_blocks), o_tile = blocks_of(q->o_blocks);
     cln__step_define(l, step, "TT=%d -DNB=%d", tiles_of(q->c_blocks), c_tile);
     cln__step_define(l, step, "WC=%lld -DWB=%d", (long long)cln__least(q->b, tiles_of(q->o_blocks)), o_tile);
     cln__step_define(l, step, "KEEP_D=%d -DDX_BEFORE=%d -DDX_AFTER=%d", p->keep_d, q->dx && p->dx_before,
                      q->dx && p->dx_after);
     cln__step_define(l, step, "MASK=%d", q->dx ? (int)p->mask : CLN_IDENTITY);
-    cln__step_define(l, step, "STREAM=%d", q->dx && !p->dx_before && !p->dx_after && streams(q, p->xs));
+    cln__step_define(l, step, "STREAM=%d", q->b == LINE_FLOATS && !p->dx_before && !p->dx_after);
     cln__arg_tensor(step, p->x, CLN__READ);
-    cln__arg_optional(l, step, "LOAD_SCALE", p->load_scale, p->x, CLN__READ);
-    cln__arg_optional(l, step, "LOAD_SHIFT", p->load_shift, p->x, CLN__READ);
+    arg_vector(step, p->load_scale, p->x);
+    arg_vector(step, p->load_shift, p->x);
     cln__arg_tensor(step, p->dy, p->keep_d ? CLN__READ_WRITE : CLN__READ);
     cln__arg_tensor(step, p->dy_slope.id >= 0 ? p->y : p->x, CLN__READ);
-    cln__arg_optional(l, step, "DY_SCALE", p->dy_scale, p->x, CLN__READ);
+    arg_vector(step, p->dy_scale, p->x);
     cln__arg_optional(l, step, "DY_SLOPE", p->dy_slope, p->x, CLN__READ);
-    cln__arg_optional(l, step, "DY_SHIFT", p->dy_shift, p->x, CLN__READ);
+    arg_vector(step, p->dy_shift, p->x);
     cln__arg_optional(l, step, "BIAS_SUM", bias_rows.partial, p->x, CLN__WRITE);
     cln__arg_tensor(step, weight_rows.partial, CLN__WRITE);
     cln_tensor none = p->x;
     cln__arg_tensor(step, q->dx ? ut : none, CLN__READ);
     cln__arg_optional(l, step, "DX", p->dx, none, p->dx_before || p->dx_after ? CLN__READ_WRITE : CLN__WRITE);
-    cln__arg_optional(l, step, "DX_SCALE", q->dx ? p->dx_scale : CLN_NO_TENSOR, none, CLN__READ);
+    arg_vector(step, p->dx_scale, none);
     cln__arg_tensor(step, sums ? p->sums_of : none, CLN__READ);
     cln__arg_tensor(step, sums ? p->sums_mean : none, CLN__READ);
     cln__arg_tensor(step, sums ? p->sums_invstd : none, CLN__READ);
@@ -225,7 +237,7 @@ static cln_status backward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     arg_sizes(step, q);
     cln__arg_int(step, cln__channels_summed(l, p->x));
     cln__arg_int(step, cln__channels_summed(l, p->y));
-    launch(step, q, cln__conv2d_flops(l, p) * (q->dx ? 2 : 1));
+    launch(step, p, q, cln__conv2d_flops(l, p) * (q->dx ? 2 : 1));
     cln__weight_rows_sum(l, &weight_rows, p);
     if (p->db.id >= 0)
         cln__parts_sum(l, &bias_rows, 0, p->db);

@@ -446,8 +446,9 @@ static cln__fusion *fusion_new(const cln_graph *g) {
     f->absorbed = calloc(nodes, sizeof *f->absorbed);
     f->epilogue = calloc(nodes, sizeof *f->epilogue);
     f->parts = calloc(nodes, sizeof *f->parts);
+    f->left = malloc(sizeof(int) * nodes);
     if (!f->source || !f->alias || !f->written || !f->folded || !f->sums_by || !f->sums_first || !f->absorbed ||
-        !f->epilogue || !f->parts) {
+        !f->epilogue || !f->parts || !f->left) {
         cln__fusion_free(f);
         return NULL;
     }
@@ -456,6 +457,7 @@ static cln__fusion *fusion_new(const cln_graph *g) {
     memset(f->written, 0xff, sizeof(int) * nodes);
     memset(f->folded, 0xff, sizeof(int) * nodes);
     memset(f->sums_by, 0xff, sizeof(int) * nodes);
+    memset(f->left, 0xff, sizeof(int) * nodes);
     return f;
 }
 
@@ -471,6 +473,7 @@ void cln__fusion_free(cln__fusion *f) {
     free(f->absorbed);
     free(f->epilogue);
     free(f->parts);
+    free(f->left);
     free(f);
 }
 
@@ -528,6 +531,14 @@ bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, in
     *first = begin;
     *parts = l->fusion->parts[producer];
     return true;
+}
+
+void cln__leave(cln__lowering *l, cln_tensor scratch) {
+    l->fusion->left[l->node] = scratch.id;
+}
+
+cln_tensor cln__left(const cln__lowering *l, cln_tensor y) {
+    return (cln_tensor){l->fusion->left[l->g->tensors[y.id].producer]};
 }
 
 bool cln__has_moments(const cln__lowering *l, cln_tensor x) {

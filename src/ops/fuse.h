@@ -54,6 +54,10 @@ bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
 bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, int64_t *first);
 /* Keeps rows that the node being lowered leaves. */
 void cln__parts_leave(cln__lowering *l, cln__parts parts);
+/* Keeps a scratch tensor that the node being lowered leaves for the gradient of its output; and what the node that made
+ * `y` left. */
+void cln__leave(cln__lowering *l, cln_tensor scratch);
+cln_tensor cln__left(const cln__lowering *l, cln_tensor y);
 /* Whether the batch's moments of `x` are wanted. */
 bool cln__has_moments(const cln__lowering *l, cln_tensor x);
 /* Whether nodes after the one being lowered read `x`, or a view of it. */

@@ -8,7 +8,12 @@ cln_tensor cln_maxpool(cln_graph *g, cln_tensor x, int kernel, int stride, int p
 }
 
 static cln_status backward(cln__gradients *grads, const cln__node *node) {
-    return cln__pool_backward(grads, node, &cln__op_maxpool_grad);
+    cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
+    cln_tensor inputs[3] = {cln__gradient_of(grads, y), x, y};
+    if (cln__gradient_wanted(grads, x))
+        cln__gradient_add(grads, x,
+                          cln__node_add(grads->g, &cln__op_maxpool_grad, node->name, node->attrs, inputs, 3));
+    return grads->g->status;
 }
 
 /* Adds the argument x, which is normalised on load where it is not in memory. */
@@ -23,34 +28,67 @@ static void arg_loaded(cln__lowering *l, cln__step *step, cln_tensor x) {
     cln__arg_tensor(step, loaded ? (cln_tensor){form.shift} : x, CLN__READ);
 }
 
+/* On a CPU, a work-item goes along whole rows; its registers hold a window. */
+static bool in_rows(const cln__lowering *l, const cln__node *node) {
+    enum { MAX_KERNEL = 7, MAX_STRIDE = 4 };
+    const cln__pool_attrs *a = node->attrs;
+    return l->caps->is_cpu && a->kernel <= MAX_KERNEL && a->stride <= MAX_STRIDE;
+}
+
+/* Launches over the vectors of `out`; x and y are what is pooled and the result. */
+static void launch(cln__lowering *l, cln__step *step, bool rows, cln_tensor x, cln_tensor y, cln_tensor out) {
+    cln__pool_sizes(step, cln__shape_of(l, x), cln__shape_of(l, y));
+    if (rows) {
+        cln__step_define(l, step, "STREAM=%d", cln__streams(l, out));
+        cln__step_each_row(l, step, out);
+    } else {
+        cln__step_each_vector(l, step, out);
+    }
+}
+
+static bool has_gradient(const cln__lowering *l, cln_tensor y) {
+    for (int i = l->node + 1; i < l->g->node_count; i++)
+        if (l->g->nodes[i].op == &cln__op_maxpool_grad && l->g->nodes[i].inputs[2] == y.id)
+            return true;
+    return false;
+}
+
+/* Scratch for the places of the maxima, as cl/maxpool.clh has them. */
+static cln_tensor winners_of(cln__lowering *l, const cln__node *node, cln_tensor y) {
+    enum { BYTE_KERNEL = 16 }; /* its window's places fit a byte */
+    cln_shape shape = cln__shape_of(l, y);
+    int64_t places = shape.n * shape.h * shape.w * cln__layout_of(l, y).stored;
+    int64_t in_float = ((const cln__pool_attrs *)node->attrs)->kernel <= BYTE_KERNEL ? sizeof(float) : 1;
+    return cln__scratch(l, cln__divide_up(places, in_float));
+}
+
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
-    cln__step *step = cln__pool_step(l, "maxpool", "maxpool_forward", node);
+    bool rows = in_rows(l, node), winners = has_gradient(l, y);
+    cln_tensor places = winners ? winners_of(l, node, y) : y; /* y: not written */
+    cln__step *step = cln__pool_step(l, rows ? "maxpool_rows" : "maxpool",
+                                     rows ? "maxpool_forward_rows" : "maxpool_forward", node);
     arg_loaded(l, step, x);
+    cln__step_define(l, step, "WINNERS=%d", winners);
     cln__arg_tensor(step, y, CLN__WRITE);
-    cln__pool_sizes(step, cln__shape_of(l, x), cln__shape_of(l, y));
-    cln__step_each_vector(l, step, y);
+    cln__arg_tensor(step, places, CLN__WRITE);
+    launch(l, step, rows, x, y, y);
+    if (winners)
+        cln__leave(l, places);
     return l->status;
 }
 
-/* First which pixel of each window won, then every pixel of dx asks the windows that contain it: kernel^2 operations
- * a pixel in each, where one step that looked for the maximum again would take kernel^4. */
+/* Every pixel of dx asks the windows that contain it whether it won. x is there for its shape and layout, y for the
+ * places of the maxima that its step has left. */
 static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     cln_tensor dy = cln__stored(l, cln__input(node, 0)), x = cln__input(node, 1), dx = cln__output(node, 0);
-    cln_shape xs = cln__shape_of(l, x), ys = cln__shape_of(l, dy);
-    cln_tensor winner = cln__scratch(l, ys.n * ys.h * ys.w * cln__layout_of(l, x).stored);
-    cln__step *step = cln__pool_step(l, "maxpool", "maxpool_winner", node);
-    arg_loaded(l, step, x);
-    cln__arg_tensor(step, winner, CLN__WRITE);
-    cln__pool_sizes(step, xs, ys);
-    cln__step_each_vector(l, step, dy);
-
-    step = cln__pool_step(l, "maxpool", "maxpool_grad", node);
-    cln__arg_tensor(step, winner, CLN__READ);
+    bool rows = in_rows(l, node);
+    cln__step *step =
+        cln__pool_step(l, rows ? "maxpool_rows" : "maxpool", rows ? "maxpool_grad_rows" : "maxpool_grad", node);
+    cln__arg_tensor(step, cln__left(l, cln__input(node, 2)), CLN__READ);
     cln__arg_tensor(step, dy, CLN__READ);
     cln__arg_tensor(step, dx, CLN__WRITE);
-    cln__pool_sizes(step, xs, ys);
-    cln__step_each_vector(l, step, dx);
+    launch(l, step, rows, x, dy, dx);
     return l->status;
 }
 

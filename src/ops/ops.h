@@ -28,6 +28,15 @@ cln_status cln__lower_channel_sum(cln__lowering *l, cln_tensor x, cln_tensor sum
  * enough to be worth a work-item). Defines B, the channels of a block of x. */
 void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x);
 
+/* The same by rows, for CPUs: work-items (run of rows, channel block, image), and one int argument, the rows of a run. */
+void cln__step_each_row(cln__lowering *l, cln__step *step, cln_tensor x);
+
+/* Whether `x` is larger than `times` the second-level caches of a CPU. */
+bool cln__exceeds_caches(const cln__lowering *l, cln_tensor x, int times);
+/* Whether stores of `x` should go past the caches, which will have lost it before it is read; where it is read first,
+ * they should not. */
+bool cln__streams(const cln__lowering *l, cln_tensor x);
+
 /* Copies channels `first_from`... of `from` to channels `first_to`... of `to`, `count` of them, pixel by pixel,
  * whatever their layouts. */
 cln_status cln__lower_copy(cln__lowering *l, cln_tensor from, int64_t first_from, cln_tensor to, int64_t first_to,

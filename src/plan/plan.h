@@ -94,6 +94,7 @@ struct cln__fusion {
     int64_t *sums_first;      /* the stored channel of the rows where they begin */
     cln__epilogue *epilogue;  /* by node (conv2d_grad) */
     struct cln__parts *parts; /* by node: rows that its kernel left, while lowering */
+    int *left;                /* by node: scratch that its kernel left for its gradient, or -1 */
 };
 void cln__fusion_free(cln__fusion *fusion);
 

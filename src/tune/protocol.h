@@ -13,6 +13,8 @@
 
 #define CLN__TUNE_MARK "clnet-tune: "
 enum { CLN__TUNE_LINE = 2048 };
+/* Until the first candidate, which includes the reference, a worker has so many times the time of a candidate. */
+enum { CLN__TUNE_PREPARATION = 5 };
 
 /* Another process, of which a pipe is read. */
 typedef struct cln__child {

@@ -201,14 +201,14 @@ static void listen(tuner *t, task *k) {
             hear(t, k, line);
             heard_s = cln__tune_now_s();
         }
-        hung = cln__tune_now_s() - heard_s > t->timeout_s;
+        hung = cln__tune_now_s() - heard_s > (k->at < 0 ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
         over = is_over(t);
     }
     cln__child_stop(&k->child, how);
     if (k->ended || k->failed || over)
         return;
     if (hung)
-        snprintf(message, sizeof message, "no result within %.0f s", t->timeout_s);
+        snprintf(message, sizeof message, "no result within %.0f s", cln__tune_now_s() - heard_s);
     else
         snprintf(message, sizeof message, "%s", how);
     k->failed = k->at < 0; /* not a candidate's fault */

@@ -149,7 +149,7 @@ static cln_status try_all(worker *w, char *candidates, int from, bool with_rule)
 
 static cln_status work(worker *w, cln_device *device, const char *signature, int from, bool with_rule) {
     char *candidates = NULL;
-    alarm(w->timeout_s);
+    alarm(CLN__TUNE_PREPARATION * w->timeout_s);
     CLN_TRY(cln__trial_new(w->ctx, device, signature, &w->trial));
     CLN_TRY(cln__trial_expect(&w->trial));
     CLN_TRY(cln__trial_candidates(&w->trial, &candidates));

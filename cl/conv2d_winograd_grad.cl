@@ -274,5 +274,6 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_winograd_gra
         STORE(B, sum[b], row);
         STORE(B, sum_of[b] * LOAD(B, sums_invstd + sums_invstdv.s0 + b * B), row + stored);
     }
-    filter_finish(filter, weight_rows + weight_rowsv.s0 + (ulong)item * K * K * stored * o_blocks * B, stored, o_blocks);
+    filter_finish(filter, weight_rows + weight_rowsv.s0 + (ulong)item * K * K * stored * o_blocks * B, stored,
+                  o_blocks);
 }

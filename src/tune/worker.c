@@ -18,7 +18,7 @@ typedef struct worker {
     cln_context *ctx;
     cln__trial trial;
     cln_plan *rule; /* candidate 0, or NULL: it is lost */
-    int best; /* candidate, or 0: none beats the rule's */
+    int best;       /* candidate, or 0: none beats the rule's */
     const char *best_text;
     double best_ratio;
     const char *fault; /* "crash CANDIDATE" */

@@ -181,8 +181,9 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
         return is_fusible_activation(node) && producer_of(p, tensor)->op == &cln__op_batchnorm;
     if (node->op == &cln__op_activation_grad)
         return u->input == 1 && is_fusible_activation(node);
-    if (node->op == &cln__op_add) /* one of two */
-        return laid_alike(p, node->inputs[0], node->inputs[1]) && (u->input == 0 || !p->loadable[node->inputs[0]]);
+    if (node->op == &cln__op_add) /* one of two; its activation comes after the sum */
+        return producer_of(p, tensor)->op == &cln__op_batchnorm && laid_alike(p, node->inputs[0], node->inputs[1]) &&
+               (u->input == 0 || !p->loadable[node->inputs[0]]);
     if (node->op == &cln__op_maxpool)
         return true;
     if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */

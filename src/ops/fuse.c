@@ -343,8 +343,8 @@ static void follow(pass *p, int conv, int dx, int x) {
     if (!sole_use(p, dx))
         return; /* others need it as it is */
     e->scale = grad->inputs[4];
-    int other;
-    const use *add = addition(p, grad->outputs[0], conv, &other);
+    int other; /* of one memory only: what is added before is in another */
+    const use *add = e->before < 0 ? addition(p, grad->outputs[0], conv, &other) : NULL;
     if (add) {
         e->after = other;
         e->out = node_of(p, add)->outputs[0];

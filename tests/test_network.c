@@ -93,7 +93,13 @@ static void make_plans(running *r) {
     options.gradients = gradients;
     options.gradient_count = gradient_count;
     ok(cln_plan_build(device, r->n->g, r->weights, &options, &r->training));
-    if (getenv("SHOW") && strcmp(getenv("SHOW"), r->c->name) == 0) { cln_graph_print(r->training->host.graph, stdout); cln_plan_print(r->training, stdout); printf("EVAL\n"); cln_graph_print(r->evaluation->host.graph, stdout); cln_plan_print(r->evaluation, stdout);}
+    if (getenv("SHOW") && strcmp(getenv("SHOW"), r->c->name) == 0) {
+        cln_graph_print(r->training->host.graph, stdout);
+        cln_plan_print(r->training, stdout);
+        printf("EVAL\n");
+        cln_graph_print(r->evaluation->host.graph, stdout);
+        cln_plan_print(r->evaluation, stdout);
+    }
 }
 
 /* Memory that nobody has written holds no numbers. */

@@ -373,7 +373,9 @@ static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {
 static void load_dy(cln__lowering *l, cln__conv2d *p) {
     cln__form form = cln__form_of(l, p->dy);
     bool others = cln__read_later(l, p->dy);
-    if (form.kind != CLN__CORRECTED || (others && !same_memory(l, (cln_tensor){form.source}, p->dy))) {
+    bool in_place = form.kind == CLN__CORRECTED && same_memory(l, (cln_tensor){form.source}, p->dy) &&
+                    !cln__is_part_of_told(l, p->dy);
+    if (form.kind != CLN__CORRECTED || (others && !in_place)) {
         cln__stored(l, p->dy);
         return;
     }

@@ -243,14 +243,13 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of a
- * batch normalisation, which is computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of
+ * a batch normalisation, which is computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
-    bool deferred =
-        node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
+    bool deferred = node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;
 }
@@ -285,7 +284,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
             return false;
     }
     const cln__node *outer = producer_of(p, whole);
-    return !outer || outer->op != &cln__op_slice || whole_is_done(p, outer, before);
+    return !outer || !outer->op->is_view || (outer->op == &cln__op_slice && whole_is_done(p, outer, before));
 }
 
 /* Whether node `conv` may compute in the memory of `tensor`, which the addition `add` reads. */
@@ -294,7 +293,7 @@ static bool can_take_over(const pass *p, int tensor, int like, int conv, int add
     if (!producer || p->l->kept[tensor] || index_of(p, producer) >= conv || !laid_alike(p, tensor, like) ||
         last_reader(p, tensor, add) >= conv)
         return false;
-    return producer->op != &cln__op_slice || whole_is_done(p, producer, conv);
+    return !producer->op->is_view || (producer->op == &cln__op_slice && whole_is_done(p, producer, conv));
 }
 
 /* If the only reader of `gradient` adds it to one whose memory can be taken over: that addition, and which. */
@@ -602,14 +601,47 @@ void cln__mark_stored(cln__lowering *l, cln_tensor x) {
     }
 }
 
-/* A view of the whole of a tensor is that tensor. */
+static int64_t view_first(const cln__lowering *l, const cln__node *view) {
+    int64_t first = 0;
+    view->op->is_view(l->g, view, l->training, &first);
+    return first;
+}
+
+/* Whether two views of one tensor have channels in common. */
+static bool views_meet(const cln__lowering *l, const cln__node *a, const cln__node *b) {
+    int64_t first = view_first(l, a), other = view_first(l, b);
+    return first < other + cln__shape_of(l, cln__output(b, 0)).c &&
+           other < first + cln__shape_of(l, cln__output(a, 0)).c;
+}
+
+/* Whether others than `view` still want the channels that it shows of its input, which is told, not stored. */
+static bool shown_elsewhere(const cln__lowering *l, const cln__node *view) {
+    int from = view->inputs[0];
+    for (int i = 0; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        bool shows = node->op->is_view && l->layouts->of[node->outputs[0]].shows_input;
+        for (int k = 0; k < node->input_count && node != view; k++)
+            if (node->inputs[k] == from &&
+                (shows ? k == 0 && views_meet(l, node, view) && cln__read_later(l, cln__output(node, 0)) : i > l->node))
+                return true;
+    }
+    return l->kept[from];
+}
+
+/* The tensor that is to be stored for `x` to be: what x shows a part of is, where others want that part of it, since it
+ * is computed in place, once. */
 static cln_tensor whole_of(const cln__lowering *l, cln_tensor x) {
     int producer = l->g->tensors[x.id].producer;
     const cln__node *node = producer >= 0 ? &l->g->nodes[producer] : NULL;
     if (!node || !node->op->is_view || !l->layouts->of[x.id].shows_input || cln__form_of(l, x).kind == CLN__STORED)
         return x;
-    cln_tensor from = cln__input(node, 0);
-    return cln__shape_of(l, from).c == cln__shape_of(l, x).c ? whole_of(l, from) : x;
+    cln_tensor from = cln__input(node, 0), outer = whole_of(l, from);
+    bool all = cln__shape_of(l, from).c == cln__shape_of(l, x).c;
+    return all || outer.id != from.id || shown_elsewhere(l, node) ? outer : x;
+}
+
+bool cln__is_part_of_told(const cln__lowering *l, cln_tensor x) {
+    return whole_of(l, x).id != x.id;
 }
 
 cln_tensor cln__stored(cln__lowering *l, cln_tensor tensor) {

@@ -182,8 +182,9 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
         return is_fusible_activation(node) && producer_of(p, tensor)->op == &cln__op_batchnorm;
     if (node->op == &cln__op_activation_grad)
         return u->input == 1 && is_fusible_activation(node);
-    if (node->op == &cln__op_add) /* one of two */
-        return laid_alike(p, node->inputs[0], node->inputs[1]) && (u->input == 0 || !p->loadable[node->inputs[0]]);
+    if (node->op == &cln__op_add) /* one of two; its activation comes after the sum */
+        return producer_of(p, tensor)->op == &cln__op_batchnorm && laid_alike(p, node->inputs[0], node->inputs[1]) &&
+               (u->input == 0 || !p->loadable[node->inputs[0]]);
     if (node->op == &cln__op_maxpool)
         return true;
     if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */
@@ -255,7 +256,7 @@ static int last_reader_through(const pass *p, const use *u, int except) {
 }
 
 static int last_reader(const pass *p, int tensor, int except) {
-    int count, last = -1;
+    int count, last = p->l->kept[tensor] ? p->g->node_count : -1;
     const use *u = uses_of(p, tensor, &count);
     for (int i = 0; i < count; i++) {
         int reader = u[i].node == except ? -1 : last_reader_through(p, &u[i], except);
@@ -269,7 +270,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
     int whole = view->inputs[0], count;
     int64_t first = slice_first(p, view), end = first + p->g->tensors[view->outputs[0]].shape.c;
     const use *u = uses_of(p, whole, &count);
-    if (p->l->kept[whole])
+    if (p->l->kept[whole] || p->g->tensors[whole].role != CLN__VALUE) /* the host's inputs stay as they are */
         return false;
     for (int i = 0; i < count; i++) {
         const cln__node *other = node_of(p, &u[i]);
@@ -284,7 +285,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
             return false;
     }
     const cln__node *outer = producer_of(p, whole);
-    return !outer || outer->op != &cln__op_slice || whole_is_done(p, outer, before);
+    return !outer || !outer->op->is_view || (outer->op == &cln__op_slice && whole_is_done(p, outer, before));
 }
 
 /* Whether node `conv` may compute in the memory of `tensor`, which the addition `add` reads. */
@@ -293,7 +294,7 @@ static bool can_take_over(const pass *p, int tensor, int like, int conv, int add
     if (!producer || p->l->kept[tensor] || index_of(p, producer) >= conv || !laid_alike(p, tensor, like) ||
         last_reader(p, tensor, add) >= conv)
         return false;
-    return producer->op != &cln__op_slice || whole_is_done(p, producer, conv);
+    return !producer->op->is_view || (producer->op == &cln__op_slice && whole_is_done(p, producer, conv));
 }
 
 /* If the only reader of `gradient` adds it to one whose memory can be taken over: that addition, and which. */
@@ -342,9 +343,9 @@ static void follow(pass *p, int conv, int dx, int x) {
     if (!sole_use(p, dx))
         return; /* others need it as it is */
     e->scale = grad->inputs[4];
-    int other;
+    int other; /* of one memory only: what is added before is in another */
     const use *add = NULL;
-    if (p->g->nodes[conv].op == &cln__op_conv2d_grad)
+    if (p->g->nodes[conv].op == &cln__op_conv2d_grad && e->before < 0)
         add = addition(p, grad->outputs[0], conv, &other);
     if (add) {
         e->after = other;
@@ -605,14 +606,47 @@ void cln__mark_stored(cln__lowering *l, cln_tensor x) {
     }
 }
 
-/* A view of the whole of a tensor is that tensor. */
+static int64_t view_first(const cln__lowering *l, const cln__node *view) {
+    int64_t first = 0;
+    view->op->is_view(l->g, view, l->training, &first);
+    return first;
+}
+
+/* Whether two views of one tensor have channels in common. */
+static bool views_meet(const cln__lowering *l, const cln__node *a, const cln__node *b) {
+    int64_t first = view_first(l, a), other = view_first(l, b);
+    return first < other + cln__shape_of(l, cln__output(b, 0)).c &&
+           other < first + cln__shape_of(l, cln__output(a, 0)).c;
+}
+
+/* Whether others than `view` still want the channels that it shows of its input, which is told, not stored. */
+static bool shown_elsewhere(const cln__lowering *l, const cln__node *view) {
+    int from = view->inputs[0];
+    for (int i = 0; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        bool shows = node->op->is_view && l->layouts->of[node->outputs[0]].shows_input;
+        for (int k = 0; k < node->input_count && node != view; k++)
+            if (node->inputs[k] == from &&
+                (shows ? k == 0 && views_meet(l, node, view) && cln__read_later(l, cln__output(node, 0)) : i > l->node))
+                return true;
+    }
+    return l->kept[from];
+}
+
+/* The tensor that is to be stored for `x` to be: what x shows a part of is, where others want that part of it, since it
+ * is computed in place, once. */
 static cln_tensor whole_of(const cln__lowering *l, cln_tensor x) {
     int producer = l->g->tensors[x.id].producer;
     const cln__node *node = producer >= 0 ? &l->g->nodes[producer] : NULL;
     if (!node || !node->op->is_view || !l->layouts->of[x.id].shows_input || cln__form_of(l, x).kind == CLN__STORED)
         return x;
-    cln_tensor from = cln__input(node, 0);
-    return cln__shape_of(l, from).c == cln__shape_of(l, x).c ? whole_of(l, from) : x;
+    cln_tensor from = cln__input(node, 0), outer = whole_of(l, from);
+    bool all = cln__shape_of(l, from).c == cln__shape_of(l, x).c;
+    return all || outer.id != from.id || shown_elsewhere(l, node) ? outer : x;
+}
+
+bool cln__is_part_of_told(const cln__lowering *l, cln_tensor x) {
+    return whole_of(l, x).id != x.id;
 }
 
 cln_tensor cln__stored(cln__lowering *l, cln_tensor tensor) {

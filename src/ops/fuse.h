@@ -67,6 +67,8 @@ cln_tensor cln__left(const cln__lowering *l, cln_tensor y);
 bool cln__has_moments(const cln__lowering *l, cln_tensor x);
 /* Whether nodes after the one being lowered read `x`, or a view of it. */
 bool cln__read_later(const cln__lowering *l, cln_tensor x);
+/* Whether storing `x` means to store more, which it shows a part of. */
+bool cln__is_part_of_told(const cln__lowering *l, cln_tensor x);
 /* `x`, and with it its views, lies in memory from here on. */
 void cln__mark_stored(cln__lowering *l, cln_tensor x);
 /* Writes act(scale * source + shift [+ addend]) into `y`, of a form that is LOADED. */

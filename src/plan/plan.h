@@ -242,9 +242,8 @@ void cln__decisions_free(cln__decisions *decisions);
 
 /* --- the stages --- */
 
-/* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
-bool cln__variant_exists(const char *name);
-#define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
+/* Fails unless an operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
+cln_status cln__variant_check(cln_context *ctx, const char *name);
 
 /* Gives the graph of a training plan the form that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g, const cln__caps *caps);

@@ -138,8 +138,7 @@ static cln_status lower_and_store(cln__lowering *l) {
 }
 
 static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
-    if (r->training)
-        CLN_TRY(cln__rewrite(plan->graph, caps));
+    CLN_TRY(cln__rewrite(plan->graph, caps, r->training));
     CLN_TRY(differentiate(plan, r));
     CLN_TRY(cln__layouts_build(plan->graph, caps, &plan->layouts));
     CLN_TRY(mark_kept(ctx, plan, r));

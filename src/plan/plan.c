@@ -93,7 +93,7 @@ static cln_status differentiate(cln__host_plan *plan, const cln__plan_request *r
     CLN_TRY(cln__differentiate(plan->graph, r->loss, r->upstream, r->gradients, r->gradient_count, &plan->gradients));
     if (r->optimizer.kind != CLN_NO_OPTIMIZER)
         cln__optimizer_add(plan->graph, r->loss, &r->optimizer);
-    return plan->graph->status;
+    return cln__recompute(plan->graph);
 }
 
 /* The tensors that must outlive the step: requested outputs and gradients. */

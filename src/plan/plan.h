@@ -250,6 +250,8 @@ bool cln__variant_exists(const char *name);
 
 /* Gives the graph the form that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g, const cln__caps *caps, bool training);
+/* What the backward pass computes again instead of keeping it (ops/recompute.c). */
+cln_status cln__recompute(cln_graph *g);
 /* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
  */
 cln_status cln__fuse(cln__lowering *l);

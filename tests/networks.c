@@ -70,10 +70,20 @@ static int random_channels(network *n) {
     return channels[draw(n, 10)];
 }
 
+static int convolve(network *n, int x, const cln_conv2d_options *o) {
+    value v = {.operation = CONV, .in = {x}, .inputs = 1, .param = n->param_count, .window = *o};
+    const char *layer = name(n);
+    v.t = cln_conv2d(n->g, n->values[x].t, layer, o);
+    int64_t fan = n->values[x].shape.c / o->groups * o->kernel_h * o->kernel_w;
+    add_param(n, layer, "weight", fan * o->out_channels, 0, sqrt(1.5 / (double)fan));
+    if (o->bias)
+        add_param(n, layer, "bias", o->out_channels, 0, 0.3);
+    return add_value(n, v);
+}
+
 static int add_conv(network *n, int x) {
-    value v = {.operation = CONV, .in = {x}, .inputs = 1, .param = n->param_count};
     cln_shape s = n->values[x].shape;
-    cln_conv2d_options *o = &v.window;
+    cln_conv2d_options window = {0}, *o = &window;
     do {
         o->kernel_h = 1 + draw(n, 4);
         o->kernel_w = draw(n, 3) ? o->kernel_h : 1 + draw(n, 5);
@@ -90,13 +100,7 @@ static int add_conv(network *n, int x) {
             o->out_channels = groups * (1 + draw(n, 3));
             break;
         }
-    const char *layer = name(n);
-    v.t = cln_conv2d(n->g, n->values[x].t, layer, o);
-    int64_t fan = s.c / o->groups * o->kernel_h * o->kernel_w;
-    add_param(n, layer, "weight", fan * o->out_channels, 0, sqrt(1.5 / (double)fan));
-    if (o->bias)
-        add_param(n, layer, "bias", o->out_channels, 0, 0.3);
-    return add_value(n, v);
+    return convolve(n, x, o);
 }
 
 static int add_norm(network *n, int x) {
@@ -114,10 +118,14 @@ static int add_norm(network *n, int x) {
     return add_value(n, v);
 }
 
-static int add_activation(network *n, int x) {
-    value v = {.operation = ACTIVATION, .in = {x}, .inputs = 1, .activation = (cln_activation)(1 + draw(n, 4))};
+static int activate_by(network *n, int x, cln_activation activation) {
+    value v = {.operation = ACTIVATION, .in = {x}, .inputs = 1, .activation = activation};
     v.t = cln_activate(n->g, n->values[x].t, v.activation);
     return add_value(n, v);
+}
+
+static int add_activation(network *n, int x) {
+    return activate_by(n, x, (cln_activation)(1 + draw(n, 4)));
 }
 
 static int add_pool(network *n, int x, operation pool) {
@@ -129,6 +137,16 @@ static int add_pool(network *n, int x, operation pool) {
         o->padding = draw(n, o->kernel_h / 2 + 1);
     } while (!fits(n->values[x].shape, o));
     v.t = (pool == MAXPOOL ? cln_maxpool : cln_avgpool)(n->g, n->values[x].t, o->kernel_h, o->stride, o->padding);
+    return add_value(n, v);
+}
+
+/* 3x3, which keeps the size. */
+static int add_maxpool(network *n, int x) {
+    value v = {.operation = MAXPOOL,
+               .in = {x},
+               .inputs = 1,
+               .window = {.dilation = 1, .kernel_h = 3, .kernel_w = 3, .stride = 1, .padding = 1}};
+    v.t = cln_maxpool(n->g, n->values[x].t, 3, 1, 1);
     return add_value(n, v);
 }
 
@@ -144,11 +162,14 @@ static int partner(network *n, int x, bool any_channels) {
     return found[draw(n, count)];
 }
 
-static int add_sum(network *n, int x) {
-    int other = partner(n, x, false);
+static int sum_of(network *n, int x, int other) {
     value v = {.operation = ADD, .in = {x, other}, .inputs = 2};
     v.t = cln_add(n->g, n->values[x].t, n->values[other].t);
     return add_value(n, v);
+}
+
+static int add_sum(network *n, int x) {
+    return sum_of(n, x, partner(n, x, false));
 }
 
 static int concat_of(network *n, const int *in, int inputs) {
@@ -238,21 +259,142 @@ static void add_loss(network *n, int logits) {
     add_value(n, v);
 }
 
-network *network_new(int seed, int side) {
-    static const int channels[] = {1, 2, 3, 4, 5, 16, 19};
+/* --- blocks --- */
+
+static int square(network *n, int x, int channels, int kernel, int stride) {
+    return convolve(n, x,
+                    &(cln_conv2d_options){.out_channels = channels,
+                                          .kernel_h = kernel,
+                                          .kernel_w = kernel,
+                                          .stride = stride,
+                                          .padding = kernel / 2,
+                                          .dilation = 1,
+                                          .groups = 1,
+                                          .bias = draw(n, 6) == 0});
+}
+
+static int usual_channels(network *n) {
+    static const int channels[] = {8, 16, 16, 24, 32};
+    return channels[draw(n, 5)];
+}
+
+/* Mostly the network's own function; now and then another, or none. */
+static int usual_activation(network *n, int x) {
+    cln_activation own = n->seed % 4 == 3 ? CLN_LEAKY_RELU : CLN_RELU;
+    int choice = draw(n, 12);
+    return choice == 0 ? x : choice == 1 ? add_activation(n, x) : activate_by(n, x, own);
+}
+
+static int normalised(network *n, int x) {
+    return draw(n, 12) ? add_norm(n, x) : x;
+}
+
+static int unit(network *n, int x, int channels, int kernel, int stride) {
+    return usual_activation(n, normalised(n, square(n, x, channels, kernel, stride)));
+}
+
+static int unit_before(network *n, int x, int channels, int kernel, int stride) {
+    return square(n, usual_activation(n, normalised(n, x)), channels, kernel, stride);
+}
+
+static int residual_block(network *n, int x) {
+    int stride = draw(n, 3) ? 1 : 2, before = draw(n, 2);
+    int channels = stride == 1 && draw(n, 2) ? (int)n->values[x].shape.c : usual_channels(n), way = x, y;
+    if (before) {
+        int z = usual_activation(n, normalised(n, x));
+        way = draw(n, 2) ? z : x;
+        y = unit_before(n, square(n, z, channels, 3, stride), channels, 3, 1);
+    } else {
+        y = normalised(n, square(n, unit(n, x, channels, 3, stride), channels, 3, 1));
+    }
+    if (stride > 1 || n->values[way].shape.c != channels || draw(n, 4) == 0) {
+        way = square(n, way, channels, 1, stride);
+        way = draw(n, 2) ? way : add_norm(n, way);
+    }
+    y = draw(n, 2) ? sum_of(n, y, way) : sum_of(n, way, y);
+    return before ? y : usual_activation(n, y);
+}
+
+static int inception_block(network *n, int x) {
+    int parts[MAX_INPUTS], count = 2 + draw(n, MAX_INPUTS - 1);
+    for (int i = 0; i < count; i++) {
+        int from = i == 3 && draw(n, 2) ? add_maxpool(n, x) : x;
+        parts[i] = unit(n, from, usual_channels(n), 1, 1);
+        if (draw(n, 2))
+            parts[i] = unit(n, parts[i], usual_channels(n), 3, 1);
+    }
+    return concat_of(n, parts, count);
+}
+
+static int dense_block(network *n, int x) {
+    for (int i = 0, layers = 1 + draw(n, 3); i < layers; i++) {
+        int y = unit_before(n, unit_before(n, x, usual_channels(n), 1, 1), draw(n, 3) ? 16 : 12, 3, 1);
+        x = concat_of(n, draw(n, 4) ? (int[]){y, x} : (int[]){x, y}, 2);
+    }
+    return x;
+}
+
+static int add_block(network *n, int x) {
+    enum { MOST_CHANNELS = 80 };
+    if (n->values[x].shape.c > MOST_CHANNELS)
+        return unit(n, x, usual_channels(n), 1, 1);
+    switch (draw(n, 8)) {
+    case 0:
+    case 1:
+        return residual_block(n, x);
+    case 2:
+        return inception_block(n, x);
+    case 3:
+        return dense_block(n, x);
+    case 4:
+        return unit(n, x, usual_channels(n), draw(n, 2) ? 3 : 1, 1 + draw(n, 2));
+    case 5:
+        return unit_before(n, x, usual_channels(n), draw(n, 2) ? 3 : 1, 1);
+    case 6:
+        return draw(n, 2) ? add_norm(n, x) : add_sum(n, x);
+    default:
+        return draw(n, 2) ? add_concat(n, x) : draw(n, 2) ? add_pool(n, x, MAXPOOL) : add_random(n, x);
+    }
+}
+
+/* --- whole networks --- */
+
+static network *begin(int seed) {
     network *n = calloc(1, sizeof *n);
     ck_assert_ptr_nonnull(n);
     n->seed = seed;
     n->g = cln_graph_new(ctx);
     n->batch = 1 + draw(n, MAX_BATCH);
+    return n;
+}
+
+static network *end(network *n) {
+    int features = gather(n);
+    add_loss(n, draw(n, 8) ? add_linear(n, features, 2 + draw(n, 19)) : features);
+    return n;
+}
+
+network *network_of_blocks_new(int seed, int side) {
+    enum { LARGEST_BLOCK = 32, RESERVE = 64 };
+    network *n = begin(seed);
+    int64_t h = 2 + draw(n, side - 1), w = draw(n, 2) ? h : 2 + draw(n, side - 1);
+    add_input(n, draw(n, 2) ? 3 : 16, h, w);
+    if (draw(n, 2))
+        unit(n, 0, usual_channels(n), 3, 1);
+    for (int blocks = 2 + draw(n, 4); blocks > 0 && n->value_count < MAX_VALUES - LARGEST_BLOCK - RESERVE; blocks--)
+        add_block(n, draw(n, 4) ? n->value_count - 1 : draw(n, n->value_count));
+    return end(n);
+}
+
+network *network_new(int seed, int side) {
+    static const int channels[] = {1, 2, 3, 4, 5, 16, 19};
+    network *n = begin(seed);
     int64_t h = 1 + draw(n, side), w = draw(n, 2) ? h : 1 + draw(n, side);
     for (int i = 0, inputs = 1 + draw(n, 2); i < inputs; i++)
         add_input(n, channels[draw(n, 7)], h, w);
     for (int i = 0, depth = 3 + draw(n, 9); i < depth; i++)
         add_random(n, draw(n, 3) ? n->value_count - 1 : draw(n, n->value_count));
-    int features = gather(n);
-    add_loss(n, draw(n, 8) ? add_linear(n, features, 2 + draw(n, 19)) : features);
-    return n;
+    return end(n);
 }
 
 void network_free(network *n) {

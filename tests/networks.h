@@ -4,7 +4,7 @@
 
 #include "clnet/graph.h"
 
-enum { MAX_VALUES = 64, MAX_PARAMS = 128, MAX_INPUTS = 4, MAX_BATCH = 4 };
+enum { MAX_VALUES = 192, MAX_PARAMS = 320, MAX_INPUTS = 4, MAX_BATCH = 4 };
 
 typedef enum operation {
     INPUT,
@@ -62,6 +62,9 @@ typedef struct network {
 /* The network of `seed`: convolutions of every kind, normalisation, activations, sums, nested concatenations, pools,
  * dropout, linear layers, inputs in the middle, tensors used more than once. Images are of 1x1 to `side` x `side`. */
 network *network_new(int seed, int side);
+/* The same of what real networks are made of, which is fused: normalised and activated convolutions, residual, dense and
+ * Inception blocks, with something unusual between them now and then. */
+network *network_of_blocks_new(int seed, int side);
 void network_free(network *n);
 
 /* A random number, about normal. */

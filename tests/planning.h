@@ -10,12 +10,14 @@
 static cln_graph *g;
 static cln__caps caps;
 static cln__host_plan plan;
+static const char *variant; /* of kernels, where they are of interest; NULL: the rules choose */
 
 static void setup(void) {
     g = cln_graph_new(ctx);
     ck_assert_ptr_nonnull(g);
     caps = cln__caps_default();
     plan = (cln__host_plan){0};
+    variant = NULL;
 }
 
 static void teardown(void) {
@@ -44,8 +46,11 @@ static void make(const cln__plan_request *request) {
 /* An evaluation plan for one output; as the tests of failures need it, then as the others do. */
 static cln_status try_plan(cln_tensor output) {
     cln__plan_drop(&plan);
-    cln__plan_request request = {
-        .loss = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR, .outputs = &output, .output_count = 1};
+    cln__plan_request request = {.loss = CLN_NO_TENSOR,
+                                 .upstream = CLN_NO_TENSOR,
+                                 .outputs = &output,
+                                 .output_count = 1,
+                                 .variant = variant};
     return cln__plan_make(ctx, g, &caps, &request, 0, &plan);
 }
 

@@ -2,7 +2,7 @@
  * What goes wrong only between operators shows here: shared memory, views, gaps among channels, padding lanes,
  * gradients that meet.
  *
- *   test_network [first [count [side]]]     other networks than the suite's, each in every configuration */
+ *   test_network [first [count [side [blocks]]]]    other networks than the suite's, each in every configuration */
 #include "../src/runtime/runtime.h"
 #include "networks.h"
 #include "numbers.h"
@@ -13,19 +13,20 @@
 #include <string.h>
 
 static int first_network = 0, network_count = 6, side = 9;
-static bool thorough = false;
+static bool thorough = false, only_blocks = false;
 
 /* --- the ways to run a network --- */
 
 typedef struct configuration {
     const char *name, *variant;
     int block; /* 0: the device as it is; else used as a GPU would be, with blocks of so many channels */
-    bool keep; /* keeps every value, so that none is overwritten; else there is as little memory as can be */
+    int keep;  /* every value that is a multiple of it, with its gradient, so that none is overwritten; 0: as little as
+                  can be */
 } configuration;
 
 static const configuration configurations[] = {
-    {"default", NULL, 0, false},     {"kept", "reference", 0, true}, {"reference", "reference", 0, false},
-    {"blocks of 4", NULL, 4, false}, {"im2col", "im2col", 8, false},
+    {"kept", "reference", 0, 1},      {"default", NULL, 0, 0},     {"some kept", NULL, 0, 3},
+    {"reference", "reference", 0, 0}, {"blocks of 4", NULL, 4, 0}, {"im2col", "im2col", 8, 0},
 };
 enum { CONFIGURATIONS = sizeof configurations / sizeof *configurations };
 
@@ -42,7 +43,7 @@ static void configure(const configuration *c) {
 typedef struct result {
     double loss, evaluation_loss;
     float *params[MAX_PARAMS];    /* gradients; of running statistics what they are after a step */
-    float *gradients[MAX_VALUES]; /* of the inputs */
+    float *gradients[MAX_VALUES]; /* of the inputs, and of values that are kept; else NULL */
 } result;
 
 typedef struct running {
@@ -65,23 +66,40 @@ static void make_weights(running *r) {
     }
 }
 
+/* The loss is kept anyway. */
+static bool is_kept(const running *r, int index) {
+    return (r->c->keep && index % r->c->keep == 0) || index == r->n->value_count - 1;
+}
+
+static bool has_gradient(const running *r, int index) {
+    return r->n->values[index].operation == INPUT || (is_kept(r, index) && index < r->n->value_count - 1);
+}
+
 static void make_plans(running *r) {
-    cln_tensor inputs[MAX_VALUES], all[MAX_VALUES];
-    int input_count = 0, count = r->n->value_count;
-    for (int i = 0; i < count; i++) {
-        all[i] = r->n->values[i].t;
-        if (r->n->values[i].operation == INPUT)
-            inputs[input_count++] = all[i];
+    cln_tensor outputs[MAX_VALUES], gradients[MAX_VALUES];
+    int output_count = 0, gradient_count = 0;
+    for (int i = 0; i < r->n->value_count; i++) {
+        if (is_kept(r, i))
+            outputs[output_count++] = r->n->values[i].t;
+        if (has_gradient(r, i))
+            gradients[gradient_count++] = r->n->values[i].t;
     }
-    cln_plan_options options = {.loss = all[count - 1],
-                                .outputs = r->c->keep ? all : &all[count - 1],
-                                .output_count = r->c->keep ? count : 1,
+    cln_plan_options options = {.loss = r->n->values[r->n->value_count - 1].t,
+                                .outputs = outputs,
+                                .output_count = output_count,
                                 .variant = r->c->variant};
     ok(cln_plan_build(device, r->n->g, r->weights, &options, &r->evaluation));
     options.training = true;
-    options.gradients = inputs;
-    options.gradient_count = input_count;
+    options.gradients = gradients;
+    options.gradient_count = gradient_count;
     ok(cln_plan_build(device, r->n->g, r->weights, &options, &r->training));
+    if (getenv("SHOW") && strcmp(getenv("SHOW"), r->c->name) == 0) {
+        cln_graph_print(r->training->host.graph, stdout);
+        cln_plan_print(r->training, stdout);
+        printf("EVAL\n");
+        cln_graph_print(r->evaluation->host.graph, stdout);
+        cln_plan_print(r->evaluation, stdout);
+    }
 }
 
 /* Memory that nobody has written holds no numbers. */
@@ -148,6 +166,8 @@ static void check_values(running *r, cln_plan *plan) {
     for (int i = 0; i < r->n->value_count; i++) {
         const value *v = &r->n->values[i];
         int64_t count = count_of(v->shape);
+        if (!is_kept(r, i))
+            continue;
         float *data = floats(count);
         double scale = 0, error = 0;
         ok(cln_plan_read(plan, v->t, data, count));
@@ -174,7 +194,7 @@ static void read_results(running *r, result *out) {
     }
     for (int i = 0; i < r->n->value_count; i++) {
         const value *v = &r->n->values[i];
-        if (v->operation != INPUT)
+        if (!has_gradient(r, i))
             continue;
         out->gradients[i] = floats(count_of(v->shape));
         ok(cln_plan_read_gradient(r->training, v->t, out->gradients[i], count_of(v->shape)));
@@ -239,60 +259,102 @@ static void compare(const network *n, const char *how, const result *got, const 
     for (int i = 0; i < n->param_count; i++)
         check_equal(n, how, n->params[i].name, got->params[i], expected->params[i], n->params[i].count);
     for (int i = 0; i < n->value_count; i++)
-        if (n->values[i].operation == INPUT)
-            check_equal(n, how, "the gradient of an input", got->gradients[i], expected->gradients[i],
-                        count_of(n->values[i].shape));
+        if (got->gradients[i] && expected->gradients[i])
+            check_equal(n, how, cln_name(n->g, "the gradient of value %d", i), got->gradients[i],
+                        expected->gradients[i], count_of(n->values[i].shape));
 }
 
-/* The slope of the twin's loss along a random direction of `data` is what the gradient says. */
-static void check_slope(network *n, const char *what, double *data, const float *gradient, int64_t count) {
+/* The slope of the twin's loss along a random direction of all `data` is what the gradients say. */
+static void check_slope(network *n, const char *what, double *const *data, const float *const *gradient,
+                        const int64_t *counts, int count, int64_t total) {
     const double e = 1e-6;
-    double *v = zeros(count), *start = zeros(count);
+    double *v = zeros(total), *start = zeros(total);
     double expected = 0, g2 = 0, v2 = 0, slope = 0;
-    memcpy(start, data, (size_t)count * sizeof *data);
-    for (int64_t i = 0; i < count; i++) {
-        v[i] = network_draw(n);
-        expected += v[i] * gradient[i];
-        g2 += pow(gradient[i], 2);
-        v2 += v[i] * v[i];
+    int64_t i = 0;
+    for (int k = 0; k < count; k++)
+        for (int64_t j = 0; j < counts[k]; j++, i++) {
+            start[i] = data[k][j];
+            v[i] = network_draw(n);
+            expected += v[i] * gradient[k][j];
+            g2 += pow(gradient[k][j], 2);
+            v2 += v[i] * v[i];
+        }
+    for (int sign = -1; sign <= 2; sign++) { /* back to the start at last */
+        i = 0;
+        for (int k = 0; k < count; k++)
+            for (int64_t j = 0; j < counts[k]; j++, i++)
+                data[k][j] = start[i] + (sign < 2 ? sign : 0) * e * v[i];
+        if (sign * sign == 1)
+            slope += sign * network_loss(n, true) / (2 * e);
     }
-    for (int sign = -1; sign <= 1; sign += 2) {
-        for (int64_t i = 0; i < count; i++)
-            data[i] = start[i] + sign * e * v[i];
-        slope += sign * network_loss(n, true) / (2 * e);
-    }
-    memcpy(data, start, (size_t)count * sizeof *data);
     ck_assert_msg(fabs(slope - expected) <= 1e-4 * sqrt(g2 * v2) + 1e-6 * sqrt(v2),
                   "network %d: the slope along %s is %.9g, its gradient says %.9g", n->seed, what, slope, expected);
     free(v);
     free(start);
 }
 
+static void check_slope_of(network *n, const char *what, double *data, const float *gradient, int64_t count) {
+    check_slope(n, what, &data, &gradient, &count, 1, count);
+}
+
 static void check_slopes(network *n, const result *r) {
     for (int i = 0; i < n->param_count; i++)
         if (n->params[i].trainable)
-            check_slope(n, n->params[i].name, n->params[i].data, r->params[i], n->params[i].count);
+            check_slope_of(n, n->params[i].name, n->params[i].data, r->params[i], n->params[i].count);
     for (int i = 0; i < n->value_count; i++)
         if (n->values[i].operation == INPUT)
-            check_slope(n, "an input", n->values[i].data, r->gradients[i], count_of(n->values[i].shape));
+            check_slope_of(n, "an input", n->values[i].data, r->gradients[i], count_of(n->values[i].shape));
+}
+
+/* Along all parameters and inputs at once, for networks that are too large to do it for each. */
+static void check_slope_of_all(network *n, const result *r) {
+    int count = 0;
+    double *data[MAX_PARAMS + MAX_VALUES];
+    const float *gradient[MAX_PARAMS + MAX_VALUES];
+    int64_t counts[MAX_PARAMS + MAX_VALUES], total = 0;
+    for (int i = 0; i < n->param_count + n->value_count; i++) {
+        int k = i - n->param_count;
+        if (k < 0 ? !n->params[i].trainable : n->values[k].operation != INPUT)
+            continue;
+        data[count] = k < 0 ? n->params[i].data : n->values[k].data;
+        gradient[count] = k < 0 ? r->params[i] : r->gradients[k];
+        counts[count] = k < 0 ? n->params[i].count : count_of(n->values[k].shape);
+        total += counts[count++];
+    }
+    check_slope(n, "everything", data, gradient, counts, count, total);
+}
+
+static void check_configurations(network *n, const bool tried[CONFIGURATIONS],
+                                 void (*check)(network *n, const result *r)) {
+    double loss = network_loss(n, true), evaluation_loss = network_loss(n, false);
+    result results[CONFIGURATIONS] = {0};
+    for (int i = 0; i < CONFIGURATIONS; i++) {
+        if (!tried[i])
+            continue;
+        run(n, &configurations[i], &results[i]);
+        check_loss(n, configurations[i].name, results[i].loss, loss);
+        check_loss(n, cln_name(n->g, "%s in evaluation", configurations[i].name), results[i].evaluation_loss,
+                   evaluation_loss);
+        compare(n, configurations[i].name, &results[i], &results[0]);
+    }
+    check(n, &results[0]);
+    for (int i = 0; i < CONFIGURATIONS; i++)
+        free_result(&results[i]);
+    network_free(n);
 }
 
 START_TEST(random_networks_agree_with_their_twins) {
     network *n = network_new(first_network + _i, side);
-    double loss = network_loss(n, true), evaluation_loss = network_loss(n, false);
-    result results[CONFIGURATIONS] = {0};
-    for (int i = 0; i < CONFIGURATIONS; i++) {
-        if (!thorough && i >= 2 && i != 2 + n->seed % (CONFIGURATIONS - 2))
-            continue;
-        run(n, &configurations[i], &results[i]);
-        check_loss(n, configurations[i].name, results[i].loss, loss);
-        check_loss(n, configurations[i].name, results[i].evaluation_loss, evaluation_loss);
-        compare(n, configurations[i].name, &results[i], &results[0]);
-    }
-    check_slopes(n, &results[0]);
+    bool tried[CONFIGURATIONS];
     for (int i = 0; i < CONFIGURATIONS; i++)
-        free_result(&results[i]);
-    network_free(n);
+        tried[i] = thorough || i < 2 || i == 2 + n->seed % (CONFIGURATIONS - 2);
+    check_configurations(n, tried, check_slopes);
+}
+END_TEST
+
+START_TEST(random_blocks_agree_with_their_twins) {
+    network *n = network_of_blocks_new(first_network + _i, side);
+    check_configurations(n, (const bool[CONFIGURATIONS]){true, true, true}, check_slope_of_all);
 }
 END_TEST
 
@@ -332,7 +394,9 @@ START_TEST(weights_with_other_gaps_are_refused) {
 END_TEST
 
 static void add_tests(TCase *tests) {
-    tcase_add_loop_test(tests, random_networks_agree_with_their_twins, 0, network_count);
+    if (!only_blocks)
+        tcase_add_loop_test(tests, random_networks_agree_with_their_twins, 0, network_count);
+    tcase_add_loop_test(tests, random_blocks_agree_with_their_twins, 0, network_count);
     tcase_add_test(tests, weights_with_other_gaps_are_refused);
 }
 
@@ -341,5 +405,6 @@ int main(int argc, char **argv) {
     first_network = argc > 1 ? atoi(argv[1]) : first_network;
     network_count = argc > 2 ? atoi(argv[2]) : network_count;
     side = argc > 3 ? atoi(argv[3]) : side;
+    only_blocks = argc > 4;
     return suite_run_on_device("network", add_tests);
 }

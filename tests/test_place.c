@@ -199,6 +199,7 @@ START_TEST(memory_is_shared) {
     cln_tensor x = cln_input(g, "image", 2, 16, 8, 8);
     for (int i = 0; i < 12; i++)
         x = conv(x, cln_name(g, "conv%d", i), 16, 3);
+    variant = "reference"; /* which needs no memory of its own */
     make_evaluation(x);
     uint64_t stage = 2 * 16 * 64 * sizeof(float);
     ck_assert_int_eq(plan.arenas.count, 1);
@@ -249,6 +250,7 @@ START_TEST(arenas_are_split_where_allocations_are_limited) {
         parts[i - 1] = cln_add(g, parts[i - 1], parts[i]);
     uint64_t stage = 2 * 16 * 64 * sizeof(float);
     caps.max_alloc_bytes = 2 * stage;
+    variant = "reference";
     make_evaluation(parts[0]);
     ck_assert_int_eq(plan.arenas.count, 4); /* the image and six stages, two a piece */
     ck_assert_uint_le(plan.planned_bytes, 8 * stage);
@@ -259,6 +261,7 @@ END_TEST
 START_TEST(a_tensor_larger_than_an_allocation_is_named) {
     cln_tensor y = conv(cln_input(g, "image", 2, 16, 8, 8), "conv", 32, 3);
     caps.max_alloc_bytes = 10000;
+    variant = "reference";
     ck_assert_int_eq(try_plan(y), CLN_OUT_OF_MEMORY);
     ck_assert_str_eq(cln_context_error(ctx),
                      "a tensor of shape 2x32x8x8 needs 16384 bytes in one piece; the device allocates at most 10000 at "

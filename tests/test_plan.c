@@ -117,12 +117,23 @@ START_TEST(inputs_and_repeated_tensors_are_copied) {
 }
 END_TEST
 
-START_TEST(a_tensor_lies_in_one_concatenation_only) {
+START_TEST(a_tensor_begins_one_concatenation_only) {
     cln_tensor x = cln_input(g, "image", 1, 3, 4, 4), a = conv(x, "a", 16, 1), b = conv(x, "b", 16, 1);
-    cln_tensor first = cln_concat(g, (cln_tensor[]){a, b}, 2), second = cln_concat(g, (cln_tensor[]){b, a}, 2);
+    cln_tensor first = cln_concat(g, (cln_tensor[]){a, b}, 2), second = cln_concat(g, (cln_tensor[]){a, b}, 2);
     make_evaluation(cln_add(g, first, second));
     ck_assert_int_eq(layout(a)->root, layout(b)->root);
     ck_assert_int_eq(steps_of(&cln__op_concat), 2);
+}
+END_TEST
+
+/* Memory: a, b, a copy of a. */
+START_TEST(what_ends_one_concatenation_may_begin_another) {
+    cln_tensor x = cln_input(g, "image", 1, 3, 4, 4), a = conv(x, "a", 16, 1), b = conv(x, "b", 16, 1);
+    cln_tensor first = cln_concat(g, (cln_tensor[]){a, b}, 2), second = cln_concat(g, (cln_tensor[]){b, a}, 2);
+    make_evaluation(cln_add(g, first, second));
+    ck_assert_int_eq(layout(first)->root, layout(second)->root);
+    ck_assert_int_eq(layout(second)->offset, 16 * 16);
+    ck_assert_int_eq(steps_of(&cln__op_concat), 1);
 }
 END_TEST
 
@@ -250,7 +261,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, nested_concatenations_share_one_storage);
     tcase_add_test(tests, growing_concatenations_copy_what_is_used_twice);
     tcase_add_test(tests, inputs_and_repeated_tensors_are_copied);
-    tcase_add_test(tests, a_tensor_lies_in_one_concatenation_only);
+    tcase_add_test(tests, a_tensor_begins_one_concatenation_only);
+    tcase_add_test(tests, what_ends_one_concatenation_may_begin_another);
     tcase_add_test(tests, planar_images_are_laid_in_blocks_when_joined);
     tcase_add_test(tests, grouped_convolutions_see_no_gaps);
     tcase_add_test(tests, gradients_of_concatenations_are_views);

@@ -15,6 +15,7 @@ static double floats_of(const cln__op *op, const char *name) {
 
 START_TEST(a_convolution_moves_its_input_weight_and_output) {
     cln_tensor x = cln_input(g, "image", 2, 24, 4, 6);
+    variant = "reference";
     make_evaluation(conv(x, "conv", 20, 3));
     /* 24 and 20 channels are both stored as 32. */
     ck_assert_double_eq(floats_of(&cln__op_conv2d, "conv"), 2 * 32 * 24 + 9 * 32 * 32 + 2 * 32 * 24);

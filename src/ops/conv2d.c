@@ -17,11 +17,16 @@ static const cln__conv2d_variant *const variants[] = {
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
-bool cln__variant_exists(const char *name) {
-    for (int i = 0; i < VARIANT_COUNT; i++)
+cln_status cln__variant_check(cln_context *ctx, const char *name) {
+    char names[200] = "";
+    for (int i = 0; i < VARIANT_COUNT; i++) {
         if (strcmp(variants[i]->name, name) == 0)
-            return true;
-    return false;
+            return CLN_OK;
+        size_t used = strlen(names);
+        const char *before = i == 0 ? "" : i == VARIANT_COUNT - 1 ? " and " : ", ";
+        snprintf(names + used, sizeof names - used, "%s%s", before, variants[i]->name);
+    }
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT, "there is no kernel variant '%s'; there are %s", name, names);
 }
 
 /* Rows (or columns) of the output; 0 if the kernel does not fit. */
@@ -429,7 +434,9 @@ static bool same_memory(const cln__lowering *l, cln_tensor a, cln_tensor b) {
 static void load_dy(cln__lowering *l, cln__conv2d *p) {
     cln__form form = cln__form_of(l, p->dy);
     bool others = cln__read_later(l, p->dy);
-    if (form.kind != CLN__CORRECTED || (others && !same_memory(l, (cln_tensor){form.source}, p->dy))) {
+    bool in_place = form.kind == CLN__CORRECTED && same_memory(l, (cln_tensor){form.source}, p->dy) &&
+                    !cln__is_part_of_told(l, p->dy);
+    if (form.kind != CLN__CORRECTED || (others && !in_place)) {
         cln__stored(l, p->dy);
         return;
     }

@@ -131,7 +131,7 @@ int cln__fused_backward(cln__lowering *l, cln__step *step, const cln__conv2d *p,
     cln__arg_optional(l, step, "DY_SLOPE", p->dy_slope, p->dy, CLN__READ);
     given |= arg_given(step, DY_SHIFT, p->dy_shift, p->dy, CLN__READ);
     cln__arg_tensor(step, rows->dw.partial, CLN__WRITE);
-    given |= arg_given(step, DB, rows->db.partial, rows->dw.partial, CLN__WRITE);
+    given |= arg_given(step, DB, rows->db.partial, p->x, CLN__WRITE);
     cln__step_define(l, step, "DX_BEFORE=%d -DDX_AFTER=%d", dx && p->dx_before, dx && p->dx_after);
     cln__step_define(l, step, "MASK=%d", dx ? activation_number(p->mask) : 0);
     cln__arg_optional(l, step, "DX", p->dx, p->x, added_to ? CLN__READ_WRITE : CLN__WRITE);

@@ -4,7 +4,8 @@
  *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
  *           convolution goes into its weights, and the convolution's kernel does the addition and the activation behind.
  * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
- *           the activation's derivative, and sums what the batch normalisation before it needs.
+ *           the activation's derivative, and sums what the batch normalisation before it needs; that of max pooling's
+ *           gradient does the same, but adds to nothing.
  *
  * Every rule looks at all readers of a tensor; where one of them needs its numbers, they are written. */
 #include "fuse.h"
@@ -146,6 +147,19 @@ static bool can_be_left(const pass *p, int tensor) {
     return norm && (node == norm || p->loadable[node->inputs[0]]);
 }
 
+static bool is_norm(const pass *p, int tensor) {
+    const cln__node *node = producer_of(p, tensor);
+    return node && node->op == &cln__op_batchnorm;
+}
+
+/* An addition loads a normalisation that has no activation behind it, and then its other operand, whatever that is. */
+static bool add_loads(const pass *p, int tensor, const use *u) {
+    const cln__node *add = node_of(p, u);
+    int other = add->inputs[1 - u->input];
+    return !p->f->absorbed[u->node] && tensor != other && laid_alike(p, tensor, other) &&
+           (is_norm(p, tensor) || (is_norm(p, other) && p->loadable[other]));
+}
+
 static bool reader_loads(const pass *p, int tensor, const use *u) {
     const cln__node *node = node_of(p, u);
     if (node->op == &cln__op_conv2d)
@@ -156,8 +170,8 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
         return is_fusible_activation(node) && producer_of(p, tensor)->op == &cln__op_batchnorm;
     if (node->op == &cln__op_activation_grad)
         return u->input == 1 && is_fusible_activation(node);
-    if (node->op == &cln__op_add) /* one of two */
-        return !p->f->absorbed[u->node] && laid_alike(p, node->inputs[0], node->inputs[1]) && (u->input == 0 || !p->loadable[node->inputs[0]]);
+    if (node->op == &cln__op_add)
+        return add_loads(p, tensor, u);
     if (node->op == &cln__op_maxpool)
         return true;
     if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */
@@ -259,7 +273,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
             return false;
     }
     const cln__node *outer = producer_of(p, whole);
-    return !outer || outer->op != &cln__op_slice || whole_is_done(p, outer, before);
+    return !outer || !outer->op->is_view || (outer->op == &cln__op_slice && whole_is_done(p, outer, before));
 }
 
 /* Whether node `conv` may compute in the memory of `tensor`, which the addition `add` reads. */
@@ -268,7 +282,7 @@ static bool can_take_over(const pass *p, int tensor, int like, int conv, int add
     if (!producer || p->l->kept[tensor] || index_of(p, producer) >= conv || !laid_alike(p, tensor, like) ||
         last_reader(p, tensor, add) >= conv)
         return false;
-    return producer->op != &cln__op_slice || whole_is_done(p, producer, conv);
+    return !producer->op->is_view || (producer->op == &cln__op_slice && whole_is_done(p, producer, conv));
 }
 
 /* If the only reader of `gradient` adds it to one whose memory can be taken over: that addition, and which. */
@@ -406,8 +420,10 @@ static void follow(pass *p, int conv, int dx, int x) {
     if (!sole_use(p, dx))
         return; /* others need it as it is */
     e->scale = grad->inputs[4];
-    int other;
-    const use *add = addition(p, grad->outputs[0], conv, &other);
+    int other; /* of one memory only: what is added before is in another */
+    const use *add = NULL;
+    if (p->g->nodes[conv].op == &cln__op_conv2d_grad && e->before < 0)
+        add = addition(p, grad->outputs[0], conv, &other);
     if (add) {
         e->after = other;
         e->out = node_of(p, add)->outputs[0];
@@ -470,15 +486,17 @@ static void follow_branches(pass *p, int conv, int dx, const cln__node *concat) 
     }
 }
 
-static void plan_epilogue(pass *p, int conv) {
-    const cln__node *node = &p->g->nodes[conv];
+/* Nodes behind that of a convolution's or a pooling's gradient, which has x as input 1. */
+static void plan_epilogue(pass *p, int index) {
+    const cln__node *node = &p->g->nodes[index];
+    bool conv = node->op == &cln__op_conv2d_grad;
     int dx = node->outputs[0], x = node->inputs[1], other;
-    cln__epilogue *e = &p->f->epilogue[conv];
+    cln__epilogue *e = &p->f->epilogue[index];
     *e = (cln__epilogue){
         .out = dx, .before = -1, .sums_of = -1, .sums_mean = -1, .sums_invstd = -1, .scale = -1, .after = -1};
-    if (!cln__conv2d_fuses(p->l, node))
+    if (conv ? !cln__conv2d_fuses(p->l, node) : !cln__maxpool_fuses(p->l, node))
         return;
-    const use *add = addition(p, dx, conv, &other);
+    const use *add = conv ? addition(p, dx, index, &other) : NULL;
     if (add) {
         e->before = other;
         e->out = dx = node_of(p, add)->outputs[0];
@@ -487,9 +505,9 @@ static void plan_epilogue(pass *p, int conv) {
     }
     const cln__node *concat = producer_of(p, x);
     if (p->f->source[x] == x && concat && concat->op == &cln__op_concat)
-        follow_branches(p, conv, dx, concat);
+        follow_branches(p, index, dx, concat);
     else
-        follow(p, conv, dx, x);
+        follow(p, index, dx, x);
 }
 
 /* --- the whole --- */
@@ -547,7 +565,7 @@ static void decide(pass *p) {
     find_loadable(p);
     absorb_activations(p);
     for (int i = 0; i < p->g->node_count; i++)
-        if (p->g->nodes[i].op == &cln__op_conv2d_grad)
+        if (p->g->nodes[i].op == &cln__op_conv2d_grad || p->g->nodes[i].op == &cln__op_maxpool_grad)
             plan_epilogue(p, i);
 }
 
@@ -665,14 +683,47 @@ void cln__mark_stored(cln__lowering *l, cln_tensor x) {
     }
 }
 
-/* A view of the whole of a tensor is that tensor. */
+static int64_t view_first(const cln__lowering *l, const cln__node *view) {
+    int64_t first = 0;
+    view->op->is_view(l->g, view, l->training, &first);
+    return first;
+}
+
+/* Whether two views of one tensor have channels in common. */
+static bool views_meet(const cln__lowering *l, const cln__node *a, const cln__node *b) {
+    int64_t first = view_first(l, a), other = view_first(l, b);
+    return first < other + cln__shape_of(l, cln__output(b, 0)).c &&
+           other < first + cln__shape_of(l, cln__output(a, 0)).c;
+}
+
+/* Whether others than `view` still want the channels that it shows of its input, which is told, not stored. */
+static bool shown_elsewhere(const cln__lowering *l, const cln__node *view) {
+    int from = view->inputs[0];
+    for (int i = 0; i < l->g->node_count; i++) {
+        const cln__node *node = &l->g->nodes[i];
+        bool shows = node->op->is_view && l->layouts->of[node->outputs[0]].shows_input;
+        for (int k = 0; k < node->input_count && node != view; k++)
+            if (node->inputs[k] == from &&
+                (shows ? k == 0 && views_meet(l, node, view) && cln__read_later(l, cln__output(node, 0)) : i > l->node))
+                return true;
+    }
+    return l->kept[from];
+}
+
+/* The tensor that is to be stored for `x` to be: what x shows a part of is, where others want that part of it, since it
+ * is computed in place, once. */
 static cln_tensor whole_of(const cln__lowering *l, cln_tensor x) {
     int producer = l->g->tensors[x.id].producer;
     const cln__node *node = producer >= 0 ? &l->g->nodes[producer] : NULL;
     if (!node || !node->op->is_view || !l->layouts->of[x.id].shows_input || cln__form_of(l, x).kind == CLN__STORED)
         return x;
-    cln_tensor from = cln__input(node, 0);
-    return cln__shape_of(l, from).c == cln__shape_of(l, x).c ? whole_of(l, from) : x;
+    cln_tensor from = cln__input(node, 0), outer = whole_of(l, from);
+    bool all = cln__shape_of(l, from).c == cln__shape_of(l, x).c;
+    return all || outer.id != from.id || shown_elsewhere(l, node) ? outer : x;
+}
+
+bool cln__is_part_of_told(const cln__lowering *l, cln_tensor x) {
+    return whole_of(l, x).id != x.id;
 }
 
 cln_tensor cln__stored(cln__lowering *l, cln_tensor tensor) {

@@ -181,9 +181,8 @@ cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps 
     for (int i = 0; i < request->output_count; i++)
         if (request->outputs[i].id < 0 || request->outputs[i].id >= g->tensor_count)
             return cln__fail(ctx, CLN_INVALID_ARGUMENT, "plan: output %d is not a tensor of this graph", i);
-    if (request->variant && !cln__variant_exists(request->variant))
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "there is no kernel variant '%s'; there are %s", request->variant,
-                         CLN__VARIANT_NAMES);
+    if (request->variant)
+        CLN_TRY(cln__variant_check(ctx, request->variant));
     out->graph = cln__graph_clone(g);
     if (!out->graph)
         return cln__fail_memory(ctx, "the plan's copy of the graph");

@@ -71,7 +71,7 @@ typedef struct cln__form {
     cln_activation act;
 } cln__form;
 
-/* What follows the gradient that a convolution passes on, done by its kernel before it stores anything. */
+/* What follows the gradient that a convolution, or max pooling, passes on, done by its kernel before it stores it. */
 typedef struct cln__epilogue {
     int out;             /* what it stores at last */
     int before;          /* tensor whose memory `out` takes over and whose numbers are added, or -1 */
@@ -94,7 +94,7 @@ struct cln__fusion {
     bool *absorbed;           /* by node: another node's step does its work */
     int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
     int64_t *sums_first;      /* the stored channel of the rows where they begin */
-    cln__epilogue *epilogue;  /* by node (conv2d_grad) */
+    cln__epilogue *epilogue;  /* by node (conv2d_grad, maxpool_grad) */
     struct cln__parts *parts; /* by node: rows that its kernel left, while lowering */
     int *left;                /* by node: scratch that its kernel left for its gradient, or -1 */
 };
@@ -244,9 +244,8 @@ void cln__decisions_free(cln__decisions *decisions);
 
 /* --- the stages --- */
 
-/* Whether any operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
-bool cln__variant_exists(const char *name);
-#define CLN__VARIANT_NAMES "pointwise, winograd, staged, implicit, direct, gemm, im2col and reference"
+/* Fails unless an operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
+cln_status cln__variant_check(cln_context *ctx, const char *name);
 
 /* Gives the graph the form that fusion wants, before it is differentiated (ops/rewrite.c). */
 cln_status cln__rewrite(cln_graph *g, const cln__caps *caps, bool training);

@@ -1,4 +1,4 @@
-/* Finding where numbers stop being finite: runs the forward part operator by operator and looks at each output. */
+/* Finding where numbers stop being finite: runs the forward part step by step and looks at each output. */
 #include "runtime.h"
 
 #include <math.h>
@@ -23,31 +23,41 @@ static cln_status output_finite(cln_plan *plan, int tensor, bool *finite) {
     return status;
 }
 
-/* What the last of a node's steps writes: its output, or what fusion has it write instead. */
-static cln_status step_finite(cln_plan *plan, const cln__step *step, bool *finite) {
-    *finite = true;
-    for (int a = 0; a < step->arg_count && *finite; a++)
-        if (step->args[a].kind == CLN__ARG_TENSOR && (step->args[a].access & CLN__WRITE))
-            CLN_TRY(output_finite(plan, step->args[a].tensor, finite));
+/* The layer of what the step writes that is not finite, or NULL: its own, but that of a batch normalisation whose
+ * vectors another layer's steps compute. Scratch memory may hold anything, and its output until its last step. */
+static cln_status look_at(cln_plan *plan, const cln__step *step, bool last, const char **layer) {
+    const cln_graph *g = plan->host.graph;
+    for (int a = 0; a < step->arg_count && !*layer; a++) {
+        const cln__arg *arg = &step->args[a];
+        bool written = arg->kind == CLN__ARG_TENSOR && (arg->access & CLN__WRITE);
+        int producer = written ? g->tensors[arg->tensor].producer : -1;
+        bool finite = true;
+        if (producer >= 0 && (last || producer != step->node))
+            CLN_TRY(output_finite(plan, arg->tensor, &finite));
+        if (!finite)
+            *layer = g->nodes[last ? step->node : producer].name;
+    }
+    return CLN_OK;
+}
+
+/* Steps from `first` on of one node, which ends before `end`. */
+static cln_status look_at_node(cln_plan *plan, int first, int end, const char **layer) {
+    for (int s = first; s < end && !*layer; s++) {
+        CLN_TRY(cln__enqueue(plan, s, s + 1));
+        CLN_TRY(look_at(plan, &plan->host.steps[s], s == end - 1, layer));
+    }
     return CLN_OK;
 }
 
 cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer) {
     *layer = NULL;
     const cln__host_plan *host = &plan->host;
-    for (int first = 0, last; first < host->step_count; first = last) {
-        const cln__node *node = &host->graph->nodes[host->steps[first].node];
-        for (last = first; last < host->step_count && host->steps[last].node == host->steps[first].node;)
-            last++;
-        if (!node->is_forward)
+    for (int first = 0, end; first < host->step_count && !*layer; first = end) {
+        if (!host->graph->nodes[host->steps[first].node].is_forward)
             break;
-        CLN_TRY(cln__enqueue(plan, first, last));
-        bool finite = true;
-        CLN_TRY(step_finite(plan, &host->steps[last - 1], &finite));
-        if (!finite) {
-            *layer = node->name;
-            return CLN_OK;
-        }
+        for (end = first; end < host->step_count && host->steps[end].node == host->steps[first].node;)
+            end++;
+        CLN_TRY(look_at_node(plan, first, end, layer));
     }
     return CLN_OK;
 }

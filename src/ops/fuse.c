@@ -649,14 +649,20 @@ bool cln__read_later(const cln__lowering *l, cln_tensor x) {
 }
 
 void cln__load_into(cln__lowering *l, cln__form form, cln_tensor addend, cln_tensor y) {
-    cln_tensor x = {form.source};
+    cln__form more = addend.id >= 0 ? cln__form_of(l, addend) : form; /* not read without ADD */
+    bool loaded = more.kind == CLN__LOADED;
+    if (!loaded)
+        more = (cln__form){.source = cln__stored(l, addend).id, .scale = form.scale, .shift = form.shift};
     cln__step *step = cln__step_new(l, "batchnorm", "batchnorm_normalise");
     cln__step_define(l, step, "KIND=%d", (int)form.act);
-    cln__step_define(l, step, "ADD=%d", addend.id >= 0);
-    cln__arg_tensor(step, x, CLN__READ);
+    cln__step_define(l, step, "ADD=%d", addend.id < 0 ? 0 : loaded ? 2 : 1);
+    cln__step_define(l, step, "ADD_KIND=%d", addend.id >= 0 && loaded ? (int)more.act : 0);
+    cln__arg_tensor(step, (cln_tensor){form.source}, CLN__READ);
     cln__arg_tensor(step, (cln_tensor){form.scale}, CLN__READ);
     cln__arg_tensor(step, (cln_tensor){form.shift}, CLN__READ);
-    cln__arg_tensor(step, addend.id >= 0 ? addend : x, CLN__READ); /* not read without ADD */
+    cln__arg_tensor(step, (cln_tensor){more.source}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){more.scale}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){more.shift}, CLN__READ);
     cln__arg_tensor(step, y, CLN__WRITE);
     cln__step_each_vector(l, step, y);
 }

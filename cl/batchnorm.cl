@@ -22,7 +22,10 @@
 #define KIND 0 /* activation of batchnorm_normalise, as in fused.clh */
 #endif
 #ifndef ADD
-#define ADD 0 /* whether batchnorm_normalise adds a tensor */
+#define ADD 0 /* whether batchnorm_normalise adds a tensor: 1; 2: one that is normalised as well */
+#endif
+#ifndef ADD_KIND
+#define ADD_KIND 0 /* and the activation of that */
 #endif
 #ifndef MORE
 #define MORE 0 /* whether batchnorm_grad_finish adds to an earlier slope and shift */
@@ -118,16 +121,21 @@ __kernel void batchnorm_running(__global const float *gamma, ulong4 gv, __global
     STORE(B, fma(-m, a, LOAD(B, beta + AT(bv, 0, block, 0))), shift + AT(shv, 0, block, 0));
 }
 
-/* y = act(scale * x + shift), or with ADD act(scale * x + shift + addend); y may be x or addend. */
+/* y = act(scale * x + shift), or with ADD act(scale * x + shift + addend), where the addend may be
+ * act'(add_scale * addend + add_shift); y may be x or addend. */
 __kernel void batchnorm_normalise(__global const float *x, ulong4 xv, __global const float *scale, ulong4 scv,
                                   __global const float *shift, ulong4 shv, __global const float *addend, ulong4 av,
-                                  __global float *y, ulong4 yv, int pixels, int run) {
+                                  __global const float *add_scale, ulong4 asv, __global const float *add_shift,
+                                  ulong4 ahv, __global float *y, ulong4 yv, int pixels, int run) {
     int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * run;
     vec a = LOAD(B, scale + AT(scv, 0, block, 0)), b = LOAD(B, shift + AT(shv, 0, block, 0));
+    vec more_a = LOAD(B, add_scale + AT(asv, 0, block, 0)), more_b = LOAD(B, add_shift + AT(ahv, 0, block, 0));
     for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
         vec v = fma(LOAD(B, x + AT(xv, n, block, pixel)), a, b);
-        if (ADD)
-            v += LOAD(B, addend + AT(av, n, block, pixel));
+        if (ADD) {
+            vec more = LOAD(B, addend + AT(av, n, block, pixel));
+            v += ADD == 2 ? activate(ADD_KIND, fma(more, more_a, more_b)) : more;
+        }
         STORE(B, activate(KIND, v), y + AT(yv, n, block, pixel));
     }
 }

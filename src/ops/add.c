@@ -29,13 +29,13 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     int written = l->fusion->written[l->node];
     for (int i = 0; i < 2; i++) {
         cln__form form = cln__form_of(l, cln__input(node, i));
-        if (form.kind != CLN__LOADED)
+        if (form.kind != CLN__LOADED || form.act != CLN_IDENTITY) /* the step's activation comes after the sum */
             continue;
         if (written >= 0) { /* the activation's output */
             y.id = written;
             form.act = cln__activation_of(&l->g->nodes[l->g->tensors[written].producer]);
         }
-        cln__load_into(l, form, cln__stored(l, cln__input(node, 1 - i)), y);
+        cln__load_into(l, form, cln__input(node, 1 - i), y);
         return l->status;
     }
     cln__stored(l, a);

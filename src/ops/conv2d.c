@@ -295,27 +295,90 @@ static void load(const cln__lowering *l, cln__conv2d *p) {
     p->load_act = form.act;
 }
 
-/* Evaluation: the batch normalisation behind goes into weights and bias, which are made anew in each step. */
-static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *norm) {
-    CLN_TRY(cln__batchnorm_prepare(l, norm));
-    cln__layout w = cln__layout_of(l, p->w), y = cln__layout_of(l, p->y);
-    cln_tensor weight = cln__scratch(l, w.elements), bias = cln__scratch_vector(l, p->y);
+/* Folds the batch normalisation `norm` of p->y's channels from `first` on, and weights and bias of them, into `weight` and
+ * `bias`, which are laid like p->w and the channels of p->y. */
+static void fold_part(cln__lowering *l, const cln__conv2d *p, const cln__node *norm, int64_t first, cln_tensor w,
+                      cln_tensor b, cln_tensor weight, cln_tensor bias) {
+    cln__layout y = cln__layout_of(l, p->y), part = cln__layout_of(l, cln__input(norm, 0));
+    if (cln__batchnorm_prepare(l, norm) != CLN_OK)
+        return;
     cln__step *step = cln__step_new(l, "conv2d_fold", "conv2d_fold");
     cln__step_define(l, step, "B=%d", y.block);
-    cln__step_define(l, step, "BIAS=%d", p->bias.id >= 0);
-    cln__arg_tensor(step, p->w, CLN__READ);
-    cln__arg_tensor(step, p->bias.id >= 0 ? p->bias : p->w, CLN__READ); /* not read without BIAS */
+    cln__step_define(l, step, "BIAS=%d", b.id >= 0);
+    cln__arg_tensor(step, w, CLN__READ);
+    cln__arg_tensor(step, b.id >= 0 ? b : w, CLN__READ); /* not read without BIAS */
     cln__arg_tensor(step, cln__output(norm, CLN__NORM_SCALE), CLN__READ);
     cln__arg_tensor(step, cln__output(norm, CLN__NORM_SHIFT), CLN__READ);
     cln__arg_tensor(step, weight, CLN__WRITE);
     cln__arg_tensor(step, bias, CLN__WRITE);
-    cln__arg_int(step, w.elements / y.stored);
+    cln__arg_int(step, cln__layout_of(l, p->w).elements / y.stored);
+    cln__arg_int(step, part.stored / part.block);
     cln__arg_int(step, y.stored / y.block);
-    cln__step_items(step, y.stored / y.block, 1, 1);
+    cln__arg_int(step, y.map[first] / y.block);
+    cln__step_items(step, part.stored / part.block, 1, 1);
+}
+
+/* The node that reads `tensor` first. */
+static const cln__node *reader_of(const cln__lowering *l, int tensor) {
+    const cln__node *node = &l->g->nodes[l->g->tensors[tensor].producer];
+    while (node->inputs[0] != tensor)
+        node++;
+    return node;
+}
+
+static const cln__node *producer_of(const cln__lowering *l, cln_tensor x) {
+    return &l->g->nodes[l->g->tensors[x.id].producer];
+}
+
+/* Each part of a convolution that stands for several has its own normalisation, weights and bias. */
+static void fold_parts(cln__lowering *l, const cln__conv2d *p, const cln__node *split, cln_tensor weight,
+                       cln_tensor bias) {
+    int64_t first = 0;
+    for (int k = 0; k < split->output_count && l->status == CLN_OK; k++) {
+        cln_tensor w = cln__input(producer_of(l, p->w), k), none = CLN_NO_TENSOR;
+        cln_tensor b = p->bias.id >= 0 ? cln__input(producer_of(l, p->bias), k) : none;
+        fold_part(l, p, reader_of(l, split->outputs[k]), first, w, b, weight, bias);
+        first += cln__shape_of(l, cln__output(split, k)).c;
+    }
+}
+
+/* Evaluation: the batch normalisation behind, or those behind the parts, goes into weights and bias, which are made anew
+ * in each step. */
+static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *behind) {
+    cln_tensor weight = cln__scratch(l, cln__layout_of(l, p->w).elements), bias = cln__scratch_vector(l, p->y);
+    if (behind->op->splits)
+        fold_parts(l, p, behind, weight, bias);
+    else
+        fold_part(l, p, behind, 0, p->w, p->bias, weight, bias);
     if (l->status == CLN_OK)
         l->g->tensors[weight.id].shape = cln__shape_of(l, p->w);
     p->w = weight;
     p->bias = bias;
+    return l->status;
+}
+
+/* The activation that the step does, where the result of the convolution or of its parts is `tensor`. */
+static cln_activation activation_of(const cln__lowering *l, int tensor) {
+    const cln__node *node = &l->g->nodes[l->g->tensors[tensor].producer];
+    return node->op == &cln__op_activation ? cln__activation_of(node) : CLN_IDENTITY;
+}
+
+/* Evaluation: what the kernel does behind the convolution. */
+static cln_status follow(cln__lowering *l, cln__conv2d *p) {
+    int folded = l->fusion->folded[l->node], written = l->fusion->written[l->node];
+    const cln__node *behind = folded >= 0 ? &l->g->nodes[folded] : NULL;
+    if (behind && behind->op->splits) {
+        const cln__node *norm = reader_of(l, behind->outputs[0]);
+        int y = norm->outputs[CLN__NORM_Y];
+        p->act = l->fusion->alias[y] < 0 ? cln__activation_of(reader_of(l, y)) : CLN_IDENTITY;
+    } else if (written >= 0) {
+        p->act = activation_of(l, written);
+        p->accumulate = l->fusion->alias[written] >= 0;
+    }
+    if (behind)
+        CLN_TRY(fold(l, p, behind));
+    if (written >= 0)
+        p->y.id = written;
     return l->status;
 }
 
@@ -324,19 +387,12 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln__conv2d_variant *variant = choose(l, &p);
     reasons why;
     explain(l, variant, &p, NULL, &why);
-    int folded = l->fusion->folded[l->node], written = l->fusion->written[l->node];
     cln_tensor y = p.y;
     if (variant && variant->fuses)
         load(l, &p);
     else
         cln__stored(l, p.x);
-    if (folded >= 0) {
-        CLN_TRY(fold(l, &p, &l->g->nodes[folded]));
-        p.y.id = written;
-        const cln__node *last = &l->g->nodes[l->g->tensors[written].producer];
-        if (last->op == &cln__op_activation)
-            p.act = cln__activation_of(last);
-    }
+    CLN_TRY(follow(l, &p));
     p.moments = variant && variant->fuses && cln__has_moments(l, y);
     CLN_TRY(run(l, variant, &p, &why));
     if (p.moments)

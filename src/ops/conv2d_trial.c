@@ -46,8 +46,8 @@ static cln_tensor input(const attrs *a, cln__trial_input which) {
     return (cln_tensor){a->tensors[which]};
 }
 
-static void describe_forward(const attrs *a, const cln__node *node, cln__conv2d *p) {
-    p->y = cln__output(node, OUT_Y);
+static void describe_forward(const attrs *a, cln__conv2d *p) {
+    p->accumulate = a->c.accumulate;
     p->bias = input(a, CLN__TRIAL_BIAS);
     p->act = a->c.act;
     p->moments = a->c.moments;
@@ -76,13 +76,14 @@ static cln__conv2d describe(cln__lowering *l, const cln__node *node) {
     const attrs *a = node->attrs;
     bool grad_input = a->c.pass == CLN__GRAD_INPUT, grad_weight = a->c.pass == CLN__GRAD_WEIGHT;
     cln_tensor y = is_forward(&a->c) ? cln__output(node, OUT_Y) : input(a, CLN__TRIAL_DY);
+    y = a->c.accumulate ? input(a, CLN__TRIAL_Y) : y;
     cln__conv2d p = cln__conv2d_describe(l, a->c.pass, &a->c.a, input(a, grad_input ? CLN__TRIAL_DX : CLN__TRIAL_X),
                                          grad_weight ? cln__output(node, OUT_DW) : (cln_tensor){a->tensors[WEIGHT]}, y);
     p.load_scale = input(a, CLN__TRIAL_LOAD_SCALE);
     p.load_shift = input(a, CLN__TRIAL_LOAD_SHIFT);
     p.load_act = a->c.load_act;
     if (is_forward(&a->c))
-        describe_forward(a, node, &p);
+        describe_forward(a, &p);
     else if (a->c.pass == CLN__BACKWARD)
         describe_backward(a, node, &p);
     return p;
@@ -144,6 +145,8 @@ static void add_inputs(cln__conv2d_trial *t) {
     cln_shape xv = vector_of(c->xs), yv = vector_of(c->ys);
     if (!is_forward(c))
         dy = t->in[CLN__TRIAL_DY] = add_input(t->graph, "dy", c->ys);
+    if (c->accumulate)
+        t->in[CLN__TRIAL_Y] = add_input(t->graph, "y", c->ys);
     if (c->bias)
         t->in[CLN__TRIAL_BIAS] = add_input(t->graph, "bias", yv);
     add_like(t, c->load_scale, CLN__TRIAL_LOAD_SCALE, "load_scale", xv, x);
@@ -178,8 +181,10 @@ static cln_status add_node(cln__conv2d_trial *t, const char *signature) {
     inputs[count++] = w;
     CLN_TRY(g->status);
     cln__at(g, w.id)->like_out = is_forward(c) ? -1 : t->in[CLN__TRIAL_DY].id;
-    t->y = cln__node_add(g, &op_trial, "trial", &a, inputs, count);
+    t->y = t->out = cln__node_add(g, &op_trial, "trial", &a, inputs, count);
     CLN_TRY(g->status);
+    if (c->accumulate)
+        t->y = t->in[CLN__TRIAL_Y];
     if (is_forward(c))
         cln__at(g, w.id)->like_out = t->y.id;
     return CLN_OK;
@@ -187,7 +192,7 @@ static cln_status add_node(cln__conv2d_trial *t, const char *signature) {
 
 static void find_results(cln__conv2d_trial *t) {
     const cln__conv2d_case *c = &t->c;
-    cln_tensor node = t->y;
+    cln_tensor node = t->out;
     if (c->pass == CLN__BACKWARD || c->pass == CLN__GRAD_WEIGHT)
         t->dw = cln__node_output(t->graph, node, OUT_DW);
     if (c->db)
@@ -204,12 +209,12 @@ static void find_results(cln__conv2d_trial *t) {
 
 cln_status cln__conv2d_trial_new(cln_context *ctx, const char *signature, cln__conv2d_trial *t) {
     const cln_tensor none = CLN_NO_TENSOR;
-    *t = (cln__conv2d_trial){.y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
+    *t = (cln__conv2d_trial){.out = none, .y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++)
         t->in[i] = none;
     if (!cln__conv2d_case_parse(signature, &t->c))
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "'%.300s' is no signature of a computation", signature);
-    if (t->c.accumulate)
+    if (t->c.accumulate && (t->c.pass != CLN__FORWARD || t->c.moments))
         return cln__fail(ctx, CLN_UNSUPPORTED, "'%s' cannot be tried alone", signature);
     t->graph = cln_graph_new(ctx);
     if (!t->graph)

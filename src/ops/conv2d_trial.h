@@ -11,7 +11,7 @@ typedef enum cln__trial_input {
     CLN__TRIAL_LOAD_SCALE,
     CLN__TRIAL_LOAD_SHIFT,
     CLN__TRIAL_BIAS,
-    CLN__TRIAL_Y, /* what dy_slope multiplies */
+    CLN__TRIAL_Y, /* what dy_slope multiplies; what a result is added to, and overwritten */
     CLN__TRIAL_DY_SCALE,
     CLN__TRIAL_DY_SLOPE,
     CLN__TRIAL_DY_SHIFT,
@@ -28,6 +28,7 @@ typedef struct cln__conv2d_trial {
     cln_graph *graph;
     cln__conv2d_case c;
     cln_tensor in[CLN__TRIAL_INPUTS];
+    cln_tensor out; /* the node's */
     cln_tensor y, mean, var, dw, db, sums[2]; /* results, besides DX and, with keep_d, DY */
 } cln__conv2d_trial;
 

@@ -2,7 +2,7 @@
  *
  * forward   act(batchnorm(x)) is not written where all its readers can normalise while they load x; an addition takes
  *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
- *           convolution goes into its weights, with the activation behind it.
+ *           convolution goes into its weights, and the convolution's kernel does the addition and the activation behind.
  * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
  *           the activation's derivative, and sums what the batch normalisation before it needs; that of max pooling's
  *           gradient does the same, but adds to nothing.
@@ -92,31 +92,6 @@ static bool is_fusible_activation(const cln__node *node) {
            cln__fusible(cln__activation_of(node));
 }
 
-/* --- evaluation: batch normalisation in the weights --- */
-
-static void fold(pass *p, int conv) {
-    const cln__node *node = &p->g->nodes[conv];
-    const use *norm = sole_use(p, node->outputs[0]);
-    if (!reads_as(p, norm, &cln__op_batchnorm, 0))
-        return;
-    int y = node_of(p, norm)->outputs[CLN__NORM_Y];
-    p->f->folded[conv] = norm->node;
-    p->f->written[conv] = y;
-    p->f->absorbed[norm->node] = true;
-    const use *act = sole_use(p, y);
-    if (!act || node_of(p, act)->op != &cln__op_activation || !is_fusible_activation(node_of(p, act)) ||
-        !cln__conv2d_fuses(p->l, node))
-        return;
-    p->f->written[conv] = node_of(p, act)->outputs[0];
-    p->f->absorbed[act->node] = true;
-}
-
-static void fold_all(pass *p) {
-    for (int i = 0; i < p->g->node_count; i++)
-        if (p->g->nodes[i].op == &cln__op_conv2d)
-            fold(p, i);
-}
-
 /* --- forward: tensors that are normalised on load --- */
 
 static cln_activation activation_behind(const pass *p, int tensor) {
@@ -172,6 +147,19 @@ static bool can_be_left(const pass *p, int tensor) {
     return norm && (node == norm || p->loadable[node->inputs[0]]);
 }
 
+static bool is_norm(const pass *p, int tensor) {
+    const cln__node *node = producer_of(p, tensor);
+    return node && node->op == &cln__op_batchnorm;
+}
+
+/* An addition loads a normalisation that has no activation behind it, and then its other operand, whatever that is. */
+static bool add_loads(const pass *p, int tensor, const use *u) {
+    const cln__node *add = node_of(p, u);
+    int other = add->inputs[1 - u->input];
+    return !p->f->absorbed[u->node] && tensor != other && laid_alike(p, tensor, other) &&
+           (is_norm(p, tensor) || (is_norm(p, other) && p->loadable[other]));
+}
+
 static bool reader_loads(const pass *p, int tensor, const use *u) {
     const cln__node *node = node_of(p, u);
     if (node->op == &cln__op_conv2d)
@@ -182,9 +170,8 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
         return is_fusible_activation(node) && producer_of(p, tensor)->op == &cln__op_batchnorm;
     if (node->op == &cln__op_activation_grad)
         return u->input == 1 && is_fusible_activation(node);
-    if (node->op == &cln__op_add) /* one of two; its activation comes after the sum */
-        return producer_of(p, tensor)->op == &cln__op_batchnorm && laid_alike(p, node->inputs[0], node->inputs[1]) &&
-               (u->input == 0 || !p->loadable[node->inputs[0]]);
+    if (node->op == &cln__op_add)
+        return add_loads(p, tensor, u);
     if (node->op == &cln__op_maxpool)
         return true;
     if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */
@@ -236,7 +223,7 @@ static void absorb_activations(pass *p) {
     }
 }
 
-/* --- backward: what follows a convolution's gradient --- */
+/* --- memory that can be taken over --- */
 
 static int64_t slice_first(const pass *p, const cln__node *node) {
     int64_t first = 0;
@@ -244,13 +231,14 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of
- * a batch normalisation, which is computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and what may be
+ * computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
-    bool deferred = node->op->is_view || node->op->joins || (node->op == &cln__op_batchnorm_grad && u->input == 0);
+    bool left = node->op == &cln__op_batchnorm || node->op == &cln__op_activation || node->op == &cln__op_batchnorm_grad;
+    bool deferred = node->op->is_view || node->op->joins || (left && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;
 }
@@ -305,6 +293,95 @@ static const use *addition(const pass *p, int gradient, int conv, int *other) {
     *other = node_of(p, u)->inputs[1 - u->input];
     return can_take_over(p, *other, gradient, conv, u->node) ? u : NULL;
 }
+
+/* --- evaluation: what follows a convolution --- */
+
+/* The activation that alone reads `tensor`, or NULL. */
+static const cln__node *activation_after(const pass *p, int tensor) {
+    const use *u = sole_use(p, tensor);
+    bool found = u && node_of(p, u)->op == &cln__op_activation && is_fusible_activation(node_of(p, u));
+    return found ? node_of(p, u) : NULL;
+}
+
+/* If the only reader of `y` adds it to a tensor that nobody needs any more, in whose memory convolution `conv` can
+ * therefore add: that addition, and that tensor. */
+static const use *addition_in_place(const pass *p, int y, int conv, int *other) {
+    const use *add = addition(p, y, conv, other);
+    const cln__node *producer = add ? producer_of(p, *other) : NULL;
+    bool owns_memory = producer && !producer->op->is_view && !producer->op->joins && !producer->op->splits;
+    return owns_memory ? add : NULL;
+}
+
+/* The normalisation that alone reads what the convolution or a part of it makes, `y`; or NULL. */
+static const cln__node *norm_after(const pass *p, int y) {
+    const use *u = sole_use(p, y);
+    return reads_as(p, u, &cln__op_batchnorm, 0) ? node_of(p, u) : NULL;
+}
+
+/* The convolution stands for several (merge.c). Where all parts are normalised and activated alike, each normalisation
+ * goes into its part of the weights, and what the convolution writes is what comes of the parts. */
+static void fold_parts(pass *p, int conv, const cln__node *split) {
+    const cln__node *first = NULL;
+    for (int k = 0; k < split->output_count; k++) {
+        const cln__node *norm = norm_after(p, split->outputs[k]);
+        const cln__node *act = norm ? activation_after(p, norm->outputs[CLN__NORM_Y]) : NULL;
+        first = k ? first : act;
+        if (!norm || !act != !first || (act && cln__activation_of(act) != cln__activation_of(first)))
+            return;
+    }
+    const cln__node *node = &p->g->nodes[conv];
+    if (first && !cln__conv2d_fuses(p->l, node))
+        return;
+    p->f->folded[conv] = index_of(p, split);
+    for (int i = 1; i < node->input_count; i++) /* joined as they are folded */
+        p->f->absorbed[index_of(p, producer_of(p, node->inputs[i]))] = true;
+    for (int k = 0; k < split->output_count; k++) {
+        const cln__node *norm = norm_after(p, split->outputs[k]);
+        const cln__node *act = activation_after(p, norm->outputs[CLN__NORM_Y]);
+        p->f->absorbed[index_of(p, norm)] = true;
+        if (act)
+            p->f->absorbed[index_of(p, act)] = true;
+        p->f->alias[act ? act->outputs[0] : norm->outputs[CLN__NORM_Y]] = split->outputs[k];
+    }
+}
+
+static void fold(pass *p, int conv) {
+    const cln__node *node = &p->g->nodes[conv];
+    int y = node->outputs[0], other = -1;
+    const use *split = sole_use(p, y);
+    if (split && node_of(p, split)->op->splits) {
+        fold_parts(p, conv, node_of(p, split));
+        return;
+    }
+    const cln__node *norm = norm_after(p, y);
+    if (norm) {
+        y = norm->outputs[CLN__NORM_Y];
+        p->f->folded[conv] = index_of(p, norm);
+        p->f->absorbed[index_of(p, norm)] = true;
+    }
+    if (cln__conv2d_fuses(p->l, node)) {
+        const use *add = addition_in_place(p, y, conv, &other);
+        if (add) {
+            y = node_of(p, add)->outputs[0];
+            p->f->absorbed[add->node] = true;
+        }
+        const cln__node *act = activation_after(p, y);
+        if (act) {
+            y = act->outputs[0];
+            p->f->absorbed[index_of(p, act)] = true;
+        }
+        p->f->alias[y] = add ? other : -1;
+    }
+    p->f->written[conv] = y;
+}
+
+static void fold_all(pass *p) {
+    for (int i = 0; i < p->g->node_count; i++)
+        if (p->g->nodes[i].op == &cln__op_conv2d)
+            fold(p, i);
+}
+
+/* --- backward: what follows a convolution's gradient --- */
 
 /* The gradient of batch normalisation among the readers of `dy`, or NULL. */
 static const use *norm_grad(const pass *p, int dy) {
@@ -572,14 +649,20 @@ bool cln__read_later(const cln__lowering *l, cln_tensor x) {
 }
 
 void cln__load_into(cln__lowering *l, cln__form form, cln_tensor addend, cln_tensor y) {
-    cln_tensor x = {form.source};
+    cln__form more = addend.id >= 0 ? cln__form_of(l, addend) : form; /* not read without ADD */
+    bool loaded = more.kind == CLN__LOADED;
+    if (!loaded)
+        more = (cln__form){.source = cln__stored(l, addend).id, .scale = form.scale, .shift = form.shift};
     cln__step *step = cln__step_new(l, "batchnorm", "batchnorm_normalise");
     cln__step_define(l, step, "KIND=%d", (int)form.act);
-    cln__step_define(l, step, "ADD=%d", addend.id >= 0);
-    cln__arg_tensor(step, x, CLN__READ);
+    cln__step_define(l, step, "ADD=%d", addend.id < 0 ? 0 : loaded ? 2 : 1);
+    cln__step_define(l, step, "ADD_KIND=%d", addend.id >= 0 && loaded ? (int)more.act : 0);
+    cln__arg_tensor(step, (cln_tensor){form.source}, CLN__READ);
     cln__arg_tensor(step, (cln_tensor){form.scale}, CLN__READ);
     cln__arg_tensor(step, (cln_tensor){form.shift}, CLN__READ);
-    cln__arg_tensor(step, addend.id >= 0 ? addend : x, CLN__READ); /* not read without ADD */
+    cln__arg_tensor(step, (cln_tensor){more.source}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){more.scale}, CLN__READ);
+    cln__arg_tensor(step, (cln_tensor){more.shift}, CLN__READ);
     cln__arg_tensor(step, y, CLN__WRITE);
     cln__step_each_vector(l, step, y);
 }

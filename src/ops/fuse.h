@@ -71,7 +71,7 @@ bool cln__read_later(const cln__lowering *l, cln_tensor x);
 bool cln__is_part_of_told(const cln__lowering *l, cln_tensor x);
 /* `x`, and with it its views, lies in memory from here on. */
 void cln__mark_stored(cln__lowering *l, cln_tensor x);
-/* Writes act(scale * source + shift [+ addend]) into `y`, of a form that is LOADED. */
+/* Writes act(scale * source + shift [+ addend]) into `y`, of a form that is LOADED; so may be the addend. */
 void cln__load_into(cln__lowering *l, cln__form form, cln_tensor addend, cln_tensor y);
 /* Activations that kernels can apply on load and in epilogues. */
 bool cln__fusible(cln_activation act);

@@ -65,6 +65,8 @@ static cln_status replace(cln_graph *g, const group *all, int *position) {
         biases[i] = bias ? cln__input(node, 2) : CLN_NO_TENSOR;
         parts[i] = cln__output(node, 0);
     }
+    for (int i = 0; i < all->count; i++)
+        g->nodes[all->node[i]].output_count = 0; /* they are made by the split now */
     int added = g->node_count;
     inputs[1] = cln__join_weights(g, weights, all->count);
     if (bias)

@@ -1,6 +1,9 @@
-/* What a training plan changes in the graph before it is differentiated:
+/* What a plan changes in the graph before it is differentiated:
  *
  * - 1x1 convolutions of the same tensor become one (merge.c);
+ *
+ * and in training:
+ *
  * - the moments of every tensor that is normalised by its batch, one for each tensor however many layers normalise it;
  *   those of a concatenation are the concatenation of those of its inputs;
  * - for a concatenation of normalised tensors, the concatenation of what normalises them, so that a reader of the whole
@@ -124,8 +127,10 @@ static cln_status join_output(cln_graph *g, int output, int *position) {
     return g->status;
 }
 
-cln_status cln__rewrite(cln_graph *g, const cln__caps *caps) {
+cln_status cln__rewrite(cln_graph *g, const cln__caps *caps, bool training) {
     CLN_TRY(cln__merge(g, caps));
+    if (!training)
+        return CLN_OK;
     CLN_TRY(add_moments(g));
     for (int i = 0; i < g->node_count && g->status == CLN_OK; i++)
         if (g->nodes[i].op == &cln__op_concat && all_normalised(g, &g->nodes[i]))

@@ -93,7 +93,7 @@ static cln_status differentiate(cln__host_plan *plan, const cln__plan_request *r
     CLN_TRY(cln__differentiate(plan->graph, r->loss, r->upstream, r->gradients, r->gradient_count, &plan->gradients));
     if (r->optimizer.kind != CLN_NO_OPTIMIZER)
         cln__optimizer_add(plan->graph, r->loss, &r->optimizer);
-    return plan->graph->status;
+    return cln__recompute(plan->graph);
 }
 
 /* The tensors that must outlive the step: requested outputs and gradients. */
@@ -138,8 +138,7 @@ static cln_status lower_and_store(cln__lowering *l) {
 }
 
 static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_request *r, cln__host_plan *plan) {
-    if (r->training)
-        CLN_TRY(cln__rewrite(plan->graph, caps));
+    CLN_TRY(cln__rewrite(plan->graph, caps, r->training));
     CLN_TRY(differentiate(plan, r));
     CLN_TRY(cln__layouts_build(plan->graph, caps, &plan->layouts));
     CLN_TRY(mark_kept(ctx, plan, r));

@@ -87,8 +87,10 @@ struct cln__fusion {
     int tensors, nodes;
     int *source;              /* by tensor: the tensor that is read in its place (LOADED), or -1 */
     int *alias;               /* by tensor: the tensor whose memory it takes over, or -1 */
-    int *written;             /* by node: the tensor that it writes instead of its first output, or -1 */
-    int *folded;              /* by node (conv2d): the batch normalisation that goes into its weights, or -1 */
+    int *written;             /* by node: the tensor that it writes instead of its first output, or -1; a convolution
+                                 adds to one that takes over another's memory */
+    int *folded;              /* by node (conv2d): the batch normalisation that goes into its weights; the split of its
+                                 result, if there is one for each part; or -1 */
     bool *absorbed;           /* by node: another node's step does its work */
     int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
     int64_t *sums_first;      /* the stored channel of the rows where they begin */
@@ -245,8 +247,10 @@ void cln__decisions_free(cln__decisions *decisions);
 /* Fails unless an operator has kernels of this variant (ops/conv2d.c: linear has none that conv2d lacks). */
 cln_status cln__variant_check(cln_context *ctx, const char *name);
 
-/* Gives the graph of a training plan the form that fusion wants, before it is differentiated (ops/rewrite.c). */
-cln_status cln__rewrite(cln_graph *g, const cln__caps *caps);
+/* Gives the graph the form that fusion wants, before it is differentiated (ops/rewrite.c). */
+cln_status cln__rewrite(cln_graph *g, const cln__caps *caps, bool training);
+/* What the backward pass computes again instead of keeping it (ops/recompute.c). */
+cln_status cln__recompute(cln_graph *g);
 /* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
  */
 cln_status cln__fuse(cln__lowering *l);

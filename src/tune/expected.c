@@ -170,8 +170,9 @@ static bool expect_moments(reference *r, float **out) {
 }
 
 static bool expect_forward(reference *r, float **out) {
+    const float *before = r->c->accumulate ? input(r, CLN__TRIAL_Y) : NULL;
     for (int64_t i = 0; i < r->ys; i++)
-        r->y[i] = activate(r->c->act, r->y[i]);
+        r->y[i] = activate(r->c->act, r->y[i] + (before ? before[i] : 0));
     if (r->c->moments && !expect_moments(r, out))
         return false;
     out[CLN__RESULT_Y] = r->y;

@@ -93,13 +93,6 @@ static void make_plans(running *r) {
     options.gradients = gradients;
     options.gradient_count = gradient_count;
     ok(cln_plan_build(device, r->n->g, r->weights, &options, &r->training));
-    if (getenv("SHOW") && strcmp(getenv("SHOW"), r->c->name) == 0) {
-        cln_graph_print(r->training->host.graph, stdout);
-        cln_plan_print(r->training, stdout);
-        printf("EVAL\n");
-        cln_graph_print(r->evaluation->host.graph, stdout);
-        cln_plan_print(r->evaluation, stdout);
-    }
 }
 
 /* Memory that nobody has written holds no numbers. */
@@ -267,7 +260,7 @@ static void compare(const network *n, const char *how, const result *got, const 
 /* The slope of the twin's loss along a random direction of all `data` is what the gradients say. */
 static void check_slope(network *n, const char *what, double *const *data, const float *const *gradient,
                         const int64_t *counts, int count, int64_t total) {
-    const double e = 1e-6;
+    const double e = 1e-7; /* rarely beyond a kink */
     double *v = zeros(total), *start = zeros(total);
     double expected = 0, g2 = 0, v2 = 0, slope = 0;
     int64_t i = 0;

@@ -243,8 +243,8 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and the gradient of
- * a batch normalisation, which is computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`, or one more where it is kept: through views,
+ * concatenations, and the gradient of a batch normalisation, which is computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
@@ -255,7 +255,7 @@ static int last_reader_through(const pass *p, const use *u, int except) {
 }
 
 static int last_reader(const pass *p, int tensor, int except) {
-    int count, last = -1;
+    int count, last = p->l->kept[tensor] ? p->g->node_count : -1;
     const use *u = uses_of(p, tensor, &count);
     for (int i = 0; i < count; i++) {
         int reader = u[i].node == except ? -1 : last_reader_through(p, &u[i], except);

@@ -127,16 +127,20 @@ static cln_status read_import(cln_tuning *db, const char *path, bool *readable) 
     return status;
 }
 
+static int report_absent(const arguments *a) {
+    if (a->export_to)
+        fprintf(stderr, "clbench: tune: there is no database to export\n");
+    else
+        printf("0 results: there is no database yet\n");
+    return a->export_to ? CLN_IO : CLN_OK;
+}
+
 static int manage(cln_context *ctx, const arguments *a) {
     cln_tuning *db;
     bool readable = true;
     cln_status status = cln_tuning_open(ctx, a->network.tuning.path, a->import_from != NULL, &db);
     if (status == CLN_OK && !db)
-        printf(a->export_to ? "" : "0 results: there is no database yet\n");
-    if (status == CLN_OK && !db && a->export_to)
-        fprintf(stderr, "clbench: tune: there is no database to export\n");
-    if (status == CLN_OK && !db)
-        return a->export_to ? CLN_IO : CLN_OK;
+        return report_absent(a);
     if (status == CLN_OK && a->import_from)
         status = read_import(db, a->import_from, &readable);
     if (status == CLN_OK && a->list)

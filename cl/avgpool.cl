@@ -3,7 +3,8 @@
  *   y[n,c,oy,ox]  = 1 / K^2 * sum over the window's pixels inside the image: rows oy*S-P ..., columns ox*S-P ...
  *   dx[n,c,iy,ix] = 1 / K^2 * sum of dy over the windows that contain (iy, ix)
  *
- * Work-items: (run of pixels, channel block, image), of y (forward) or of dx (grad). */
+ * Work-items: (run of pixels, channel block, image), of y (forward) or of dx (grad); forward_part: part of y
+ * (reduce.clh). */
 #include "tensor.clh"
 
 #ifndef B
@@ -19,19 +20,54 @@
 #define P 0
 #endif
 
-typedef VEC(B) vec;
+#ifndef STREAM
+#define STREAM 0 /* whether the result is too large for the cache */
+#endif
+
+#include "moments.clh"
+
+/* The mean of the window of pixel `pixel` of y. */
+INLINE vec window_mean(__global const float *image, const ulong pixel_stride, const int pixel, const int h, const int w,
+                       const int ow) {
+    const int top = pixel / ow * S - P, left = pixel % ow * S - P;
+    vec sum = (vec)(0.0f);
+#if K <= 4 && P == 0
+#pragma unroll
+    for (int k = 0; k < K * K; k++)
+        sum += LOAD(B, image + (ulong)((top + k / K) * w + left + k % K) * pixel_stride);
+#else
+    for (int iy = max(top, 0); iy < min(top + K, h); iy++)
+        for (int ix = max(left, 0); ix < min(left + K, w); ix++)
+            sum += LOAD(B, image + (ulong)(iy * w + ix) * pixel_stride);
+#endif
+    return sum * (1.0f / (K * K));
+}
 
 __kernel void avgpool_forward(__global const float *restrict x, ulong4 xv, __global float *restrict y, ulong4 yv, int h,
                               int w, int oh, int ow, int pixels, int run) {
     int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * run;
-    for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
-        int top = pixel / ow * S - P, left = pixel % ow * S - P;
-        vec sum = (vec)(0.0f);
-        for (int iy = max(top, 0); iy < min(top + K, h); iy++)
-            for (int ix = max(left, 0); ix < min(left + K, w); ix++)
-                sum += LOAD(B, x + AT(xv, n, block, iy * w + ix));
-        STORE(B, sum * (1.0f / (K * K)), y + AT(yv, n, block, pixel));
+    __global const float *image = x + AT(xv, n, block, 0);
+    for (int pixel = first; pixel < min(first + run, pixels); pixel++)
+        STORE(B, window_mean(image, xv.s3, pixel, h, w, ow), y + AT(yv, n, block, pixel));
+}
+
+/* The same, which also leaves the moments of y. */
+__kernel void avgpool_forward_part(__global const float *x, ulong4 xv, __global float *y, ulong4 yv, int h, int w,
+                                   int oh, int ow, PART_ARGUMENTS) {
+    if (get_global_id(0) >= slots)
+        return;
+    part p = PART;
+    int block = get_global_id(1);
+    gathering g = gather_nothing();
+    for (int i = p.first_image; i < p.last_image; i++) {
+        __global const float *image = x + AT(xv, i, block, 0);
+        for (int pixel = p.first; pixel < p.last; pixel += p.step) {
+            vec mean = window_mean(image, xv.s3, pixel, h, w, ow);
+            STORE(B, mean, y + AT(yv, i, block, pixel));
+            gather(&g, mean);
+        }
     }
+    GATHERED(g);
 }
 
 __kernel void avgpool_grad(__global const float *restrict dy, ulong4 yv, __global float *restrict dx, ulong4 xv, int h,
@@ -43,6 +79,6 @@ __kernel void avgpool_grad(__global const float *restrict dy, ulong4 yv, __globa
         for (int oy = max(iy - K + S, 0) / S; oy <= min(iy / S, oh - 1); oy++)
             for (int ox = max(ix - K + S, 0) / S; ox <= min(ix / S, ow - 1); ox++)
                 sum += LOAD(B, dy + AT(yv, n, block, oy * ow + ox));
-        STORE(B, sum * (1.0f / (K * K)), dx + AT(xv, n, block, pixel));
+        STREAM_BLOCK(STREAM, sum * (1.0f / (K * K)), dx + AT(xv, n, block, pixel));
     }
 }

@@ -8,11 +8,10 @@
  * Mean and variance in one pass over x: each part keeps its count, mean and sum of squared deviations M2; two of them
  * merge without loss of digits (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
  * sample variances", 1979), so that a large mean does no harm.
- * Whoever reads y can apply  y = scale * x + shift  itself, with scale = gamma * invstd, shift = beta - mean * scale, and
- * dx is three numbers a channel:  dx = scale * dy + slope * x + shift.
- * In padding lanes everything is zero but invstd, which meets zeros only.
- * Work-items: part (reduce.clh); merge as in reduce.cl; moments, prepare, running and grad_finish (channel block);
- * normalise and grad_input (run of pixels, channel block, image). */
+ * Whoever reads y can apply  y = scale * x + shift  itself, with scale = gamma * invstd, shift = beta - mean * scale,
+ * and dx is three numbers a channel:  dx = scale * dy + slope * x + shift. In padding lanes everything is zero but
+ * invstd, which meets zeros only. Work-items: part (reduce.clh); merge as in reduce.cl; moments, prepare, running and
+ * grad_finish (channel block); normalise and grad_input (run of pixels, channel block, image). */
 #include "tensor.clh"
 
 #ifndef B
@@ -32,20 +31,7 @@
 #define SCALE 1 /* whether batchnorm_grad_input scales dy */
 #endif
 
-#include "fused.clh"
-#include "reduce.clh"
-
-typedef struct moments {
-    vec count, mean, m2;
-} moments;
-
-static inline moments merged(moments a, moments b) {
-    vec count = a.count + b.count, delta = b.mean - a.mean, share = b.count / count;
-    a.mean += delta * share;
-    a.m2 += b.m2 + delta * delta * a.count * share;
-    a.count = count;
-    return a;
-}
+#include "moments.clh"
 
 /* `part` points to the block's vector in a row of three numbers. */
 static inline moments load(__global const float *part, int stored) {
@@ -53,39 +39,16 @@ static inline moments load(__global const float *part, int stored) {
     return m;
 }
 
-static inline moments none(void) {
-    moments m = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
-    return m;
-}
-
 __kernel void batchnorm_part(__global const float *x, ulong4 xv, PART_ARGUMENTS) {
     if (get_global_id(0) >= slots)
         return;
     part p = PART;
-    int block = get_global_id(1), held = 0;
-    moments all = none();
-    /* Deviations from a number near the mean: from the mean so far, at first from the first element. */
-    vec origin = LOAD(B, x + AT(xv, p.first_image, block, p.first)), sum = (vec)(0.0f), squares = (vec)(0.0f);
+    int block = get_global_id(1);
+    gathering g = gather_nothing();
     for (int i = p.first_image; i < p.last_image; i++)
-        for (int start = p.first; start < p.last; start += CHUNK * p.step) {
-            for (int pixel = start; pixel < min(start + CHUNK * p.step, p.last); pixel += p.step, held++) {
-                vec d = LOAD(B, x + AT(xv, i, block, pixel)) - origin;
-                sum += d;
-                squares += d * d;
-            }
-            bool last = i + 1 == p.last_image && start + CHUNK * p.step >= p.last;
-            if (held < CHUNK && !last)
-                continue;
-            vec mean = sum / (float)held;
-            moments chunk = {(vec)((float)held), origin + mean, max(squares - sum * mean, 0.0f)};
-            all = merged(all, chunk);
-            origin = all.mean;
-            sum = squares = (vec)(0.0f);
-            held = 0;
-        }
-    STORE(B, all.count, PART_ROW(0, 3));
-    STORE(B, all.mean, PART_ROW(1, 3));
-    STORE(B, all.m2, PART_ROW(2, 3));
+        for (int pixel = p.first; pixel < p.last; pixel += p.step)
+            gather(&g, LOAD(B, x + AT(xv, i, block, pixel)));
+    GATHERED(g);
 }
 
 __kernel void batchnorm_merge(__global const float *restrict in, ulong4 iv, __global float *restrict out, ulong4 ov,
@@ -93,7 +56,7 @@ __kernel void batchnorm_merge(__global const float *restrict in, ulong4 iv, __gl
     int e = get_global_id(0) * B, i = get_global_id(1);
     if (e >= width)
         return;
-    moments all = none();
+    moments all = no_moments();
     for (int k = i * group; k < min(i * group + group, count); k++)
         all = merged(all, load(in + iv.s0 + (ulong)k * row + e, width));
     __global float *to = out + ov.s0 + (ulong)i * row + e;
@@ -108,7 +71,7 @@ __kernel void batchnorm_moments(__global const float *parts, ulong4 pv, int coun
     int block = get_global_id(0);
     if (block >= blocks)
         return;
-    moments all = none();
+    moments all = no_moments();
     for (int k = 0; k < count; k++)
         all = merged(all, load(parts + pv.s0 + (ulong)k * row + first + block * B, row / 3));
     STORE(B, all.mean, mean + AT(mv, 0, block, 0));

@@ -66,6 +66,17 @@ INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const
     }
 }
 
+/* The two kinds of blocks. */
+APART void pair_forward(const vec *xs, const int block, __global const float *w, const int outputs, const int channels,
+                        __global const float *bias, const ulong4 biasv, const output out) {
+    chunk_forward(xs, TILE, NB, block, w, outputs, channels, bias, biasv, out);
+}
+
+APART void lone_forward(const vec *xs, const int block, __global const float *w, const int outputs, const int channels,
+                        __global const float *bias, const ulong4 biasv, const output out) {
+    chunk_forward(xs, WIDE, 1, block, w, outputs, channels, bias, biasv, out);
+}
+
 /* `run` pixels an item, `pixels` in all, `image_pixels` in an image; `channels` of x are summed over; `given`: bits,
  * see conv2d_fused.clh. */
 __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __global const float *load_scale,
@@ -87,9 +98,9 @@ __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __globa
         chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
-            chunk_forward(xs, TILE, NB, block, w, out_blocks * B, channels, bias, biasv, out);
+            pair_forward(xs, block, w, out_blocks * B, channels, bias, biasv, out);
         for (; block < out_blocks; block++)
-            chunk_forward(xs, WIDE, 1, block, w, out_blocks * B, channels, bias, biasv, out);
+            lone_forward(xs, block, w, out_blocks * B, channels, bias, biasv, out);
     }
     moments += momentsv.s0 + (ulong)item * 3 * out_blocks * B;
     for (int b = 0; MOMENTS && b < out_blocks; b++) {

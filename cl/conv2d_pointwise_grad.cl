@@ -49,7 +49,7 @@
 #include "conv2d_pointwise.clh"
 
 /* ds[block][pixel] = d, and zero where there is no pixel; adds d to db. */
-INLINE void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const ulong *dy_at, __global const float *y,
+APART void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const ulong *dy_at, __global const float *y,
                            const ulong4 yv, const ulong *y_at, const int live, const int blocks,
                            __global const float *dy_scale, const ulong4 dy_scalev, __global const float *dy_slope,
                            const ulong4 dy_slopev, __global const float *dy_shift, const ulong4 dy_shiftv, vec *db,
@@ -110,6 +110,27 @@ INLINE void chunk_gradient(const vec *ds, const vec *xs, const int tile, const i
     }
 }
 
+/* The two kinds of blocks. */
+APART void pair_weights(const float *xs, const vec *ds, const int channels, __global float *dw, const int outputs) {
+    chunk_weights(xs, ds, TC, NB, channels, dw, outputs);
+}
+
+APART void lone_weights(const float *xs, const vec *ds, const int channels, __global float *dw, const int outputs) {
+    chunk_weights(xs, ds, 2 * TC, 1, channels, dw, outputs);
+}
+
+APART void pair_gradient(const vec *ds, const vec *xs, const int block, const int live, __global const float *turned,
+                         const int inputs, const int outputs, const ulong *dx_at, const ulong *sums_of_at,
+                         const gradient to) {
+    chunk_gradient(ds, xs, TILE, NB, block, live, turned, inputs, outputs, dx_at, sums_of_at, to);
+}
+
+APART void lone_gradient(const vec *ds, const vec *xs, const int block, const int live, __global const float *turned,
+                         const int inputs, const int outputs, const ulong *dx_at, const ulong *sums_of_at,
+                         const gradient to) {
+    chunk_gradient(ds, xs, WIDE, 1, block, live, turned, inputs, outputs, dx_at, sums_of_at, to);
+}
+
 /* `channels` of x and `outputs` of y are summed over; the rest as above. `w` is turned. `dw`, `db`, `sums`: rows. */
 __kernel void conv2d_pointwise_grad(
     __global const float *x, const ulong4 xv, __global const float *load_scale, const ulong4 load_scalev,
@@ -148,18 +169,18 @@ __kernel void conv2d_pointwise_grad(
                        dy_shift, dy_shiftv, db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
-            chunk_weights((const float *)xs, ds + block * CHUNK, TC, NB, channels, dw + block * B, out);
+            pair_weights((const float *)xs, ds + block * CHUNK, channels, dw + block * B, out);
         for (; block < out_blocks; block++)
-            chunk_weights((const float *)xs, ds + block * CHUNK, 2 * TC, 1, channels, dw + block * B, out);
+            lone_weights((const float *)xs, ds + block * CHUNK, channels, dw + block * B, out);
         if (!DX)
             continue;
         chunk_place(dx_at, dxv, first, live, image_pixels);
         chunk_place(sums_of_at, sums_ofv, first, SUMS ? live : 1, image_pixels);
         const gradient to = {dx, sums_of, dxv, sums_ofv, centre, scale, sum, sum_product, given};
         for (block = 0; block + NB <= in_blocks; block += NB)
-            chunk_gradient(ds, xs, TILE, NB, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
+            pair_gradient(ds, xs, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
         for (; block < in_blocks; block++)
-            chunk_gradient(ds, xs, WIDE, 1, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
+            lone_gradient(ds, xs, block, live, w + wv.s0, in, outputs, dx_at, sums_of_at, to);
     }
 
     db += dbv.s0 + (ulong)item * out;

@@ -93,6 +93,17 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
         }
 }
 
+/* The two kinds of blocks. */
+APART void pair_convolve(const float *staged, const int rows, const int columns, const filter f, const int block,
+                         __global const float *bias, const ulong4 biasv, const output out) {
+    image_convolve(staged, TILE, NB, rows, columns, f, block, bias, biasv, out);
+}
+
+APART void lone_convolve(const float *staged, const int rows, const int columns, const filter f, const int block,
+                         __global const float *bias, const ulong4 biasv, const output out) {
+    image_convolve(staged, WIDE, 1, rows, columns, f, block, bias, biasv, out);
+}
+
 /* `run` images an item, `images` in all, of h x w pixels with `padding` around, staged in rows x columns; results of
  * ho x wo; a filter of kh x kw; `channels` of x are summed over; `given`: bits, see conv2d_fused.clh. */
 __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global const float *load_scale,
@@ -115,9 +126,9 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
                    load_shift, load_shiftv, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
-            image_convolve((const float *)staged, TILE, NB, rows, columns, f, block, bias, biasv, out);
+            pair_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
         for (; block < out_blocks; block++)
-            image_convolve((const float *)staged, WIDE, 1, rows, columns, f, block, bias, biasv, out);
+            lone_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
     }
     moments += momentsv.s0 + (ulong)item * 3 * out_blocks * B;
     for (int b = 0; MOMENTS && b < out_blocks; b++) {

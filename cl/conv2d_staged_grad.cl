@@ -76,7 +76,7 @@ typedef struct sizes {
 } sizes;
 
 /* Stages image n of d; adds d to db. */
-INLINE void image_upstream(vec *ds, const stage to, const int n, const sizes s, __global float *dy, const ulong4 dyv,
+APART void image_upstream(vec *ds, const stage to, const int n, const sizes s, __global float *dy, const ulong4 dyv,
                            __global const float *y, const ulong4 yv, __global const float *dy_scale,
                            const ulong4 dy_scalev, __global const float *dy_slope, const ulong4 dy_slopev,
                            __global const float *dy_shift, const ulong4 dy_shiftv, vec *db, const int given) {
@@ -132,6 +132,17 @@ INLINE void image_weights(const float *xs, const stage from, const vec *ds, cons
                              blocks, s, dw + ((ky * s.kw + kx) * s.stored_in + c) * s.stored_out);
 }
 
+/* The two kinds of blocks. */
+APART void pair_weights(const float *xs, const stage from, const vec *ds, const stage to, const sizes s,
+                        __global float *dw) {
+    image_weights(xs, from, ds, to, FEW, NB, s, dw);
+}
+
+APART void lone_weights(const float *xs, const stage from, const vec *ds, const stage to, const sizes s,
+                        __global float *dw) {
+    image_weights(xs, from, ds, to, MANY, 1, s, dw);
+}
+
 /* One tile of dx: `ds` is what its first column meets under the first taps of its class, (ky, kx); further taps of the
  * class are S apart. */
 INLINE void tile_back(vec *sum, const int tile, const int blocks, const vec *ds, const stage from,
@@ -171,7 +182,7 @@ INLINE void class_gradient(const vec *ds, const stage from, const vec *xs, const
         }
 }
 
-INLINE void image_gradient(const vec *ds, const stage from, const vec *xs, const stage stage_x,
+APART void image_gradient(const vec *ds, const stage from, const vec *xs, const stage stage_x,
                            __global const float *turned, const sizes s, const gradient to) {
     for (int a0 = 0; a0 < S; a0++)
         for (int b0 = 0; b0 < S; b0++) {
@@ -224,11 +235,11 @@ __kernel void conv2d_staged_grad(
                        db_sum, given);
         int block = 0;
         for (; block + NB <= out_blocks; block += NB)
-            image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, FEW, NB, s,
-                          dw + block * B);
+            pair_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, s,
+                         dw + block * B);
         for (; block < out_blocks; block++)
-            image_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, MANY, 1, s,
-                          dw + block * B);
+            lone_weights((const float *)staged, stage_x, ds + block * d_rows * d_columns, stage_d, s,
+                         dw + block * B);
         const gradient to = {
             dx + n * dxv.s1, sums_of + n * sums_ofv.s1, dxv, sums_ofv, centre, scale, sum, sum_product, given};
         if (DX)

@@ -161,31 +161,26 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
     }
 }
 
-/* u = G w G', for TRANSPOSED [36][O][C] instead of [36][C][O]. `inputs`, `outputs`: stored channels.
- * Index map: work-item = (block of the last axis, number along the other axis), the block running fastest. */
-#ifndef TRANSPOSED
-#define TRANSPOSED 0
-#endif
-
-__kernel void conv2d_winograd_weights(__global const float *restrict w, const ulong4 wv, __global float *restrict u,
-                                      const ulong4 uv, const int inputs, const int outputs) {
-    const int width = TRANSPOSED ? inputs : outputs, height = TRANSPOSED ? outputs : inputs;
-    const int item = get_global_id(0), first = item % (width / B) * B, row = item / (width / B);
-    if (row >= height)
-        return;
+/* u = G w G' of one block of weights, those of a tap beginning at `w`, `tap` floats from one to the next. Transposed,
+ * the block's lanes are `line` floats apart. */
+APART void weights_transform(__global const float *w, const int tap, const int line, __global float *u) {
     vec taps[K][K];
-    for (int i = 0; i < K; i++)
-        for (int j = 0; j < K; j++) {
-            __global const float *tap = w + wv.s0 + (ulong)(i * K + j) * inputs * outputs;
-#if TRANSPOSED
-            float lanes[B];
-            for (int lane = 0; lane < B; lane++)
-                lanes[lane] = tap[(first + lane) * outputs + row];
-            taps[i][j] = LOAD(B, lanes);
-#else
-            taps[i][j] = LOAD(B, tap + row * outputs + first);
-#endif
-        }
-    __global float *to = u + uv.s0 + (ulong)row * width + first;
-    TRANSFORM(g_plain, K, POINTS, taps[i][j], STORE(B, value, to + (ulong)(i * POINTS + j) * inputs * outputs));
+    for (int i = 0; i < K * K; i++, w += tap) {
+        float lanes[B];
+        for (int lane = 0; lane < B; lane++)
+            lanes[lane] = w[lane * line];
+        taps[i / K][i % K] = LOAD(B, lanes);
+    }
+    TRANSFORM(g_plain, K, POINTS, taps[i][j], STORE(B, value, u + (ulong)(i * POINTS + j) * tap));
+}
+
+/* u [36][C][O], or `transposed` [36][O][C]. `inputs`, `outputs`: stored channels.
+ * Index map: work-item = (block of the last axis, number along the other axis), the block running fastest. */
+__kernel void conv2d_winograd_weights(__global const float *restrict w, const ulong4 wv, __global float *restrict u,
+                                      const ulong4 uv, const int inputs, const int outputs, const int transposed) {
+    const int width = transposed ? inputs : outputs, height = transposed ? outputs : inputs;
+    const int item = get_global_id(0), first = item % (width / B) * B, row = item / (width / B);
+    if (row < height)
+        weights_transform(w + wv.s0 + (transposed ? first * outputs + row : row * outputs + first), inputs * outputs,
+                          transposed ? outputs : 1, u + uv.s0 + (ulong)row * width + first);
 }

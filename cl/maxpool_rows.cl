@@ -11,12 +11,28 @@
  *   grad      along a row of dx, the sums of K columns: the windows over the row at column ox add to columns
  *             ox*S ... ox*S+K-1, and the first S of them are done
  *
- * Work-items: (run of rows, channel block, image), of y (forward) or of dx (grad). */
+ *             Before a vector is stored, it may be multiplied by the derivative of the activation before, summed for
+ * the gradient of the batch normalisation before that, and scaled.
+ *
+ * Work-items: (run of rows of y, channel block, image) (forward); (1, channel block, run of images) (grad: parts as in
+ * reduce.clh). */
 #include "maxpool.clh"
 
 #ifndef STREAM
 #define STREAM 0 /* whether the result is too large for the cache, and aligned */
 #endif
+
+#ifndef MASK
+#define MASK 0 /* activation whose derivative multiplies the gradient, told from x */
+#endif
+#ifndef SUMS
+#define SUMS 0 /* whether the sums of the gradient, and of it times (sums_of - mean) * invstd, are wanted */
+#endif
+#ifndef DX_SCALE
+#define DX_SCALE 0 /* whether the gradient is then multiplied by a vector */
+#endif
+
+#include "reduce.clh"
 
 #define KEPT (K > S ? K - S : 0) /* columns that a window shares with the next */
 
@@ -91,46 +107,85 @@ __kernel void maxpool_forward_rows(__global const float *x, ulong4 xv, __global 
     }
 }
 
+/* What is done to a vector of dx before it is stored. */
+typedef struct epilogue {
+    vec x_scale, x_shift, mean, dx_scale;
+    vec sum, sum_x; /* of a row */
+} epilogue;
+
+INLINE void put(vec d, __global float *dx, __global const float *x, __global const float *sums_of, epilogue *e) {
+    if (MASK)
+        d = activate_grad(MASK, d, load_x(x, e->x_scale, e->x_shift));
+    if (SUMS) {
+        e->sum += d;
+        e->sum_x = fma(d, LOAD(B, sums_of) - e->mean, e->sum_x);
+    }
+    STREAM_BLOCK(STREAM, DX_SCALE ? d * e->dx_scale : d, dx);
+}
+
+/* Row `iy` of dx; dx, x and sums_of point to it, dy and winners to the image. */
+INLINE void grad_row(__global const PLACE *winners, __global const float *dy, const ulong dy_pixel, __global float *dx,
+                     const ulong dx_pixel, __global const float *x, const ulong x_pixel, __global const float *sums_of,
+                     const ulong of_pixel, const int iy, const int w, const int oh, const int ow, epilogue *e) {
+    const int last = (iy + P) / S; /* window over this row */
+    vec column[K + S];             /* the last S stay zero */
+#pragma unroll
+    for (int k = 0; k < K + S; k++)
+        column[k] = (vec)(0.0f);
+    int ix = -P; /* of column[0] */
+    for (int ox = 0; ox < ow; ox++) {
+#pragma unroll
+        for (int i = 0; i < (K + S - 1) / S; i++) {
+            const int oy = last - i, k = iy + P - oy * S;
+            if (oy < 0 || oy >= oh || k >= K)
+                continue;
+            const places winner = LOAD_PLACES(winners + (oy * ow + ox) * B) - k * K;
+            const vec d = LOAD(B, dy + (oy * ow + ox) * dy_pixel);
+#pragma unroll
+            for (int j = 0; j < K; j++)
+                column[j] = select(column[j], column[j] + d, winner == j);
+        }
+#pragma unroll
+        for (int s = 0; s < S; s++, ix++)
+            if (ix >= 0 && ix < w)
+                put(column[s], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
+#pragma unroll
+        for (int k = 0; k < K; k++)
+            column[k] = column[k + S];
+    }
+    for (; ix < w; ix++) { /* columns behind the last window's first S */
+        put(column[0], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
+#pragma unroll
+        for (int k = 0; k < K; k++)
+            column[k] = column[k + 1];
+    }
+}
+
 __kernel void maxpool_grad_rows(__global const PLACE *restrict winners, ulong4 wv, __global const float *restrict dy,
-                                ulong4 yv, __global float *restrict dx, ulong4 xv, int h, int w, int oh, int ow, int rows) {
-    const int block = get_global_id(1), n = get_global_id(2), first = get_global_id(0) * rows;
-    winners += PLACE_AT(wv, get_global_size(1), n, block, oh * ow, 0);
-    dy += AT(yv, n, block, 0);
-    dx += AT(xv, n, block, first * w);
-    for (int iy = first; iy < min(first + rows, h); iy++) {
-        const int last = (iy + P) / S; /* window over this row */
-        vec column[K + S]; /* the last S stay zero */
-#pragma unroll
-        for (int k = 0; k < K + S; k++)
-            column[k] = (vec)(0.0f);
-        int ix = -P; /* of column[0] */
-        for (int ox = 0; ox < ow; ox++) {
-#pragma unroll
-            for (int i = 0; i < (K + S - 1) / S; i++) {
-                const int oy = last - i, k = iy + P - oy * S;
-                if (oy < 0 || oy >= oh || k >= K)
-                    continue;
-                const places winner = LOAD_PLACES(winners + (oy * ow + ox) * B) - k * K;
-                const vec d = LOAD(B, dy + (oy * ow + ox) * yv.s3);
-#pragma unroll
-                for (int j = 0; j < K; j++)
-                    column[j] = select(column[j], column[j] + d, winner == j);
-            }
-#pragma unroll
-            for (int s = 0; s < S; s++, ix++)
-                if (ix >= 0 && ix < w) {
-                    STREAM_BLOCK(STREAM, column[s], dx);
-                    dx += xv.s3;
-                }
-#pragma unroll
-            for (int k = 0; k < K; k++)
-                column[k] = column[k + S];
+                                ulong4 yv, __global float *restrict dx, ulong4 dxv, __global const float *x, ulong4 xv,
+                                __global const float *scale, ulong4 scv, __global const float *shift, ulong4 shv,
+                                __global const float *sums_of, ulong4 ofv, __global const float *mean, ulong4 mv,
+                                __global const float *invstd, ulong4 iv, __global const float *dx_scale, ulong4 dsv,
+                                int h, int w, int oh, int ow, PART_ARGUMENTS) {
+    const part p = PART;
+    const int block = get_global_id(1);
+    epilogue e;
+    e.x_scale = MASK && LOADED ? LOAD(B, scale + AT(scv, 0, block, 0)) : (vec)(1.0f);
+    e.x_shift = MASK && LOADED ? LOAD(B, shift + AT(shv, 0, block, 0)) : (vec)(0.0f);
+    e.mean = SUMS ? LOAD(B, mean + AT(mv, 0, block, 0)) : (vec)(0.0f);
+    e.dx_scale = DX_SCALE ? LOAD(B, dx_scale + AT(dsv, 0, block, 0)) : (vec)(1.0f);
+    vec sum = (vec)(0.0f), sum_x = (vec)(0.0f);
+    for (int i = p.first_image; i < p.last_image; i++)
+        for (int iy = 0; iy < h; iy++) {
+            e.sum = e.sum_x = (vec)(0.0f);
+            grad_row(winners + PLACE_AT(wv, get_global_size(1), i, block, oh * ow, 0), dy + AT(yv, i, block, 0), yv.s3,
+                     dx + AT(dxv, i, block, iy * w), dxv.s3, x + AT(xv, i, block, iy * w), xv.s3,
+                     sums_of + AT(ofv, i, block, iy * w), ofv.s3, iy, w, oh, ow, &e);
+            sum += e.sum;
+            sum_x += e.sum_x;
         }
-        for (; ix < w; ix++, dx += xv.s3) { /* columns behind the last window's first S */
-            STREAM_BLOCK(STREAM, column[0], dx);
-#pragma unroll
-            for (int k = 0; k < K; k++)
-                column[k] = column[k + 1];
-        }
+    if (SUMS) {
+        STORE(B, sum, PART_ROW(0, 2));
+        STORE(B, sum_x * LOAD(B, invstd + AT(iv, 0, block, 0)), PART_ROW(1, 2));
     }
 }

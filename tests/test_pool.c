@@ -89,6 +89,45 @@ START_TEST(maxpool_shows_what_is_not_a_number) {
 }
 END_TEST
 
+/* Max pooling of one normalised and activated tensor, or of two side by side; the second normalised differently. */
+static void pool_normalised(trial *t, int parts, int stride) {
+    cln_tensor part[2];
+    for (int i = 0; i < parts; i++) {
+        operand *x = trial_plain_input(t, (cln_shape){3, 16, 7, 6});
+        part[i] = cln_activate(t->g, cln_batchnorm(t->g, x->whole, i ? "b" : "a", NULL), CLN_RELU);
+    }
+    cln_tensor y = parts == 1 ? part[0] : cln_concat(t->g, part, 2);
+    trial_run(t, cln_maxpool(t->g, y, 3, stride, 1));
+}
+
+static void check_alike(const char *what, const float *got, const float *expected, int64_t count) {
+    double *truth = zeros(count);
+    for (int64_t i = 0; i < count; i++)
+        truth[i] = expected[i];
+    check_close(what, got, truth, count, 1e-5);
+    free(truth);
+}
+
+/* On a CPU the gradient's kernel also does what belongs to activation and normalisation. */
+START_TEST(maxpool_behind_a_normalisation) {
+    int parts = 1 + _i % 2, stride = 1 + _i / 2;
+    bool fused = device_caps.is_cpu;
+    configure(0);
+    trial one = trial_begin();
+    pool_normalised(&one, parts, stride);
+    ck_assert_int_eq(trial_plan_mentions(&one, "batchnorm_grad_part"), !fused);
+    ck_assert_int_eq(trial_plan_mentions(&one, "activation_grad"), !fused);
+    configure(1);
+    trial other = trial_begin();
+    pool_normalised(&other, parts, stride);
+    check_alike("y", one.y.values, other.y.values, count_of(one.y.shape));
+    for (int i = 0; i < parts; i++)
+        check_alike("dx", one.x[i].gradient, other.x[i].gradient, count_of(one.x[i].shape));
+    trial_end(&one);
+    trial_end(&other);
+}
+END_TEST
+
 START_TEST(avgpool_matches_the_reference) {
     configure(_i);
     for (size_t i = 0; i < sizeof pool_cases / sizeof *pool_cases; i++)
@@ -133,6 +172,7 @@ END_TEST
 static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, maxpool_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, maxpool_shows_what_is_not_a_number, 0, CONFIGURATIONS);
+    tcase_add_loop_test(tests, maxpool_behind_a_normalisation, 0, 4);
     tcase_add_loop_test(tests, avgpool_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_loop_test(tests, global_avgpool_matches_the_reference, 0, CONFIGURATIONS);
     tcase_add_test(tests, windows_that_do_not_fit_are_refused);

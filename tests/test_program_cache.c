@@ -2,6 +2,7 @@
  *
  * The cache's failures are provoked for real: entries cut short, changed, swapped; folders that cannot be written to;
  * processes that write at once, which are other runs of this program. */
+#include "../src/ocl/bundle.h"
 #include "../src/ocl/cache.h"
 #include "../src/ocl/ocl.h"
 #include "child.h"
@@ -219,24 +220,30 @@ static void open_device(const char *folder) {
     ok(cln_device_set_cache(device, folder));
 }
 
+/* The program of a new kernel peak_fma; NULL if there is no such kernel. */
+static cl_program program_with(const char *options, cl_kernel *kernel) {
+    cl_program program = NULL;
+    if (cln__kernel_new(device, "peak", options, "peak_fma", kernel) == CLN_OK)
+        clGetKernelInfo(*kernel, CL_KERNEL_PROGRAM, sizeof(cl_program), &program, NULL);
+    return program;
+}
+
 /* Opens, gets the program, uses it, frees the device; whether the program came from a binary. */
 static bool built_from_binary(const char *folder) {
-    cl_program program;
+    cl_kernel kernel;
     open_device(folder);
-    ok(cln__program_get(device, "peak", OPTIONS, &program));
+    cl_program program = program_with(OPTIONS, &kernel);
+    ck_assert_ptr_nonnull(program);
     char *source = calloc(1, 1 << 20);
     clGetProgramInfo(program, CL_PROGRAM_SOURCE, 1 << 20, source, NULL);
     bool binary = source[0] == '\0';
     free(source);
 
     float sums[4] = {9, 9, 9, 9};
-    cl_int code;
-    cl_kernel kernel = clCreateKernel(program, "peak_fma", &code);
     cl_mem out = clCreateBuffer(device->cl, CL_MEM_READ_WRITE, sizeof sums, NULL, NULL);
     const float a = 2, b = 1;
     const cl_int rounds = 3;
     const size_t items = 4;
-    ck_assert_int_eq(code, CL_SUCCESS);
     clSetKernelArg(kernel, 0, sizeof out, &out);
     clSetKernelArg(kernel, 1, sizeof a, &a);
     clSetKernelArg(kernel, 2, sizeof b, &b);
@@ -252,20 +259,111 @@ static bool built_from_binary(const char *folder) {
 }
 
 START_TEST(programs_are_shared_and_errors_carry_the_log) {
-    cl_program first, again, other;
+    cl_kernel kernels[3], none;
     open_device(NULL);
-    ck_assert_int_eq(cln__program_get(device, "peak", OPTIONS, &first), CLN_OK);
-    ck_assert_int_eq(cln__program_get(device, "peak", OPTIONS, &again), CLN_OK);
-    ck_assert_ptr_eq(first, again);
-    ck_assert_int_eq(cln__program_get(device, "peak", "-DWIDTH=2", &other), CLN_OK);
+    cl_program first = program_with(OPTIONS, &kernels[0]);
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_eq(first, program_with(OPTIONS, &kernels[1]));
+    cl_program other = program_with("-DWIDTH=2", &kernels[2]);
+    ck_assert_ptr_nonnull(other);
     ck_assert_ptr_ne(first, other);
-    ck_assert_int_eq(cln__program_get(device, "peak", "-DWIDTH=oops", &other), CLN_OPENCL);
-    ck_assert_ptr_null(other);
+    ck_assert_int_eq(cln__kernel_new(device, "peak", "-DWIDTH=oops", "peak_fma", &none), CLN_OPENCL);
+    ck_assert_ptr_null(none);
     const char *error = cln_context_error(ctx);
     ck_assert_ptr_nonnull(strstr(error, "compiling cl/peak.cl with '-DWIDTH=oops': clBuildProgram failed with CL_"));
     ck_assert_ptr_nonnull(strstr(strstr(error, "the build log:"), "oops"));
-    ck_assert_int_eq(cln__program_get(device, "no_such_file", "", &other), CLN_INTERNAL);
+    ck_assert_int_eq(cln__kernel_new(device, "peak", OPTIONS, "no_such", &none), CLN_OPENCL);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "kernel no_such of cl/peak.cl: clCreateKernel failed with CL_"));
+    ck_assert_int_eq(cln__kernel_new(device, "no_such_file", "", "peak_fma", &none), CLN_INTERNAL);
     ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "no kernel file cl/no_such_file.cl"));
+    for (int i = 0; i < 3; i++)
+        clReleaseKernel(kernels[i]);
+    cln_device_free(device);
+    expect_no_warning();
+}
+END_TEST
+
+/* --- several programs made one --- */
+
+/* Two programs that declare the same names, differently, at file scope and as macros. */
+static const char TWICE[] = "#define SCALE(x) ((x)*FACTOR) /* a comment\n"
+                            "   that goes on: g(h); */\n"
+                            "typedef struct pair {\n    float a, b;\n} pair;\n"
+                            "enum { FIRST = FACTOR, SECOND };\n"
+                            "__constant float table[2] = {FIRST, SECOND};\n"
+                            "static float sum(const pair p) {\n    return p.a + p.b;\n}\n"
+                            "__kernel void scale(__global float *out) {\n"
+                            "    const pair p = {table[0], table[1]};\n"
+                            "    out[0] = SCALE(sum(p));\n}\n";
+
+START_TEST(sections_of_a_bundle_do_not_meet) {
+    const char *texts[] = {TWICE, TWICE}, *options[] = {" -DFACTOR=2", "-DFACTOR=10  -DUNUSED "};
+    char *bundle = cln__bundle(texts, options, 2);
+    ck_assert_ptr_nonnull(bundle);
+    open_device(NULL);
+    cl_int code;
+    const char *text = bundle;
+    cl_program program = clCreateProgramWithSource(device->cl, 1, &text, NULL, &code);
+    ck_assert_int_eq(clBuildProgram(program, 1, &device->id, "-cl-std=CL1.2", NULL, NULL), CL_SUCCESS);
+    cl_mem out = clCreateBuffer(device->cl, CL_MEM_READ_WRITE, sizeof(float), NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        float result = 0;
+        const size_t items = 1;
+        cl_kernel kernel = clCreateKernel(program, i ? "p1_scale" : "p0_scale", &code);
+        ck_assert_int_eq(code, CL_SUCCESS);
+        clSetKernelArg(kernel, 0, sizeof out, &out);
+        clEnqueueNDRangeKernel(device->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL);
+        clEnqueueReadBuffer(device->queue, out, CL_TRUE, 0, sizeof result, &result, 0, NULL, NULL);
+        ck_assert(result == (i ? 210.0f : 10.0f)); /* (f + f + 1) * f */
+        clReleaseKernel(kernel);
+    }
+    clReleaseMemObject(out);
+    clReleaseProgram(program);
+    cln_device_free(device);
+    free(bundle);
+    ck_assert_ptr_null(cln__bundle(texts, (const char *[]){"-DFACTOR=2", "-DFACTOR=2 -w"}, 2));
+}
+END_TEST
+
+/* Every kernel file together with itself, and with all others: so that none has names that cln__bundle misses. */
+START_TEST(every_kernel_file_can_be_in_a_bundle) {
+    const char *texts[200], *options[200];
+    int count = 0;
+    for (const cln__kernel_source *s = cln__kernel_sources; s->name && count < 198; s++)
+        for (int twice = 0; twice < 2; twice++) {
+            texts[count] = s->text;
+            options[count++] = "";
+        }
+    char *bundle = cln__bundle(texts, options, count), log[4000] = "";
+    ck_assert_ptr_nonnull(bundle);
+    open_device(NULL);
+    const char *text = bundle;
+    cl_program program = clCreateProgramWithSource(device->cl, 1, &text, NULL, NULL);
+    cl_int code = clBuildProgram(program, 1, &device->id, "-cl-std=CL1.2", NULL, NULL);
+    clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
+    ck_assert_msg(code == CL_SUCCESS, "%s", log);
+    clReleaseProgram(program);
+    cln_device_free(device);
+    free(bundle);
+}
+END_TEST
+
+START_TEST(what_is_prepared_is_found_or_fails_when_it_is_asked_for) {
+    const cln__program_name wanted[] = {
+        {"peak", OPTIONS}, {"peak", "-DWIDTH=2"}, {"peak", OPTIONS}, {"no_such_file", ""}};
+    cl_kernel kernels[3];
+    open_device(NULL);
+    cln__programs_prepare(device, wanted, 4);
+    for (int i = 0; i < 3; i++)
+        ok(cln__kernel_new(device, "peak", wanted[i].options, "peak_fma", &kernels[i]));
+    for (int i = 0; i < 3; i++)
+        clReleaseKernel(kernels[i]);
+    cln__programs_prepare(device, (const cln__program_name[]){{"peak", "-DWIDTH=oops"}, {"peak", "-DWIDTH=4"}}, 2);
+    ok(cln__kernel_new(device, "peak", "-DWIDTH=4", "peak_fma", &kernels[0]));
+    clReleaseKernel(kernels[0]);
+    ck_assert_int_eq(cln__kernel_new(device, "peak", "-DWIDTH=oops", "peak_fma", &kernels[0]), CLN_OPENCL);
+    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "compiling cl/peak.cl with '-DWIDTH=oops'"));
+    cln__programs_prepare(device, NULL, 0);
     cln_device_free(device);
     expect_no_warning();
 }
@@ -305,10 +403,11 @@ START_TEST(cache_does_without_a_disk) {
 END_TEST
 
 static int child_program(const char *folder) {
-    cl_program program;
+    cl_kernel kernel;
     if (cln_device_open(ctx, NULL, &device) != CLN_OK || cln_device_set_cache(device, folder) != CLN_OK ||
-        cln__program_get(device, "peak", OPTIONS, &program) != CLN_OK)
+        !program_with(OPTIONS, &kernel))
         return 1;
+    clReleaseKernel(kernel);
     cln_device_free(device);
     char text[100];
     return cln_context_take_warning(ctx, text, sizeof text) ? 2 : 0;
@@ -337,6 +436,9 @@ static void add_tests(TCase *tests) {
     if (!suite_has_device())
         return;
     tcase_add_test(tests, programs_are_shared_and_errors_carry_the_log);
+    tcase_add_test(tests, sections_of_a_bundle_do_not_meet);
+    tcase_add_test(tests, every_kernel_file_can_be_in_a_bundle);
+    tcase_add_test(tests, what_is_prepared_is_found_or_fails_when_it_is_asked_for);
     tcase_add_test(tests, cache_hits_and_heals);
     tcase_add_test(tests, cache_does_without_a_disk);
     tcase_add_test(tests, two_processes_build_one_program);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char *root; /* data/, runs, and databases */
@@ -478,6 +479,39 @@ START_TEST(fit_benchmarks_first) {
 }
 END_TEST
 
+/* clbench tune with `arguments` in the folder of the databases; its exit status. */
+static int bench(const char *arguments) {
+    char command[2048];
+    int length = snprintf(command, sizeof command, "cd '%s' && '%s/clbench' tune %s >output 2>errors", root,
+                          getenv("CLNET_BIN_DIR"), arguments);
+    ck_assert_int_lt(length, (int)sizeof command);
+    int status = system(command);
+    return WEXITSTATUS(status);
+}
+
+START_TEST(clbench_tunes_lists_and_exchanges) {
+    static const char conv[] = "--model ResNet --hparams '" TINY_HPARAMS "' --batch-size 2 --tuning cli.sqlite ";
+    char arguments[512];
+    snprintf(arguments, sizeof arguments, "%s --budget 3", conv);
+    ck_assert_int_eq(bench(arguments), 0);
+    cln_choices choices = load("cli.sqlite"), copied;
+    ck_assert_int_gt(choices.count, 0);
+    ck_assert_int_eq(bench("--tuning cli.sqlite --export cli.json"), 0);
+    ck_assert_int_eq(bench("--tuning copy.sqlite --import cli.json --list"), 0);
+    copied = load("copy.sqlite");
+    ck_assert_int_eq(copied.count, choices.count);
+    ck_assert_int_eq(bench("--tuning absent.sqlite --list"), 0);
+    ck_assert_int_eq(bench("--tuning absent.sqlite --export -"), 4);
+    ck_assert_int_eq(bench("--tuning copy.sqlite --import absent.json"), 4);
+    ck_assert_int_eq(bench("--tuning copy.sqlite --import copy.sqlite"), 4); /* has zeros: no text */
+    ck_assert_int_eq(bench("--tuning cli.json --list"), 3);
+    ck_assert_int_eq(bench("--model ResNet --list"), 2);
+    ck_assert_int_eq(bench(""), 2);
+    cln_choices_free(&choices);
+    cln_choices_free(&copied);
+}
+END_TEST
+
 static void set_up(void) {
     root = folder_new();
     folder_make(root, "data");
@@ -505,6 +539,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_database_that_cannot_be_read_is_a_warning);
     tcase_add_test(tests, a_resumed_run_uses_its_own_kernels);
     tcase_add_test(tests, fit_benchmarks_first);
+    tcase_add_test(tests, clbench_tunes_lists_and_exchanges);
 }
 
 int main(void) {

@@ -42,8 +42,18 @@ const char *cln__cl_error_name(cl_int code);
  * (CLN_OUT_OF_MEMORY for the memory codes). */
 cln_status cln__fail_cl(cln_device *device, cl_int code, const char *call, const char *format, ...) CLN__PRINTF(4, 5);
 
-/* The compiled program of cl/<source>.cl with `options`; owned by the device, shared by everyone who asks for the same.
- * Thread-safe. A compile error gives the whole build log. */
-cln_status cln__program_get(cln_device *device, const char *source, const char *options, cl_program *out);
+/* A program: cl/<source>.cl, compiled with `options`. */
+typedef struct cln__program_name {
+    const char *source, *options;
+} cln__program_name;
+
+/* Compiles what will be asked for, if it is better done at once (the table in program.c). A program may be named more
+ * than once. Thread-safe. Failing is no error: it then fails again, with a message, when it is asked for. */
+void cln__programs_prepare(cln_device *device, const cln__program_name *wanted, int count);
+
+/* A new kernel of the program of cl/<source>.cl with `options`, which is owned by the device and shared by everyone who
+ * asks for the same. Thread-safe. A compile error gives the whole build log. */
+cln_status cln__kernel_new(cln_device *device, const char *source, const char *options, const char *name,
+                           cl_kernel *out);
 
 #endif

@@ -1,4 +1,5 @@
 /* Compiled programs: one list in memory for each device, and the choice of what is kept on disk (cache.c). */
+#include "bundle.h"
 #include "cache.h"
 #include "ocl.h"
 
@@ -16,19 +17,23 @@
 /* Whether our entries are worth having beside the driver's own cache, by part of the platform's name.
  * pocl compiles a kernel for its work-group size at the first launch. A binary fetched right after the build lacks that
  * half; fetched after use it is complete, but fetching compiles every kernel once more, for any size. Its own cache
- * makes the warm start 20 ms a program, ours 1 ms, for 70% more time cold: bench/results/program-cache-pocl.md. */
+ * makes the warm start 20 ms a program, ours 1 ms, for 70% more time cold: bench/results/program-cache-pocl.md. Nearly
+ * all of these 20 ms, and 90 ms of compiling a program, do not depend on its length, so a plan's programs are made one:
+ * bench/results/start-up-pocl.md. */
 static const struct cache_policy {
     const char *platform;
     bool by_default; /* in the folder that cln_device_open sets; one set by cln_device_set_cache is always used */
     bool after_use;  /* fetch binaries when the device is freed, not when they are built */
+    bool bundled;    /* what is asked for at once becomes one program (bundle.c), unless there is a folder */
 } policies[] = {
-    {"Portable Computing Language", false, true}, {"", true, false}, /* everything else */
+    {"Portable Computing Language", false, true, true}, {"", true, false, false}, /* everything else */
 };
 
 typedef struct program {
     char *source, *options;
     cl_program cl;
-    bool saved; /* in the folder, or never to be */
+    int section; /* of a bundle; -1: it is none */
+    bool saved;  /* in the folder, or never to be */
     struct program *next;
 } program;
 
@@ -201,17 +206,27 @@ static cln_status compile(cln_device *device, program *p, const char *options) {
     return code == CL_SUCCESS ? CLN_OK : fail_build(device, p, code);
 }
 
+/* NULL for lack of memory. */
+static program *program_new(const char *source, const char *options) {
+    program *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->section = -1;
+    p->source = cln__format("%s", source);
+    p->options = cln__format("%s", options);
+    if (p->source && p->options)
+        return p;
+    release(p);
+    return NULL;
+}
+
 /* From the disk or the compiler; the caller holds the mutex. */
 static cln_status make(cln_device *device, const char *source, const char *options, program **out) {
     cln__program_cache *cache = device->programs;
     cln_status status = CLN_OUT_OF_MEMORY;
-    program *p = calloc(1, sizeof *p);
+    program *p = program_new(source, options);
     char *all_options = cln__format("%s%s", COMMON_OPTIONS, options);
-    if (p) {
-        p->source = cln__format("%s", source);
-        p->options = cln__format("%s", options);
-    }
-    if (!p || !p->source || !p->options || !all_options) {
+    if (!p || !all_options) {
         status = cln__fail_memory(device->ctx, "a program");
         goto fail;
     }
@@ -234,25 +249,107 @@ fail:
     return status;
 }
 
-cln_status cln__program_get(cln_device *device, const char *source, const char *options, cl_program *out) {
+static program *find(const cln__program_cache *cache, const char *source, const char *options) {
+    program *p = cache->programs;
+    while (p && (strcmp(p->source, source) != 0 || strcmp(p->options, options) != 0))
+        p = p->next;
+    return p;
+}
+
+static void keep(cln__program_cache *cache, program *p) {
+    p->next = cache->programs;
+    cache->programs = p;
+}
+
+/* Finds or makes the program; the caller does not hold the mutex. */
+static cln_status get(cln_device *device, const char *source, const char *options, program **out) {
     *out = NULL;
     if (!source_text(source))
         return cln__fail(device->ctx, CLN_INTERNAL, "the library has no kernel file cl/%s.cl", source);
     cln__program_cache *cache = device->programs;
     cln_status status = CLN_OK;
     pthread_mutex_lock(&cache->mutex);
-    program *p = cache->programs;
-    while (p && (strcmp(p->source, source) != 0 || strcmp(p->options, options) != 0))
-        p = p->next;
-    if (!p) {
-        status = make(device, source, options, &p);
-        if (status == CLN_OK) {
-            p->next = cache->programs;
-            cache->programs = p;
-        }
+    *out = find(cache, source, options);
+    if (!*out) {
+        status = make(device, source, options, out);
+        if (status == CLN_OK)
+            keep(cache, *out);
     }
     pthread_mutex_unlock(&cache->mutex);
-    if (status == CLN_OK)
-        *out = p->cl;
     return status;
+}
+
+cln_status cln__kernel_new(cln_device *device, const char *source, const char *options, const char *name,
+                           cl_kernel *out) {
+    program *p;
+    *out = NULL;
+    CLN_TRY(get(device, source, options, &p));
+    char *full_name = p->section < 0 ? cln__format("%s", name) : cln__format(CLN__BUNDLE_PREFIX "%s", p->section, name);
+    if (!full_name)
+        return cln__fail_memory(device->ctx, "a kernel");
+    cl_int code;
+    *out = clCreateKernel(p->cl, full_name, &code);
+    free(full_name);
+    return *out ? CLN_OK : cln__fail_cl(device, code, "clCreateKernel", "kernel %s of cl/%s.cl", name, source);
+}
+
+/* --- several at once --- */
+
+/* The program that holds all of `wanted`; NULL if it cannot be. */
+static cl_program compile_bundle(cln_device *device, const cln__program_name *wanted, int count) {
+    const char **texts = calloc((size_t)count, sizeof *texts), **options = calloc((size_t)count, sizeof *options);
+    for (int i = 0; texts && options && i < count; i++) {
+        texts[i] = source_text(wanted[i].source);
+        options[i] = wanted[i].options;
+    }
+    char *bundle = texts && options ? cln__bundle(texts, options, count) : NULL;
+    const char *text = bundle;
+    cl_program cl = bundle ? clCreateProgramWithSource(device->cl, 1, &text, NULL, NULL) : NULL;
+    if (cl && clBuildProgram(cl, 1, &device->id, COMMON_OPTIONS, NULL, NULL) != CL_SUCCESS) {
+        clReleaseProgram(cl);
+        cl = NULL;
+    }
+    free(bundle);
+    free(texts);
+    free(options);
+    return cl;
+}
+
+/* Those of `wanted` that are not there yet, each once, into `missing`. */
+static int list_missing(const cln__program_cache *cache, const cln__program_name *wanted, int count,
+                        cln__program_name *missing) {
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        bool known = !source_text(wanted[i].source) || find(cache, wanted[i].source, wanted[i].options);
+        for (int k = 0; k < found && !known; k++)
+            known = strcmp(missing[k].source, wanted[i].source) == 0 &&
+                    strcmp(missing[k].options, wanted[i].options) == 0;
+        if (!known)
+            missing[found++] = wanted[i];
+    }
+    return found;
+}
+
+void cln__programs_prepare(cln_device *device, const cln__program_name *wanted, int count) {
+    cln__program_cache *cache = device->programs;
+    cln__program_name *missing = calloc((size_t)count + 1, sizeof *missing);
+    pthread_mutex_lock(&cache->mutex);
+    int sections = missing && cache->policy->bundled && !cache->folder ? list_missing(cache, wanted, count, missing) : 0;
+    cl_program cl = sections > 1 ? compile_bundle(device, missing, sections) : NULL;
+    for (int i = 0; cl && i < sections; i++) {
+        program *p = program_new(missing[i].source, missing[i].options);
+        if (!p || clRetainProgram(cl) != CL_SUCCESS) {
+            if (p)
+                release(p);
+            break; /* the rest is compiled when it is asked for */
+        }
+        p->cl = cl;
+        p->section = i;
+        p->saved = true;
+        keep(cache, p);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    if (cl)
+        clReleaseProgram(cl);
+    free(missing);
 }

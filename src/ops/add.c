@@ -1,5 +1,5 @@
 /* add: the sum of two tensors of one shape, laid out like the first. A normalisation before it and an activation behind
- * it are done in the same step. */
+ * it are done in the same step, and so are the moments that a normalisation behind it wants. */
 #include "fuse.h"
 
 cln_tensor cln_add(cln_graph *g, cln_tensor a, cln_tensor b) {
@@ -46,11 +46,20 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
         CLN_TRY(cln__lower_copy(l, b, 0, y, 0, cln__shape_of(l, b).c));
         b = y;
     }
-    cln__step *step = cln__step_new(l, "add", "add");
+    bool moments = cln__has_moments(l, y);
+    cln__parts parts = {0};
+    if (moments)
+        parts = cln__parts_of(l, y, 3);
+    cln__step *step = cln__step_new(l, "add", moments ? "add_part" : "add");
     cln__arg_tensor(step, a, CLN__READ);
     cln__arg_tensor(step, b, CLN__READ);
     cln__arg_tensor(step, y, CLN__WRITE);
-    cln__step_each_vector(l, step, y);
+    if (moments) {
+        cln__parts_launch(l, step, &parts, y);
+        cln__parts_leave(l, parts);
+    } else {
+        cln__step_each_vector(l, step, y);
+    }
     return l->status;
 }
 

@@ -1,4 +1,6 @@
-/* avgpool: the mean of each window, in which the padding counts as zeros. */
+/* avgpool: the mean of each window, in which the padding counts as zeros. The step of the forward pass also computes
+ * the moments that a normalisation behind it wants. */
+#include "fuse.h"
 #include "pool.h"
 
 cln_tensor cln_avgpool(cln_graph *g, cln_tensor x, int kernel, int stride, int padding) {
@@ -11,11 +13,20 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
 
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), y = cln__output(node, 0);
-    cln__step *step = cln__pool_step(l, "avgpool", "avgpool_forward", node);
+    bool moments = cln__has_moments(l, y);
+    cln__parts parts = {0};
+    if (moments)
+        parts = cln__parts_of(l, y, 3);
+    cln__step *step = cln__pool_step(l, "avgpool", moments ? "avgpool_forward_part" : "avgpool_forward", node);
     cln__arg_tensor(step, x, CLN__READ);
     cln__arg_tensor(step, y, CLN__WRITE);
     cln__pool_sizes(step, cln__shape_of(l, x), cln__shape_of(l, y));
-    cln__step_each_vector(l, step, y);
+    if (moments) {
+        cln__parts_launch(l, step, &parts, y);
+        cln__parts_leave(l, parts);
+    } else {
+        cln__step_each_vector(l, step, y);
+    }
     return l->status;
 }
 
@@ -23,6 +34,7 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
 static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     cln_tensor dy = cln__input(node, 0), dx = cln__output(node, 0);
     cln__step *step = cln__pool_step(l, "avgpool", "avgpool_grad", node);
+    cln__step_define(l, step, "STREAM=%d", cln__streams(l, dx));
     cln__arg_tensor(step, dy, CLN__READ);
     cln__arg_tensor(step, dx, CLN__WRITE);
     cln__pool_sizes(step, cln__shape_of(l, dx), cln__shape_of(l, dy));

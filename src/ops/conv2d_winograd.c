@@ -128,11 +128,12 @@ static cln_tensor weights_transform(cln__lowering *l, const cln__conv2d *p, cons
     int64_t inputs = q->c_blocks * q->b, outputs = q->o_blocks * q->b;
     cln_tensor u = cln__scratch(l, SQUARE * inputs * outputs);
     cln__step *step = cln__step_new(l, "conv2d_winograd", "conv2d_winograd_weights");
-    cln__step_define(l, step, "B=%d -DK=%d -DTRANSPOSED=%d", q->b, q->k, q->backward);
+    cln__step_define(l, step, "B=%d -DK=%d", q->b, q->k);
     cln__arg_tensor(step, p->w, CLN__READ);
     cln__arg_tensor(step, u, CLN__WRITE);
     cln__arg_int(step, inputs);
     cln__arg_int(step, outputs);
+    cln__arg_int(step, q->backward);
     cln__step_items(step, inputs * outputs / q->b, 1, 1);
     return u;
 }

@@ -4,7 +4,8 @@
  *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
  *           convolution goes into its weights, with the activation behind it.
  * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
- *           the activation's derivative, and sums what the batch normalisation before it needs.
+ *           the activation's derivative, and sums what the batch normalisation before it needs; that of max pooling's
+ *           gradient does the same, but adds to nothing.
  *
  * Every rule looks at all readers of a tensor; where one of them needs its numbers, they are written. */
 #include "fuse.h"
@@ -343,7 +344,9 @@ static void follow(pass *p, int conv, int dx, int x) {
         return; /* others need it as it is */
     e->scale = grad->inputs[4];
     int other; /* of one memory only: what is added before is in another */
-    const use *add = e->before < 0 ? addition(p, grad->outputs[0], conv, &other) : NULL;
+    const use *add = NULL;
+    if (p->g->nodes[conv].op == &cln__op_conv2d_grad && e->before < 0)
+        add = addition(p, grad->outputs[0], conv, &other);
     if (add) {
         e->after = other;
         e->out = node_of(p, add)->outputs[0];
@@ -406,15 +409,17 @@ static void follow_branches(pass *p, int conv, int dx, const cln__node *concat) 
     }
 }
 
-static void plan_epilogue(pass *p, int conv) {
-    const cln__node *node = &p->g->nodes[conv];
+/* Nodes behind that of a convolution's or a pooling's gradient, which has x as input 1. */
+static void plan_epilogue(pass *p, int index) {
+    const cln__node *node = &p->g->nodes[index];
+    bool conv = node->op == &cln__op_conv2d_grad;
     int dx = node->outputs[0], x = node->inputs[1], other;
-    cln__epilogue *e = &p->f->epilogue[conv];
+    cln__epilogue *e = &p->f->epilogue[index];
     *e = (cln__epilogue){
         .out = dx, .before = -1, .sums_of = -1, .sums_mean = -1, .sums_invstd = -1, .scale = -1, .after = -1};
-    if (!cln__conv2d_fuses(p->l, node))
+    if (conv ? !cln__conv2d_fuses(p->l, node) : !cln__maxpool_fuses(p->l, node))
         return;
-    const use *add = addition(p, dx, conv, &other);
+    const use *add = conv ? addition(p, dx, index, &other) : NULL;
     if (add) {
         e->before = other;
         e->out = dx = node_of(p, add)->outputs[0];
@@ -423,9 +428,9 @@ static void plan_epilogue(pass *p, int conv) {
     }
     const cln__node *concat = producer_of(p, x);
     if (p->f->source[x] == x && concat && concat->op == &cln__op_concat)
-        follow_branches(p, conv, dx, concat);
+        follow_branches(p, index, dx, concat);
     else
-        follow(p, conv, dx, x);
+        follow(p, index, dx, x);
 }
 
 /* --- the whole --- */
@@ -483,7 +488,7 @@ static void decide(pass *p) {
     find_loadable(p);
     absorb_activations(p);
     for (int i = 0; i < p->g->node_count; i++)
-        if (p->g->nodes[i].op == &cln__op_conv2d_grad)
+        if (p->g->nodes[i].op == &cln__op_conv2d_grad || p->g->nodes[i].op == &cln__op_maxpool_grad)
             plan_epilogue(p, i);
 }
 

@@ -47,10 +47,15 @@ bool cln__conv2d_is_pointwise(const cln__node *node);
 /* Whether a variant that fuses serves this convolution or gradient of one, with `act` on load. */
 bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
 
+/* --- maxpool.c --- */
+
+/* Whether the gradient of max pooling, a node, has a kernel with an epilogue. */
+bool cln__maxpool_fuses(const cln__lowering *l, const cln__node *node);
+
 /* --- fuse.c, while lowering --- */
 
-/* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel of
- * them where those of x begin; false: none. */
+/* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel
+ * of them where those of x begin; false: none. */
 bool cln__parts_left(const cln__lowering *l, cln_tensor x, cln__parts *parts, int64_t *first);
 /* Keeps rows that the node being lowered leaves. */
 void cln__parts_leave(cln__lowering *l, cln__parts parts);

@@ -1,6 +1,6 @@
 /* moments: mean and (biased) variance of each channel over all images and pixels. The plan adds one for each tensor
- * that is normalised by its batch (rewrite.c). Where a convolution made the tensor, its kernel has left the parts'
- * moments, and the tensor is not read again. */
+ * that is normalised by its batch (rewrite.c). Where a convolution, an addition or average pooling made the tensor, its
+ * kernel has left the parts' moments, and the tensor is not read again. */
 #include "fuse.h"
 #include "reduce.h"
 

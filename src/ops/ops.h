@@ -28,7 +28,8 @@ cln_status cln__lower_channel_sum(cln__lowering *l, cln_tensor x, cln_tensor sum
  * enough to be worth a work-item). Defines B, the channels of a block of x. */
 void cln__step_each_vector(cln__lowering *l, cln__step *step, cln_tensor x);
 
-/* The same by rows, for CPUs: work-items (run of rows, channel block, image), and one int argument, the rows of a run. */
+/* The same by rows, for CPUs: work-items (run of rows, channel block, image), and one int argument, the rows of a run.
+ */
 void cln__step_each_row(cln__lowering *l, cln__step *step, cln_tensor x);
 
 /* Whether `x` is larger than `times` the second-level caches of a CPU. */

@@ -71,7 +71,7 @@ typedef struct cln__form {
     cln_activation act;
 } cln__form;
 
-/* What follows the gradient that a convolution passes on, done by its kernel before it stores anything. */
+/* What follows the gradient that a convolution, or max pooling, passes on, done by its kernel before it stores it. */
 typedef struct cln__epilogue {
     int out;             /* what it stores at last */
     int before;          /* tensor whose memory `out` takes over and whose numbers are added, or -1 */
@@ -92,7 +92,7 @@ struct cln__fusion {
     bool *absorbed;           /* by node: another node's step does its work */
     int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
     int64_t *sums_first;      /* the stored channel of the rows where they begin */
-    cln__epilogue *epilogue;  /* by node (conv2d_grad) */
+    cln__epilogue *epilogue;  /* by node (conv2d_grad, maxpool_grad) */
     struct cln__parts *parts; /* by node: rows that its kernel left, while lowering */
     int *left;                /* by node: scratch that its kernel left for its gradient, or -1 */
 };

@@ -228,14 +228,25 @@ static cln_status set_range(cln_plan *plan, int index) {
 
 static cln_status bind_kernel(cln_plan *plan, int index) {
     const cln__step *step = &plan->host.steps[index];
-    cl_program program;
-    cl_int code;
-    CLN_TRY(cln__program_get(plan->device, step->source, step->defines, &program));
-    plan->kernels[index] = clCreateKernel(program, step->kernel, &code);
-    if (!plan->kernels[index])
-        return cln__fail_cl(plan->device, code, "clCreateKernel", "kernel %s of cl/%s.cl", step->kernel, step->source);
+    CLN_TRY(cln__kernel_new(plan->device, step->source, step->defines, step->kernel, &plan->kernels[index]));
     CLN_TRY(set_args(plan, index));
     return set_range(plan, index);
+}
+
+static cln_status bind_kernels(cln_plan *plan) {
+    int count = 0;
+    cln__program_name *programs = calloc((size_t)plan->host.step_count + 1, sizeof *programs);
+    if (!programs)
+        return cln__fail_memory(plan->device->ctx, "the plan's programs");
+    for (int i = 0; i < plan->host.step_count; i++)
+        if (plan->host.steps[i].kind == CLN__KERNEL)
+            programs[count++] = (cln__program_name){plan->host.steps[i].source, plan->host.steps[i].defines};
+    cln__programs_prepare(plan->device, programs, count);
+    free(programs);
+    for (int i = 0; i < plan->host.step_count; i++)
+        if (plan->host.steps[i].kind == CLN__KERNEL)
+            CLN_TRY(bind_kernel(plan, i));
+    return CLN_OK;
 }
 
 /* CLBlast compiles at the first call for a shape class, so every GEMM runs once now, on buffers that hold zeros. */
@@ -266,9 +277,7 @@ static cln_status bind(cln_plan *plan) {
     CLN_TRY(check_weights(plan));
     CLN_TRY(make_arenas(plan));
     CLN_TRY(make_staging(plan));
-    for (int i = 0; i < plan->host.step_count; i++)
-        if (plan->host.steps[i].kind == CLN__KERNEL)
-            CLN_TRY(bind_kernel(plan, i));
+    CLN_TRY(bind_kernels(plan));
     CLN_TRY(bind_gemms(plan));
     return cln_plan_finish(plan);
 }

@@ -4,6 +4,7 @@
  *   try INDEX CANDIDATE                  it is being built, checked and measured
  *   done INDEX SECONDS RULE_SECONDS      and that is its time, and the rule's beside it (0: there is none)
  *   bad INDEX MESSAGE                    or it failed
+ *   confirm INDEX SECONDS RULE_SECONDS   at the end: the fastest measured anew, as the best of many is often luck
  *   failed MESSAGE                       the computation cannot be tried at all
  *   end
  *
@@ -13,6 +14,10 @@
 
 #define CLN__TUNE_MARK "clnet-tune: "
 enum { CLN__TUNE_LINE = 2048 };
+/* A candidate that is preferred to the rule's takes at most this part of its time. */
+#define CLN__TUNE_RATIO 0.97
+/* Until the first candidate, which includes the reference, a worker has so many times the time of a candidate. */
+enum { CLN__TUNE_PREPARATION = 5 };
 
 /* Another process, of which a pipe is read. */
 typedef struct cln__child {

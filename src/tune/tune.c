@@ -12,7 +12,6 @@
 #include <time.h>
 
 enum { MAX_CANDIDATES = 256, MAX_WORKER = 16 };
-static const double margin = 0.03; /* by which a candidate must beat the rule's */
 static const double default_budget_s = 600, default_timeout_s = 60;
 
 typedef struct tuner {
@@ -35,8 +34,9 @@ typedef struct task {
     int count, at, next; /* candidates; the one being tried, or -1; where a new worker begins */
     bool rule_lost, ended, failed;
     char trying[256]; /* candidate `at` */
-    char best[256];
-    double best_s, best_rule_s, best_ratio, rule_s;
+    char best[256], rule[256];
+    int best_index;
+    double best_s, best_rule_s, best_ratio;
 } task;
 
 static double left_s(const tuner *t) {
@@ -159,14 +159,25 @@ static void win(tuner *t, task *k, double seconds, double rule_seconds) {
     tell(t, CLN_TUNE_CANDIDATE);
     bool is_rule = k->at == 0;
     if (is_rule)
-        k->rule_s = seconds;
+        snprintf(k->rule, sizeof k->rule, "%s", k->trying);
     if (is_rule || !*k->best || ratio < k->best_ratio) {
         snprintf(k->best, sizeof k->best, "%s", k->trying);
         k->best_s = seconds;
         k->best_rule_s = rule_seconds;
-        k->best_ratio = is_rule ? 1 - margin : ratio;
+        k->best_ratio = is_rule ? CLN__TUNE_RATIO : ratio;
+        k->best_index = k->at;
     }
     k->at = -1;
+}
+
+static void confirm(task *k, int index, double seconds, double rule_seconds) {
+    if (index != k->best_index || rule_seconds <= 0)
+        return;
+    bool holds = seconds < CLN__TUNE_RATIO * rule_seconds;
+    k->best_s = holds ? seconds : rule_seconds;
+    k->best_rule_s = rule_seconds;
+    if (!holds)
+        snprintf(k->best, sizeof k->best, "%s", k->rule);
 }
 
 static void hear(tuner *t, task *k, const char *line) {
@@ -180,6 +191,8 @@ static void hear(tuner *t, task *k, const char *line) {
         snprintf(k->trying, sizeof k->trying, "%.250s", line + at);
     } else if (sscanf(line, "done %d %lf %lf", &index, &seconds, &rule_seconds) == 3 && index == k->at)
         win(t, k, seconds, rule_seconds);
+    else if (sscanf(line, "confirm %d %lf %lf", &index, &seconds, &rule_seconds) == 3)
+        confirm(k, index, seconds, rule_seconds);
     else if (sscanf(line, "bad %d %n", &index, &at) == 1 && at > 0 && index == k->at)
         lose(t, k, line + at);
     else if (strncmp(line, "failed ", 7) == 0) {
@@ -201,14 +214,14 @@ static void listen(tuner *t, task *k) {
             hear(t, k, line);
             heard_s = cln__tune_now_s();
         }
-        hung = cln__tune_now_s() - heard_s > t->timeout_s;
+        hung = cln__tune_now_s() - heard_s > (k->at < 0 ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
         over = is_over(t);
     }
     cln__child_stop(&k->child, how);
     if (k->ended || k->failed || over)
         return;
     if (hung)
-        snprintf(message, sizeof message, "no result within %.0f s", t->timeout_s);
+        snprintf(message, sizeof message, "no result within %.0f s", cln__tune_now_s() - heard_s);
     else
         snprintf(message, sizeof message, "%s", how);
     k->failed = k->at < 0; /* not a candidate's fault */

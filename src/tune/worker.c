@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MIN_ROUNDS = 5, MAX_ROUNDS = 25 };
+enum { MIN_ROUNDS = 5, CONFIRM_ROUNDS = 12, MAX_ROUNDS = 25 };
 static const double measure_s = 0.5; /* about how long one candidate is measured */
 static const double hopeless = 1.15; /* times the rule's time, both at their best: not measured further */
 
@@ -18,7 +18,9 @@ typedef struct worker {
     cln_context *ctx;
     cln__trial trial;
     cln_plan *rule; /* candidate 0, or NULL: it is lost */
-    double rule_s;
+    int best;       /* candidate, or 0: none beats the rule's */
+    const char *best_text;
+    double best_ratio;
     const char *fault; /* "crash CANDIDATE" */
     unsigned timeout_s;
 } worker;
@@ -43,18 +45,19 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int count) {
+/* What disturbs makes slower, never faster, so the lower quartile says more than the median. */
+static double typical(double *values, int count) {
     qsort(values, (size_t)count, sizeof *values, ascending);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+    return values[count / 4];
 }
 
 /* In turns with the rule's, so that both meet the same disturbances. */
-static cln_status measure(worker *w, cln_plan *plan, double *seconds, double *rule_seconds) {
+static cln_status measure(worker *w, cln_plan *plan, int min_rounds, double *seconds, double *rule_seconds) {
     double times[MAX_ROUNDS], rule_times[MAX_ROUNDS] = {0}, start_s = cln__tune_now_s();
     double best = INFINITY, rule_best = INFINITY;
     bool beside = w->rule && w->rule != plan;
     int rounds = 0;
-    while (rounds < MAX_ROUNDS && (rounds < MIN_ROUNDS || cln__tune_now_s() - start_s < measure_s)) {
+    while (rounds < MAX_ROUNDS && (rounds < min_rounds || cln__tune_now_s() - start_s < measure_s)) {
         CLN_TRY(cln__trial_time(&w->trial, plan, &times[rounds]));
         if (beside)
             CLN_TRY(cln__trial_time(&w->trial, w->rule, &rule_times[rounds]));
@@ -64,8 +67,8 @@ static cln_status measure(worker *w, cln_plan *plan, double *seconds, double *ru
         if (beside && rounds > 1 && best > hopeless * rule_best)
             break;
     }
-    *seconds = median(times, rounds);
-    *rule_seconds = w->rule == plan ? *seconds : median(rule_times, rounds);
+    *seconds = typical(times, rounds);
+    *rule_seconds = w->rule == plan ? *seconds : typical(rule_times, rounds);
     return CLN_OK;
 }
 
@@ -90,7 +93,7 @@ static cln_status fail_on_purpose(const worker *w, const char *candidate) {
 static cln_status try_plan(worker *w, const char *candidate, cln_plan *plan, double *seconds, double *rule_seconds) {
     CLN_TRY(fail_on_purpose(w, candidate));
     CLN_TRY(cln__trial_check(&w->trial, plan));
-    return measure(w, plan, seconds, rule_seconds);
+    return measure(w, plan, MIN_ROUNDS, seconds, rule_seconds);
 }
 
 static void try_candidate(worker *w, int index, const char *candidate) {
@@ -105,6 +108,11 @@ static void try_candidate(worker *w, int index, const char *candidate) {
         w->rule = plan;
     if (status == CLN_OK)
         status = try_plan(w, candidate, plan, &seconds, &rule_seconds);
+    if (status == CLN_OK && index > 0 && seconds < w->best_ratio * rule_seconds) {
+        w->best = index;
+        w->best_text = candidate;
+        w->best_ratio = seconds / rule_seconds;
+    }
     if (status == CLN_OK)
         snprintf(line, sizeof line, "done %d %.9g %.9g", index, seconds, rule_seconds);
     else
@@ -127,6 +135,24 @@ static cln_status rebuild_rule(worker *w, const char *candidates) {
     return cln__trial_check(&w->trial, w->rule);
 }
 
+static cln_status confirm(worker *w) {
+    char line[128];
+    double seconds, rule_seconds;
+    cln_plan *plan;
+    if (!w->rule || !w->best)
+        return CLN_OK;
+    alarm(w->timeout_s);
+    CLN_TRY(cln__trial_build(&w->trial, w->best_text, &plan));
+    cln_status status = cln__trial_check(&w->trial, plan);
+    if (status == CLN_OK)
+        status = measure(w, plan, CONFIRM_ROUNDS, &seconds, &rule_seconds);
+    cln_plan_free(plan);
+    CLN_TRY(status);
+    snprintf(line, sizeof line, "confirm %d %.9g %.9g", w->best, seconds, rule_seconds);
+    tell(line);
+    return CLN_OK;
+}
+
 static cln_status try_all(worker *w, char *candidates, int from, bool with_rule) {
     char line[32];
     int count = 0;
@@ -144,12 +170,12 @@ static cln_status try_all(worker *w, char *candidates, int from, bool with_rule)
             try_candidate(w, i, next);
         next = end + 1;
     }
-    return CLN_OK;
+    return confirm(w);
 }
 
 static cln_status work(worker *w, cln_device *device, const char *signature, int from, bool with_rule) {
     char *candidates = NULL;
-    alarm(w->timeout_s);
+    alarm(CLN__TUNE_PREPARATION * w->timeout_s);
     CLN_TRY(cln__trial_new(w->ctx, device, signature, &w->trial));
     CLN_TRY(cln__trial_expect(&w->trial));
     CLN_TRY(cln__trial_candidates(&w->trial, &candidates));
@@ -172,7 +198,7 @@ static cln_status run(worker *w, char **argv, const char *fault) {
 
 /* DEVICE SIGNATURE FROM WITH_RULE TIMEOUT FAULT */
 int cln_tune_worker(int argc, char **argv) {
-    worker w = {.ctx = NULL};
+    worker w = {.best_ratio = CLN__TUNE_RATIO};
     if (argc != 6 || cln_context_new(&w.ctx) != CLN_OK)
         return CLN_INVALID_ARGUMENT;
     cln_status status = run(&w, argv, argv[5]);

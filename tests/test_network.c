@@ -345,8 +345,13 @@ START_TEST(random_networks_agree_with_their_twins) {
 }
 END_TEST
 
+/* By seed and size: each was wrong once. */
+static const int blocks[][2] = {{1, 7}, {5, 6}, {7, 6}, {33, 5}, {58, 5}};
+enum { BLOCKS = sizeof blocks / sizeof *blocks };
+
 START_TEST(random_blocks_agree_with_their_twins) {
-    network *n = network_of_blocks_new(first_network + _i, side);
+    network *n = thorough ? network_of_blocks_new(first_network + _i, side)
+                          : network_of_blocks_new(blocks[_i][0], blocks[_i][1]);
     check_configurations(n, (const bool[CONFIGURATIONS]){true, true, true}, check_slope_of_all);
 }
 END_TEST
@@ -389,7 +394,7 @@ END_TEST
 static void add_tests(TCase *tests) {
     if (!only_blocks)
         tcase_add_loop_test(tests, random_networks_agree_with_their_twins, 0, network_count);
-    tcase_add_loop_test(tests, random_blocks_agree_with_their_twins, 0, network_count);
+    tcase_add_loop_test(tests, random_blocks_agree_with_their_twins, 0, thorough ? network_count : BLOCKS);
     tcase_add_test(tests, weights_with_other_gaps_are_refused);
 }
 

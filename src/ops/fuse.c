@@ -270,7 +270,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
     int whole = view->inputs[0], count;
     int64_t first = slice_first(p, view), end = first + p->g->tensors[view->outputs[0]].shape.c;
     const use *u = uses_of(p, whole, &count);
-    if (p->l->kept[whole])
+    if (p->l->kept[whole] || p->g->tensors[whole].role != CLN__VALUE) /* the host's inputs stay as they are */
         return false;
     for (int i = 0; i < count; i++) {
         const cln__node *other = node_of(p, &u[i]);

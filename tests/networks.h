@@ -62,8 +62,8 @@ typedef struct network {
 /* The network of `seed`: convolutions of every kind, normalisation, activations, sums, nested concatenations, pools,
  * dropout, linear layers, inputs in the middle, tensors used more than once. Images are of 1x1 to `side` x `side`. */
 network *network_new(int seed, int side);
-/* The same of what real networks are made of, which is fused: normalised and activated convolutions, residual, dense and
- * Inception blocks, with something unusual between them now and then. */
+/* The same of what real networks are made of, which is fused: normalised and activated convolutions, residual, dense
+ * and Inception blocks, with something unusual between them now and then. */
 network *network_of_blocks_new(int seed, int side);
 void network_free(network *n);
 

@@ -46,11 +46,8 @@ static void make(const cln__plan_request *request) {
 /* An evaluation plan for one output; as the tests of failures need it, then as the others do. */
 static cln_status try_plan(cln_tensor output) {
     cln__plan_drop(&plan);
-    cln__plan_request request = {.loss = CLN_NO_TENSOR,
-                                 .upstream = CLN_NO_TENSOR,
-                                 .outputs = &output,
-                                 .output_count = 1,
-                                 .variant = variant};
+    cln__plan_request request = {
+        .loss = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR, .outputs = &output, .output_count = 1, .variant = variant};
     return cln__plan_make(ctx, g, &caps, &request, 0, &plan);
 }
 

@@ -126,6 +126,17 @@ START_TEST(an_activation_before_an_addition_is_not_done_behind_it) {
 }
 END_TEST
 
+/* x's gradient is that of two convolutions, added before its mask, and z's is x's behind it and the addition's. */
+START_TEST(gradients_are_added_in_one_memory_at_a_time) {
+    cln_tensor z = conv(image, "z", 16, 3), x = relu(norm(z, "norm"));
+    cln_tensor y = cln_add(g, conv(x, "a", 16, 3), conv(x, "b", 16, 3));
+    train(cln_add(g, y, z));
+    for (int s = 0; s < plan.step_count; s++)
+        ck_assert(!strstr(plan.steps[s].defines, "-DDX_BEFORE=1 -DDX_AFTER=1"));
+    ck_assert_int_eq(steps("batchnorm_normalise"), 0);
+}
+END_TEST
+
 START_TEST(a_dense_block_grows_in_place) {
     cln_tensor x = conv(image, "stem", 16, 3);
     for (int i = 0; i < 3; i++) {
@@ -229,6 +240,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_gradient_that_is_asked_for_is_written);
     tcase_add_loop_test(tests, a_residual_joins_in_one_step, 0, 2);
     tcase_add_test(tests, an_activation_before_an_addition_is_not_done_behind_it);
+    tcase_add_test(tests, gradients_are_added_in_one_memory_at_a_time);
     tcase_add_test(tests, a_dense_block_grows_in_place);
     tcase_add_test(tests, pointwise_convolutions_of_one_tensor_become_one);
     tcase_add_test(tests, ragged_parts_are_not_merged);

@@ -93,13 +93,6 @@ static void make_plans(running *r) {
     options.gradients = gradients;
     options.gradient_count = gradient_count;
     ok(cln_plan_build(device, r->n->g, r->weights, &options, &r->training));
-    if (getenv("SHOW") && strcmp(getenv("SHOW"), r->c->name) == 0) {
-        cln_graph_print(r->training->host.graph, stdout);
-        cln_plan_print(r->training, stdout);
-        printf("EVAL\n");
-        cln_graph_print(r->evaluation->host.graph, stdout);
-        cln_plan_print(r->evaluation, stdout);
-    }
 }
 
 /* Memory that nobody has written holds no numbers. */
@@ -267,7 +260,7 @@ static void compare(const network *n, const char *how, const result *got, const 
 /* The slope of the twin's loss along a random direction of all `data` is what the gradients say. */
 static void check_slope(network *n, const char *what, double *const *data, const float *const *gradient,
                         const int64_t *counts, int count, int64_t total) {
-    const double e = 1e-6;
+    const double e = 1e-7; /* rarely beyond a kink */
     double *v = zeros(total), *start = zeros(total);
     double expected = 0, g2 = 0, v2 = 0, slope = 0;
     int64_t i = 0;
@@ -352,8 +345,13 @@ START_TEST(random_networks_agree_with_their_twins) {
 }
 END_TEST
 
+/* By seed and size: each was wrong once. */
+static const int blocks[][2] = {{1, 7}, {5, 6}, {7, 6}, {33, 5}, {58, 5}};
+enum { BLOCKS = sizeof blocks / sizeof *blocks };
+
 START_TEST(random_blocks_agree_with_their_twins) {
-    network *n = network_of_blocks_new(first_network + _i, side);
+    network *n = thorough ? network_of_blocks_new(first_network + _i, side)
+                          : network_of_blocks_new(blocks[_i][0], blocks[_i][1]);
     check_configurations(n, (const bool[CONFIGURATIONS]){true, true, true}, check_slope_of_all);
 }
 END_TEST
@@ -396,7 +394,7 @@ END_TEST
 static void add_tests(TCase *tests) {
     if (!only_blocks)
         tcase_add_loop_test(tests, random_networks_agree_with_their_twins, 0, network_count);
-    tcase_add_loop_test(tests, random_blocks_agree_with_their_twins, 0, network_count);
+    tcase_add_loop_test(tests, random_blocks_agree_with_their_twins, 0, thorough ? network_count : BLOCKS);
     tcase_add_test(tests, weights_with_other_gaps_are_refused);
 }
 

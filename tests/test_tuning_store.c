@@ -252,8 +252,8 @@ END_TEST
 
 static const char *const signatures[] = {
     SIGNATURE(128),
-    "conv2d backward x=16x16x32x32/16 y=16x16x32x32/16 k=3x3 s=1 p=1 d=1 g=1 load_scale load_shift dy_scale dy_slope "
-    "dy_shift dx dx_scale load_act=relu mask=relu sums=x",
+    ("conv2d backward x=16x16x32x32/16 y=16x16x32x32/16 k=3x3 s=1 p=1 d=1 g=1 load_scale load_shift dy_scale dy_slope "
+     "dy_shift dx dx_scale load_act=relu mask=relu sums=x"),
     "conv2d grad_weight x=1x3x9x9/1 y=1x16x3x3/16 k=5x3 s=2 p=2 d=2 g=1",
     "conv2d forward x=1x16x4x4/16 y=1x16x4x4/16 k=1x1 s=1 p=0 d=1 g=4 bias moments act=leakyrelu",
 };

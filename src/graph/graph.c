@@ -209,7 +209,7 @@ static cln_status infer(cln_graph *g, const cln__node *node) {
     if (node->op->infer)
         return node->op->infer(g, node);
     return node->output_count ? cln__set_output(g, node, 0, cln__input_shape(g, node, 0), CLN__LIKE, node->inputs[0])
-                             : CLN_OK;
+                              : CLN_OK;
 }
 
 /* Makes the node's output tensors and lets the operator give them shapes. */

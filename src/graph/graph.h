@@ -47,7 +47,7 @@ typedef struct cln__tensor {
 typedef struct cln__op {
     const char *name;
     size_t attrs_size; /* of the plain struct in node->attrs */
-    int outputs; /* usually: cln__node.output_count */
+    int outputs;       /* usually: cln__node.output_count */
     /* Checks the inputs; sets shape and packing of the outputs from the inputs' shapes and the attributes alone (it is
      * run again when a graph is tried at another batch size). NULL: output 0 is like input 0. */
     cln_status (*infer)(cln_graph *g, const cln__node *node);
@@ -81,7 +81,7 @@ struct cln__node {
     char *name;      /* "blocks.0.net.0", or the operator's name */
     bool is_forward; /* made by the model, not by autodiff */
     int input_count;
-    int *inputs; /* tensors */
+    int *inputs;      /* tensors */
     int output_count; /* the operator's `outputs`, but for split and split_weights */
     int outputs[CLN__MAX_OUTPUTS];
     void *attrs;

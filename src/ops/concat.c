@@ -85,12 +85,8 @@ static cln_status join_corrected(cln__lowering *l, const cln__node *node, cln_te
         CLN_TRY(cln__lower_copy(l, (cln_tensor){form.shift}, 0, shift, first, channels));
         first += channels;
     }
-    l->forms[y.id] = (cln__form){.kind = CLN__CORRECTED,
-                                 .source = y.id,
-                                 .scale = -1,
-                                 .slope = slope.id,
-                                 .shift = shift.id,
-                                 .of = of.id};
+    l->forms[y.id] = (cln__form){
+        .kind = CLN__CORRECTED, .source = y.id, .scale = -1, .slope = slope.id, .shift = shift.id, .of = of.id};
     return l->status;
 }
 

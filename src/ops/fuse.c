@@ -231,8 +231,8 @@ static int64_t slice_first(const pass *p, const cln__node *node) {
     return first;
 }
 
-/* The last node, but `except`, that may read the memory of `tensor`: through views, concatenations, and what may be
- * computed by whoever reads it. */
+/* The last node, but `except`, that may read the memory of `tensor`, or one more where it is kept: through views,
+ * concatenations, and what may be computed by whoever reads it. */
 static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {

@@ -1,7 +1,7 @@
 /* 1x1 convolutions that read the same tensor, as in an Inception block, as one: the tensor is read once, and so is the
  * gradient that they add up. Their weights are joined and their gradients split by small copies; their outputs show
- * parts of one (plan/layout.c), which needs every part but the last to fill its channel blocks. The last part may lie in
- * a concatenation at the same time, if it comes first there. */
+ * parts of one (plan/layout.c), which needs every part but the last to fill its channel blocks. The last part may lie
+ * in a concatenation at the same time, if it comes first there. */
 #include "fuse.h"
 
 #include <string.h>

@@ -105,10 +105,7 @@ static cln_status lower_split(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
-const cln__op cln__op_join_weights = {.name = "join_weights",
-                                      .outputs = 1,
-                                      .infer = infer_joined,
-                                      .backward = backward_joined,
-                                      .lower = lower_joined};
+const cln__op cln__op_join_weights = {
+    .name = "join_weights", .outputs = 1, .infer = infer_joined, .backward = backward_joined, .lower = lower_joined};
 
 const cln__op cln__op_split_weights = {.name = "split_weights", .infer = infer_nothing, .lower = lower_split};

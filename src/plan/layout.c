@@ -226,8 +226,8 @@ static bool extend(const pass *p, int whole, int part, int64_t first) {
     int64_t stored;
     bool begins = tail != whole && of[whole].root == whole && of[tail].root == tail && of[part].offset == 0 &&
                   of[whole].region == CLN__ARENA && of[tail].region == CLN__ARENA &&
-                  p->g->tensors[tail].role == CLN__VALUE &&
-                  of[part].block_stride == of[whole].block_stride && of[part].pixel == of[whole].pixel;
+                  p->g->tensors[tail].role == CLN__VALUE && of[part].block_stride == of[whole].block_stride &&
+                  of[part].pixel == of[whole].pixel;
     if (!begins || !lies_within(p, whole, part, first, &stored))
         return false;
     int64_t offset = stored / of[whole].block * of[whole].block_stride, image = offset + of[tail].image;

@@ -87,8 +87,8 @@ static bool lifetimes_meet(const storage *a, const storage *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest address in `arena` free of every placed storage alive at the same time as `wanted`. `order`: the placed ones
- * by address. */
+/* The lowest address in `arena` free of every placed storage alive at the same time as `wanted`. `order`: the placed
+ * ones by address. */
 static int64_t lowest_free(const storage *list, const int *order, int count, const storage *wanted, int arena) {
     int64_t address = 0;
     for (int i = 0; i < count; i++) {

@@ -273,7 +273,8 @@ START_TEST(programs_are_shared_and_errors_carry_the_log) {
     ck_assert_ptr_nonnull(strstr(error, "compiling cl/peak.cl with '-DWIDTH=oops': clBuildProgram failed with CL_"));
     ck_assert_ptr_nonnull(strstr(strstr(error, "the build log:"), "oops"));
     ck_assert_int_eq(cln__kernel_new(device, "peak", OPTIONS, "no_such", &none), CLN_OPENCL);
-    ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "kernel no_such of cl/peak.cl: clCreateKernel failed with CL_"));
+    ck_assert_ptr_nonnull(
+        strstr(cln_context_error(ctx), "kernel no_such of cl/peak.cl: clCreateKernel failed with CL_"));
     ck_assert_int_eq(cln__kernel_new(device, "no_such_file", "", "peak_fma", &none), CLN_INTERNAL);
     ck_assert_ptr_nonnull(strstr(cln_context_error(ctx), "no kernel file cl/no_such_file.cl"));
     for (int i = 0; i < 3; i++)

@@ -12,6 +12,7 @@ cln__caps cln__caps_default(void) {
         .max_alloc_bytes = (uint64_t)1 << 30,
         .memory_bytes = (uint64_t)4 << 30,
         .local_bytes = 512 << 10,
+        .private_bytes = 3 << 20,
         .alignment_bytes = 128,
     };
 }

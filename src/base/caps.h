@@ -14,6 +14,7 @@ typedef struct cln__caps {
     uint64_t max_alloc_bytes;
     uint64_t memory_bytes; /* CL_DEVICE_GLOBAL_MEM_SIZE */
     uint64_t local_bytes;
+    int64_t private_bytes; /* a work-item's private arrays: on a CPU they lie on the stack of a thread */
     uint64_t alignment_bytes; /* of a tensor in its arena: at least 64, and the device's base alignment */
 } cln__caps;
 

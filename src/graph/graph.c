@@ -281,7 +281,7 @@ static void set_producers(cln_graph *g, int from) {
 void cln__node_remove(cln_graph *g, int index) {
     node_free(&g->nodes[index]);
     memmove(&g->nodes[index], &g->nodes[index + 1], sizeof *g->nodes * (size_t)(--g->node_count - index));
-    set_producers(g, index);
+    set_producers(g, 0); /* what it made may have another producer, which lies before it */
 }
 
 void cln__node_move_last(cln_graph *g, int index) {

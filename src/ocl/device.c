@@ -3,6 +3,7 @@
 #include "ocl.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,6 +170,17 @@ static uint64_t at_least(uint64_t value, uint64_t minimum) {
     return value > minimum ? value : minimum;
 }
 
+/* What kernels may take of the stack that a driver's threads have, which is the usual one: 3 of 8 MiB. */
+static int64_t private_bytes(void) {
+    pthread_attr_t attributes;
+    size_t stack = 0;
+    if (pthread_attr_init(&attributes) == 0) {
+        pthread_attr_getstacksize(&attributes, &stack);
+        pthread_attr_destroy(&attributes);
+    }
+    return (int64_t)stack / 8 * 3;
+}
+
 static cln__caps caps_of(cl_device_id id, const cln_device_info *info) {
     bool cpu = info->type == CLN_DEVICE_CPU;
     int units = (int)at_least((uint64_t)info->compute_units, 1);
@@ -185,6 +197,7 @@ static cln__caps caps_of(cl_device_id id, const cln_device_info *info) {
         .max_alloc_bytes = info->max_alloc_bytes,
         .memory_bytes = info->memory_bytes,
         .local_bytes = info->local_bytes,
+        .private_bytes = cpu ? private_bytes() : 0,
         .alignment_bytes = at_least(query_number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, 64),
     };
 }

@@ -322,8 +322,8 @@ static int list_missing(const cln__program_cache *cache, const cln__program_name
     for (int i = 0; i < count; i++) {
         bool known = !source_text(wanted[i].source) || find(cache, wanted[i].source, wanted[i].options);
         for (int k = 0; k < found && !known; k++)
-            known = strcmp(missing[k].source, wanted[i].source) == 0 &&
-                    strcmp(missing[k].options, wanted[i].options) == 0;
+            known =
+                strcmp(missing[k].source, wanted[i].source) == 0 && strcmp(missing[k].options, wanted[i].options) == 0;
         if (!known)
             missing[found++] = wanted[i];
     }
@@ -334,7 +334,8 @@ void cln__programs_prepare(cln_device *device, const cln__program_name *wanted, 
     cln__program_cache *cache = device->programs;
     cln__program_name *missing = calloc((size_t)count + 1, sizeof *missing);
     pthread_mutex_lock(&cache->mutex);
-    int sections = missing && cache->policy->bundled && !cache->folder ? list_missing(cache, wanted, count, missing) : 0;
+    int sections =
+        missing && cache->policy->bundled && !cache->folder ? list_missing(cache, wanted, count, missing) : 0;
     cl_program cl = sections > 1 ? compile_bundle(device, missing, sections) : NULL;
     for (int i = 0; cl && i < sections; i++) {
         program *p = program_new(missing[i].source, missing[i].options);

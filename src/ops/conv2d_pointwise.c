@@ -17,7 +17,8 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "it is not 1x1 with stride 1 and no padding";
     if (x.block != y.block)
         return "its input is planar";
-    if (cln__most(x.stored, y.stored) > MANY_BLOCKS * (int64_t)y.block)
+    int64_t blocks = cln__most(x.stored, y.stored) / y.block, held = blocks <= FEW_BLOCKS ? FEW_BLOCKS : MANY_BLOCKS;
+    if (blocks > held || 2 * held * GRAD_CHUNK * y.block * (int64_t)sizeof(float) > l->caps->private_bytes)
         return "it has more channels than fit an item's private memory";
     return cln__fused_refuses(l, p);
 }

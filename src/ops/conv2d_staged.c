@@ -50,9 +50,11 @@ static stages stages_of(const cln__lowering *l, const cln__conv2d *p) {
 }
 
 /* The size of the private array that holds so many vectors of `block` floats; 0 if none does. */
-static int64_t stage_size(int64_t vectors, int block) {
-    int64_t unit = STAGE_BYTES / (int64_t)sizeof(float) / block;
-    return vectors <= unit ? unit : vectors <= 4 * unit ? 4 * unit : vectors <= 12 * unit ? 12 * unit : 0;
+static int64_t stage_size(const cln__lowering *l, int64_t vectors, int block) {
+    int64_t unit = STAGE_BYTES / (int64_t)sizeof(float) / block, size = 12 * unit;
+    if (vectors <= 4 * unit)
+        size = vectors <= unit ? unit : 4 * unit;
+    return vectors <= size && size * block * (int64_t)sizeof(float) <= l->caps->private_bytes ? size : 0;
 }
 
 static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
@@ -64,7 +66,7 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
         p->a.stride > MAX_FILTER)
         return "the filter is too wide";
     if (cln__most(x.stored, y.stored) > MAX_BLOCKS * (int64_t)y.block || p->xs.h * p->xs.w > STAGE_BYTES * 12 ||
-        !stage_size(stages_of(l, p).vectors, y.block))
+        !stage_size(l, stages_of(l, p).vectors, y.block))
         return "an image does not fit an item's private memory";
     return NULL;
 }
@@ -73,7 +75,7 @@ static void define(cln__lowering *l, cln__step *step, const cln__conv2d *p, cons
     cln__layout x = cln__layout_of(l, p->x), y = cln__layout_of(l, p->y);
     cln__step_define(l, step, "B=%d -DXB=%d -DS=%d", y.block, x.block, p->a.stride);
     cln__step_define(l, step, "TILE=%d -DWIDE=%d", TILE, lone_width(l, p));
-    cln__step_define(l, step, "STAGE=%lld -DBLOCKS=%d", (long long)stage_size(q->vectors, y.block), MAX_BLOCKS);
+    cln__step_define(l, step, "STAGE=%lld -DBLOCKS=%d", (long long)stage_size(l, q->vectors, y.block), MAX_BLOCKS);
 }
 
 static void arguments(cln__lowering *l, cln__step *step, const cln__conv2d *p, const stages *q,

@@ -99,6 +99,10 @@ static problem problem_of(const cln__lowering *l, const cln__conv2d *p) {
 
 /* --- what it refuses --- */
 
+static int64_t scratch_limit(const cln__lowering *l) {
+    return cln__least(SCRATCH_BYTES, l->caps->private_bytes);
+}
+
 static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     const cln__conv2d_attrs *a = &p->a;
     const char *reason = cln__fused_refuses(l, p);
@@ -116,7 +120,7 @@ static const char *refuses(const cln__lowering *l, const cln__conv2d *p) {
     if (x.block % 4 != 0)
         return "its channel blocks are no multiples of 4";
     problem q = problem_of(l, p);
-    if (scratch_bytes(&q) > SCRATCH_BYTES)
+    if (scratch_bytes(&q) > scratch_limit(l))
         return "a work-item would need too much private memory";
     return NULL;
 }
@@ -143,7 +147,7 @@ enum { LINE_FLOATS = 16 };
 
 static void define(cln__lowering *l, cln__step *step, const problem *q) {
     cln__step_define(l, step, "B=%d -DK=%d -DT=%lld", q->b, q->k, (long long)q->tiles);
-    cln__step_define(l, step, "SCRATCH=%lld", SCRATCH_BYTES / (q->b * (long long)sizeof(float)));
+    cln__step_define(l, step, "SCRATCH=%lld", (long long)(scratch_limit(l) / (q->b * (int64_t)sizeof(float))));
     cln__step_define(l, step, "EDGES=%d", q->h % q->m != 0 || q->w % q->m != 0);
 }
 

@@ -244,7 +244,7 @@ static int last_reader_through(const pass *p, const use *u, int except) {
 }
 
 static int last_reader(const pass *p, int tensor, int except) {
-    int count, last = -1;
+    int count, last = p->l->kept[tensor] ? p->g->node_count : -1;
     const use *u = uses_of(p, tensor, &count);
     for (int i = 0; i < count; i++) {
         int reader = u[i].node == except ? -1 : last_reader_through(p, &u[i], except);
@@ -258,7 +258,7 @@ static bool whole_is_done(const pass *p, const cln__node *view, int before) {
     int whole = view->inputs[0], count;
     int64_t first = slice_first(p, view), end = first + p->g->tensors[view->outputs[0]].shape.c;
     const use *u = uses_of(p, whole, &count);
-    if (p->l->kept[whole])
+    if (p->l->kept[whole] || p->g->tensors[whole].role != CLN__VALUE) /* the host's inputs stay as they are */
         return false;
     for (int i = 0; i < count; i++) {
         const cln__node *other = node_of(p, &u[i]);

@@ -47,7 +47,7 @@ static vectors joined_moments(cln_graph *g, const cln__node *concat, cln_tensor 
         all.var = cln__join_like(g, vars, count, x);
         cln__node_move_last(g, (*position)++);
     } else {
-        cln_graph_fail(g, "not enough memory to plan the statistics");
+        g->status = cln__fail_memory(g->ctx, "the statistics of the batch");
     }
     free(means);
     free(vars);
@@ -66,6 +66,8 @@ static cln_tensor joined_like(const cln_graph *g, cln_tensor first, cln_tensor x
 }
 
 static vectors moments_of(cln_graph *g, cln_tensor x, int *position) {
+    if (g->status != CLN_OK)
+        return (vectors){CLN_NO_TENSOR, CLN_NO_TENSOR};
     const cln__node *made = node_reading(g, &cln__op_moments, x);
     if (made)
         return (vectors){cln__output(made, 0), cln__output(made, 1)};

@@ -87,27 +87,33 @@ static bool lifetimes_meet(const storage *a, const storage *b) {
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest address in `arena` free of every placed storage alive at the same time as `wanted`. */
-static int64_t lowest_free(const storage *placed, int count, const storage *wanted, int arena) {
+/* The lowest address in `arena` free of every placed storage alive at the same time as `wanted`. `order`: the placed ones
+ * by address. */
+static int64_t lowest_free(const storage *list, const int *order, int count, const storage *wanted, int arena) {
     int64_t address = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < count; i++) {
-            const storage *other = &placed[i];
-            if (other->arena == arena && lifetimes_meet(other, wanted) && address < other->address + other->bytes &&
-                other->address < address + wanted->bytes) {
-                address = other->address + other->bytes;
-                moved = true;
-            }
-        }
+    for (int i = 0; i < count; i++) {
+        const storage *other = &list[order[i]];
+        if (other->arena != arena || !lifetimes_meet(other, wanted) || other->address + other->bytes <= address)
+            continue;
+        if (other->address >= address + wanted->bytes)
+            break;
+        address = other->address + other->bytes;
     }
     return address;
+}
+
+static void insert_by_address(const storage *list, int *order, int placed) {
+    int at = placed;
+    for (; at > 0 && list[order[at - 1]].address > list[placed].address; at--)
+        order[at] = order[at - 1];
+    order[at] = placed;
 }
 
 /* CLBlast counts the elements of a buffer in int, so only a storage that is larger by itself makes a larger arena. */
 static const uint64_t USUAL_ARENA_BYTES = (uint64_t)8 << 30;
 
-static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *list, int count, uint64_t max_alloc) {
+static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *list, int *order, int count,
+                            uint64_t max_alloc) {
     cln__arena_sizes *arenas = &plan->arenas;
     for (int i = 0; i < count; i++) {
         uint64_t size = (uint64_t)list[i].bytes, usual = size > USUAL_ARENA_BYTES ? size : USUAL_ARENA_BYTES;
@@ -121,14 +127,15 @@ static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *lis
                              (unsigned long long)max_alloc);
         }
         int arena = 0;
-        int64_t address = lowest_free(list, i, &list[i], arena);
+        int64_t address = lowest_free(list, order, i, &list[i], arena);
         while ((uint64_t)address + size > room && arena < CLN__MAX_ARENAS - 1)
-            address = lowest_free(list, i, &list[i], ++arena);
+            address = lowest_free(list, order, i, &list[i], ++arena);
         if ((uint64_t)address + size > room)
             return cln__fail(ctx, CLN_OUT_OF_MEMORY, "the plan needs more than %d allocations of %llu bytes",
                              CLN__MAX_ARENAS, (unsigned long long)room);
         list[i].arena = arena;
         list[i].address = address;
+        insert_by_address(list, order, i);
         uint64_t end = (uint64_t)address + size;
         arenas->count = arena + 1 > arenas->count ? arena + 1 : arenas->count;
         arenas->bytes[arena] = end > arenas->bytes[arena] ? end : arenas->bytes[arena];
@@ -179,15 +186,16 @@ cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *c
     plan->arena_of = malloc(count * sizeof(int));
     plan->address_of = calloc(count, sizeof(int64_t));
     storage *list = calloc(count, sizeof *list);
+    int *order = calloc(count, sizeof *order);
     cln_status status = CLN_OK;
-    if (!p.first || !p.last || !p.merged || !plan->arena_of || !plan->address_of || !list) {
+    if (!p.first || !p.last || !p.merged || !plan->arena_of || !plan->address_of || !list || !order) {
         status = cln__fail_memory(ctx, "the plan's memory placement");
     } else {
         memset(plan->arena_of, 0xff, count * sizeof(int));
         find_lifetimes(&p);
         merge_in_place(&p);
         int storages = list_storages(&p, list, (int64_t)caps->alignment_bytes);
-        status = place_all(ctx, plan, list, storages, caps->max_alloc_bytes);
+        status = place_all(ctx, plan, list, order, storages, caps->max_alloc_bytes);
         if (status == CLN_OK)
             record(&p, list, storages);
     }
@@ -195,5 +203,6 @@ cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *c
     free(p.last);
     free(p.merged);
     free(list);
+    free(order);
     return status;
 }

@@ -128,7 +128,7 @@ END_TEST
 
 /* Memory: a, b, a copy of a. */
 START_TEST(what_ends_one_concatenation_may_begin_another) {
-    cln_tensor x = cln_input(g, "image", 1, 3, 4, 4), a = conv(x, "a", 16, 1), b = conv(x, "b", 16, 1);
+    cln_tensor x = cln_input(g, "image", 1, 3, 4, 4), a = conv(x, "a", 16, 3), b = conv(x, "b", 16, 3);
     cln_tensor first = cln_concat(g, (cln_tensor[]){a, b}, 2), second = cln_concat(g, (cln_tensor[]){b, a}, 2);
     make_evaluation(cln_add(g, first, second));
     ck_assert_int_eq(layout(first)->root, layout(second)->root);

@@ -254,7 +254,7 @@ static cln_status run_pretrained(cln_context *ctx, const arguments *a) {
 static const char *const summary =
     "Trains a network on a data set and tests it. What is not given is the model's recipe (see cltrain models).\n"
     "Writes best.safetensors (the best epoch in validation), last.safetensors and metrics.csv. The same options on\n"
-    "the same device give the same weights, byte for byte.\n\n"
+    "the same device, and the same tuner's results (--no-tuning: none), give the same weights, byte for byte.\n\n"
     "Ctrl-C or SIGTERM saves after the step and ends with status 130 or 143. However a run ends, killed or cut off\n"
     "from power, the same command with --resume last goes on, to the same bytes.\n\n"
     "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";

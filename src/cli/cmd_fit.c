@@ -371,6 +371,8 @@ int cmd_fit(int argc, char **argv) {
         return cli_misuse(&command, "--resume last needs --out, the folder of the run");
     if (a.benchmark && (a.tuning.none || a.variant || a.pretrained))
         return cli_misuse(&command, "--benchmark excludes --no-tuning, --variant and --pretrained");
+    if (a.budget_s > 0 && !a.benchmark)
+        return cli_misuse(&command, "--budget is for --benchmark");
     if (a.last && a.no_last)
         return cli_misuse(&command, "--save-last and --no-save-last exclude each other");
     cln_context *ctx;

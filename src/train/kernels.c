@@ -36,6 +36,8 @@ static cln_status load(cln__trainer *t, const cln_plan_options *training, const 
 }
 
 cln_status cln__kernels_choose(cln__trainer *t, cln_plan_options *training, cln_plan_options *evaluation) {
+    if (t->resumed && t->options->tune)
+        cln__warn(t->ctx, "no kernels are measured: a run that is resumed goes on with those that it began with");
     if (t->resumed)
         CLN_TRY(recall(t));
     else if (t->options->tuned)

@@ -225,6 +225,9 @@ START_TEST(export_and_import) {
 END_TEST
 
 #define HEAD "{\"clnet_tuning\": 1, \"results\": ["
+#define WITH_DEVICE(device)                                                                                            \
+    "{\"device\": \"" device "\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", "                  \
+    "\"rule\": \"direct\", \"signature\": \"" SIGNATURE(2) "\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}"
 #define TEXTS                                                                                                          \
     "\"device\": \"d\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", \"rule\": \"direct\", "
 #define GOOD "{" TEXTS "\"signature\": \"" SIGNATURE(1) "\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}"
@@ -235,6 +238,10 @@ static const char *const bad_imports[] = {
     "{\"results\": []}",
     HEAD GOOD "]} and more",
     HEAD GOOD ", 3]}",
+    HEAD GOOD ", " WITH_DEVICE("") "]}",
+    HEAD GOOD ", " WITH_DEVICE("\\u001b[2J") "]}",
+    HEAD GOOD ", " WITH_DEVICE("a\\nb") "]}",
+    HEAD GOOD ", " WITH_DEVICE("\x7f") "]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"conv2d\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"" SIGNATURE(2) "\", \"seconds\": -1, \"rule_seconds\": 1, \"time_s\": 1}]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"" SIGNATURE(2) "\", \"seconds\": 1, \"time_s\": 1}]}",

@@ -292,10 +292,10 @@ cln_status cln_tuning_records(cln_tuning *t, cln_tuning_record **out, int *count
 
 /* --- for one device --- */
 
-/* Drivers write what they like; JSON is UTF-8. */
+/* Drivers write what they like; what is exported can be imported: UTF-8 without control characters. */
 static void make_plain(char *text) {
     for (; *text; text++)
-        if ((unsigned char)*text >= 0x80 || (unsigned char)*text < 0x20)
+        if ((unsigned char)*text >= 0x7f || (unsigned char)*text < 0x20)
             *text = '?';
 }
 

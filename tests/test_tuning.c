@@ -528,6 +528,9 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
     runs(RUN_FIT "--epochs 3 --milestones 2 --no-tuning --out cut --resume last");
     ck_assert_msg(*run_errors == '\0', "%s", run_errors);
     runs_same("whole", "cut");
+    runs(RUN_FIT "--epochs 4 --milestones 2 --tuning none.sqlite --benchmark --out cut --resume last");
+    ck_assert_ptr_nonnull(strstr(run_errors, "no kernels are measured: "));
+    ck_assert_int_eq(run_all("", RUN_FIT "--budget 4"), 2);
     cln_choices_free(&rules);
     cln_choices_free(&used);
 }

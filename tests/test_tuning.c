@@ -200,7 +200,8 @@ END_TEST
 /* --- tuning --- */
 
 typedef struct seen {
-    int begun, saved, lost, count, known;
+    int begun, measured, saved, lost, count, known;
+    double saved_seconds;
     char message[256], lost_candidate[256];
     char saved_candidate[256];
     bool stop;
@@ -209,11 +210,14 @@ typedef struct seen {
 static void watch(void *user, const cln_tune_event *e) {
     seen *s = user;
     s->begun += e->stage == CLN_TUNE_BEGIN;
+    s->measured += e->stage == CLN_TUNE_CANDIDATE;
     s->saved += e->stage == CLN_TUNE_SAVED;
     s->count = e->count;
     s->known = e->known;
-    if (e->stage == CLN_TUNE_SAVED)
+    if (e->stage == CLN_TUNE_SAVED) {
         snprintf(s->saved_candidate, sizeof s->saved_candidate, "%s", e->candidate);
+        s->saved_seconds = e->seconds;
+    }
     if (e->stage != CLN_TUNE_LOST)
         return;
     s->lost++;
@@ -244,7 +248,7 @@ static cln_tune_result tune(const cln_graph *g, cln_tensor y, const char *databa
     cln_tune_result result;
     *s = (seen){.begun = 0};
     o.path = path;
-    o.worker = worker;
+    o.worker = o.worker ? o.worker : worker;
     o.on_event = watch;
     o.user = s;
     o.fault = fault;
@@ -302,6 +306,18 @@ START_TEST(results_are_saved_and_known) {
 }
 END_TEST
 
+static int count_candidates(const cln_graph *g, cln_tensor y) {
+    cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
+    cln__decisions decisions;
+    int count = 0;
+    ok(cln__plan_decisions(ctx, device, g, &plan, true, &decisions));
+    ck_assert_int_eq(decisions.count, 1);
+    for (const char *c = decisions.of[0].candidates; *c; c++)
+        count += *c == '\n';
+    cln__decisions_free(&decisions);
+    return count;
+}
+
 static const struct {
     const char *fault, *message, *lost;
 } faults[] = {
@@ -321,6 +337,7 @@ START_TEST(a_candidate_that_fails_is_lost_alone) {
     cln_tune_result r = tune(g, y, database, faults[_i].fault, &s, (cln_tune_options){.timeout_s = hangs ? 2 : 0});
     ck_assert_int_ge(r.lost, 1);
     ck_assert_int_eq(s.lost, r.lost);
+    ck_assert_int_eq(s.measured, count_candidates(g, y) - r.lost);
     ck_assert_msg(strstr(s.message, faults[_i].message) != NULL, "%s", s.message);
     ck_assert_msg(strncmp(s.lost_candidate, faults[_i].lost, strlen(faults[_i].lost)) == 0, "%s", s.lost_candidate);
     ck_assert_int_eq(r.tuned, 1);
@@ -343,6 +360,58 @@ START_TEST(what_the_rules_choose_may_fail) {
     ck_assert(r.lost >= 1 && r.tuned == 1);
     ck_assert_str_ne(s.saved_candidate, decisions.of[0].candidate);
     cln__decisions_free(&decisions);
+    cln_graph_free(g);
+}
+END_TEST
+
+/* A worker that is a script, with three candidates: what it says is as protocol.h has it. */
+#define SCRIPT                                                                                                         \
+    "say() { echo \"clnet-tune: $*\"; }; tried() { say try $1 $2; say done $1 $3 1; }\n"                               \
+    "confirms() { say confirming $1 $2; test $3 != crash || kill -9 $$; test $3 != hang || exec sleep 9; \n"           \
+    "say confirm $1 $3 1; say end; }\nsay candidates 3\n"
+#define FIRST "if test $3 = 0; then tried 0 rule 1; tried 1 fast 0.5; "
+static const struct {
+    const char *script, *saved;
+    double seconds;
+    int measured, lost;
+} scripts[] = {
+    {SCRIPT FIRST "tried 2 slow 0.9; confirms 1 fast 0.6; fi", "fast", 0.6, 3, 0},
+    {SCRIPT FIRST "tried 2 slow 0.9; confirms 1 fast 0.99; fi", "rule", 1, 3, 0},
+    /* What confirms fails, hangs, or is said to fail. */
+    {SCRIPT FIRST "tried 2 slow 0.9; confirms 1 fast crash; fi", "rule", 1, 3, 1},
+    {SCRIPT FIRST "tried 2 slow 0.9; confirms 1 fast hang; fi", "rule", 1, 3, 1},
+    {SCRIPT FIRST "tried 2 slow 0.9; say confirming 1 fast; say failed x; fi", "rule", 1, 3, 1},
+    /* It ends before, and after. */
+    {SCRIPT FIRST "tried 2 slow 0.9; fi", "rule", 1, 3, 0},
+    {SCRIPT FIRST "tried 2 slow 0.9; say end; fi", "rule", 1, 3, 0},
+    {SCRIPT FIRST "tried 2 slow 0.9; say confirming 1 fast; say confirm 1 0.6 1; kill -9 $$; fi", "fast", 0.6, 3, 0},
+    /* The last candidate is lost: another worker is told which is the best, and confirms it, or fails too. */
+    {SCRIPT FIRST "say try 2 bad; exit 1; fi; test \"$3 $6 $7\" = \"3 1 0.5\" && confirms 1 fast 0.6", "fast", 0.6, 2,
+     1},
+    {SCRIPT FIRST "say try 2 bad; say bad 2 x; sleep 9; fi; confirms $6 fast 0.6", "fast", 0.6, 2, 1},
+    {SCRIPT FIRST "say try 2 bad; say refused 2 x; confirms 1 fast 0.6; fi", "fast", 0.6, 2, 1},
+    {SCRIPT FIRST "say try 2 bad; exit 1; fi; exit 1", "rule", 1, 2, 1},
+    /* The best is that of the worker before, or not. */
+    {SCRIPT "if test $3 = 0; then tried 0 rule 1; say try 1 bad; exit 1; fi; tried 2 fast 0.4; confirms 2 fast 0.5",
+     "fast", 0.5, 2, 1},
+};
+
+START_TEST(what_is_not_confirmed_is_not_preferred) {
+    cln_tensor y;
+    cln_graph *g = one_conv(&y);
+    char database[32];
+    seen s;
+    snprintf(database, sizeof database, "script%d.sqlite", _i);
+    file_write(root, "worker.sh", scripts[_i].script, strlen(scripts[_i].script));
+    char *script = path_of(root, "worker.sh");
+    const char *const worker[] = {"/bin/sh", script, NULL};
+    cln_tune_result r = tune(g, y, database, NULL, &s, (cln_tune_options){.worker = worker, .timeout_s = 1.5});
+    ck_assert_int_eq(r.tuned, 1);
+    ck_assert_str_eq(s.saved_candidate, scripts[_i].saved);
+    ck_assert_double_eq_tol(s.saved_seconds, scripts[_i].seconds, 1e-9);
+    ck_assert_int_eq(s.measured, scripts[_i].measured);
+    ck_assert_int_eq(r.lost, scripts[_i].lost);
+    free(script);
     cln_graph_free(g);
 }
 END_TEST
@@ -459,6 +528,9 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
     runs(RUN_FIT "--epochs 3 --milestones 2 --no-tuning --out cut --resume last");
     ck_assert_msg(*run_errors == '\0', "%s", run_errors);
     runs_same("whole", "cut");
+    runs(RUN_FIT "--epochs 4 --milestones 2 --tuning none.sqlite --benchmark --out cut --resume last");
+    ck_assert_ptr_nonnull(strstr(run_errors, "no kernels are measured: "));
+    ck_assert_int_eq(run_all("", RUN_FIT "--budget 4"), 2);
     cln_choices_free(&rules);
     cln_choices_free(&used);
 }
@@ -534,6 +606,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, results_are_saved_and_known);
     tcase_add_loop_test(tests, a_candidate_that_fails_is_lost_alone, 0, sizeof faults / sizeof *faults);
     tcase_add_test(tests, what_the_rules_choose_may_fail);
+    tcase_add_loop_test(tests, what_is_not_confirmed_is_not_preferred, 0, sizeof scripts / sizeof *scripts);
     tcase_add_test(tests, time_and_requests_to_stop_are_kept);
     tcase_add_test(tests, a_worker_that_cannot_be_started);
     tcase_add_test(tests, a_database_that_cannot_be_read_is_a_warning);

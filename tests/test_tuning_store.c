@@ -100,6 +100,26 @@ START_TEST(an_absent_file_is_no_failure) {
 }
 END_TEST
 
+/* Whoever runs this as root can read what nobody may: a folder and a loop of links are refused to everyone. */
+START_TEST(a_file_that_cannot_be_opened_is_not_absent) {
+    cln_tuning *db;
+    folder_make(folder, "tuning.sqlite");
+    ck_assert_int_eq(cln_tuning_open(ctx, path, false, &db), CLN_IO);
+    ck_assert_ptr_null(db);
+    expect_message(path);
+    ck_assert_int_eq(cln_tuning_open(ctx, path, true, &db), CLN_IO);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_int_eq(symlink("tuning.sqlite", path), 0);
+    ck_assert_int_eq(cln_tuning_open(ctx, path, false, &db), CLN_IO);
+    expect_message(path);
+    for (int create = 0; create < 2; create++) {
+        ck_assert_int_eq(cln_tuning_open(ctx, "", create, &db), CLN_INVALID_ARGUMENT);
+        ck_assert_ptr_null(db);
+        expect_message("the file name of the tuner's database is empty");
+    }
+}
+END_TEST
+
 /* A file that is refused is byte for byte what it was. */
 static void refused(const char *message) {
     cln_tuning *db;
@@ -205,6 +225,9 @@ START_TEST(export_and_import) {
 END_TEST
 
 #define HEAD "{\"clnet_tuning\": 1, \"results\": ["
+#define WITH_DEVICE(device)                                                                                            \
+    "{\"device\": \"" device "\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", "                  \
+    "\"rule\": \"direct\", \"signature\": \"" SIGNATURE(2) "\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}"
 #define TEXTS                                                                                                          \
     "\"device\": \"d\", \"driver\": \"d\", \"kernels\": \"k\", \"candidate\": \"direct\", \"rule\": \"direct\", "
 #define GOOD "{" TEXTS "\"signature\": \"" SIGNATURE(1) "\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}"
@@ -215,6 +238,10 @@ static const char *const bad_imports[] = {
     "{\"results\": []}",
     HEAD GOOD "]} and more",
     HEAD GOOD ", 3]}",
+    HEAD GOOD ", " WITH_DEVICE("") "]}",
+    HEAD GOOD ", " WITH_DEVICE("\\u001b[2J") "]}",
+    HEAD GOOD ", " WITH_DEVICE("a\\nb") "]}",
+    HEAD GOOD ", " WITH_DEVICE("\x7f") "]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"conv2d\", \"seconds\": 1, \"rule_seconds\": 1, \"time_s\": 1}]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"" SIGNATURE(2) "\", \"seconds\": -1, \"rule_seconds\": 1, \"time_s\": 1}]}",
     HEAD GOOD ", {" TEXTS "\"signature\": \"" SIGNATURE(2) "\", \"seconds\": 1, \"time_s\": 1}]}",
@@ -293,6 +320,7 @@ static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, results_are_kept_and_replaced);
     tcase_add_test(tests, an_absent_file_is_no_failure);
+    tcase_add_test(tests, a_file_that_cannot_be_opened_is_not_absent);
     tcase_add_test(tests, other_files_are_left_alone);
     tcase_add_test(tests, damage_within_is_found);
     tcase_add_test(tests, two_processes_save_at_once);

@@ -96,7 +96,8 @@ typedef struct cln_plan_options {
     uint64_t seed;       /* of dropout */
     const char *variant; /* use this kernel variant wherever it can serve (for tests); NULL: the rules choose */
     /* Used where a signature is the plan's, the candidate can do it and `variant` does not say otherwise; borrowed
-     * until the plan is built. A candidate that cannot is ignored, or with choices_required a failure. */
+     * until the plan is built. A candidate that cannot is ignored, or with choices_required a failure;
+     * a computation that has none gets what the rules choose. */
     const cln_choice *choices;
     int choice_count;
     bool choices_required;

@@ -172,9 +172,10 @@ typedef struct cln_fit_result {
 
 /* Trains `options->model` on a data set: shuffled, augmented batches, the last partial one left out; the learning rate
  * multiplied by gamma at each milestone; validation and saving after each epoch; at the end the best weights (the last,
- * without validation) on the test set. The same options on the same device give the same bytes of weights. A loss that
- * is infinite or undefined stops it with CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is
- * replaced as a whole and resume.safetensors last, so that a run killed at any moment can go on from there. */
+ * without validation) on the test set. The same options on the same device, and with options->tuned the same
+ * results of the tuner, give the same bytes of weights. A loss that is infinite or undefined stops it with
+ * CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is replaced as a whole and
+ * resume.safetensors last, so that a run killed at any moment can go on from there. */
 CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options,
                            cln_fit_result *result);
 

@@ -25,7 +25,7 @@ typedef struct cln_tuning_record {
 
 /* Opens `path`, or by default $XDG_CACHE_HOME/clnet/tuning.sqlite (~/.cache/...). Where there is no such file, it is
  * made, or without `create` *out is NULL. A file that is damaged, of a later version or none of ours is
- * CLN_INVALID_FILE and is left alone. */
+ * CLN_INVALID_FILE and is left alone; one that cannot be opened is CLN_IO. */
 CLN_API cln_status cln_tuning_open(cln_context *ctx, const char *path, bool create, cln_tuning **out);
 CLN_API void cln_tuning_close(cln_tuning *tuning);
 CLN_API const char *cln_tuning_path(const cln_tuning *tuning);

@@ -254,7 +254,7 @@ static cln_status run_pretrained(cln_context *ctx, const arguments *a) {
 static const char *const summary =
     "Trains a network on a data set and tests it. What is not given is the model's recipe (see cltrain models).\n"
     "Writes best.safetensors (the best epoch in validation), last.safetensors and metrics.csv. The same options on\n"
-    "the same device give the same weights, byte for byte.\n\n"
+    "the same device, and the same tuner's results (--no-tuning: none), give the same weights, byte for byte.\n\n"
     "Ctrl-C or SIGTERM saves after the step and ends with status 130 or 143. However a run ends, killed or cut off\n"
     "from power, the same command with --resume last goes on, to the same bytes.\n\n"
     "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";
@@ -371,6 +371,8 @@ int cmd_fit(int argc, char **argv) {
         return cli_misuse(&command, "--resume last needs --out, the folder of the run");
     if (a.benchmark && (a.tuning.none || a.variant || a.pretrained))
         return cli_misuse(&command, "--benchmark excludes --no-tuning, --variant and --pretrained");
+    if (a.budget_s > 0 && !a.benchmark)
+        return cli_misuse(&command, "--budget is for --benchmark");
     if (a.last && a.no_last)
         return cli_misuse(&command, "--save-last and --no-save-last exclude each other");
     cln_context *ctx;

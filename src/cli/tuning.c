@@ -17,11 +17,13 @@ int tuning_worker(int argc, char **argv) {
 }
 
 static void show_time(const cln_tune_event *e) {
-    if (e->rule_seconds > 0 && strcmp(e->candidate, e->rule) != 0)
+    if (strcmp(e->candidate, e->rule) == 0)
+        printf("%s %.3f ms, as by default\n", e->candidate, e->seconds * 1e3);
+    else if (e->rule_seconds > 0)
         printf("%s %.3f ms, %.0f%% of the %.3f ms of %s\n", e->candidate, e->seconds * 1e3,
                100 * e->seconds / e->rule_seconds, e->rule_seconds * 1e3, e->rule);
     else
-        printf("%s %.3f ms, as by default\n", e->candidate, e->seconds * 1e3);
+        printf("%s %.3f ms, as %s, the default, is lost\n", e->candidate, e->seconds * 1e3, e->rule);
 }
 
 void tuning_show(void *user, const cln_tune_event *e) {

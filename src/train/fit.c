@@ -112,6 +112,7 @@ static cln_status make_plans(cln__trainer *t) {
     if (o->plan_out)
         cln_plan_print(t->train_plan, o->plan_out);
     CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, t->weights, &evaluation, &t->evaluation_plan));
+    cln__kernels_warn(t);
     t->event.parameters = cln_graph_parameters(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
     t->event.computations = cln_plan_choices(t->train_plan);

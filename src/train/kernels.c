@@ -36,6 +36,8 @@ static cln_status load(cln__trainer *t, const cln_plan_options *training, const 
 }
 
 cln_status cln__kernels_choose(cln__trainer *t, cln_plan_options *training, cln_plan_options *evaluation) {
+    if (t->resumed && t->options->tune)
+        cln__warn(t->ctx, "no kernels are measured: a run that is resumed goes on with those that it began with");
     if (t->resumed)
         CLN_TRY(recall(t));
     else if (t->options->tuned)
@@ -47,4 +49,16 @@ cln_status cln__kernels_choose(cln__trainer *t, cln_plan_options *training, cln_
         both[i]->choices_required = t->resumed != NULL;
     }
     return CLN_OK;
+}
+
+void cln__kernels_warn(const cln__trainer *t) {
+    if (!t->resumed || t->choices.count == 0)
+        return;
+    int all = cln_plan_choices(t->train_plan) + cln_plan_choices(t->evaluation_plan);
+    int known = cln_choices_count(&t->choices, t->train_plan) + cln_choices_count(&t->choices, t->evaluation_plan);
+    if (known < all)
+        cln__warn(t->ctx,
+                  "'%s' does not say which kernels %d of the %d computations used, as they were others then: the "
+                  "last digits of the weights may not be those of an uninterrupted run",
+                  t->options->resume, all - known, all);
 }

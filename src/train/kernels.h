@@ -7,6 +7,9 @@
 /* Fills in t->choices for the plans of the jobs, and their options' members; tunes first if that is asked for. */
 cln_status cln__kernels_choose(cln__trainer *t, cln_plan_options *training, cln_plan_options *evaluation);
 
+/* Once the plans are built: warns if a resumed run's record lacks some of their computations. */
+void cln__kernels_warn(const cln__trainer *t);
+
 /* The choices of both plans as JSON, for the run's files; NULL for lack of memory. */
 char *cln__kernels_print(const cln_plan *training, const cln_plan *evaluation);
 

@@ -21,6 +21,18 @@ double cln__tune_now_s(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Whatever this process ignores or blocks: an alarm ends the other one, and so does a crash. */
+static void clear_signals(posix_spawnattr_t *attributes) {
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    posix_spawnattr_setsigmask(attributes, &none);
+    posix_spawnattr_setsigdefault(attributes, &all);
+    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 static int spawn(cln__child *child, const char *const *argv, int output) {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -33,7 +45,7 @@ static int spawn(cln__child *child, const char *const *argv, int output) {
         posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
         posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
         posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        clear_signals(&attributes);
         posix_spawnattr_setpgroup(&attributes, 0);
         code = posix_spawn(&pid, argv[0], &files, &attributes, (char *const *)argv, environ);
         posix_spawnattr_destroy(&attributes);

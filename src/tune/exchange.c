@@ -50,9 +50,17 @@ cln_status cln_tuning_export(cln_tuning *tuning, char **json) {
     return *json ? CLN_OK : cln__fail_memory(cln__tuning_context(tuning), "the tuner's results as text");
 }
 
+/* Texts are printed, and a line of output is a line. */
+static bool has_control(const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
 static bool get_text(const cJSON *object, const char *name, const char **out) {
     *out = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return *out && **out && strlen(*out) <= MAX_TEXT && cln__is_utf8(*out);
+    return *out && **out && strlen(*out) <= MAX_TEXT && cln__is_utf8(*out) && !has_control(*out);
 }
 
 static bool get_number(const cJSON *object, const char *name, double max, double *out) {

@@ -3,12 +3,15 @@
  *   candidates COUNT
  *   try INDEX CANDIDATE                  it is being built, checked and measured
  *   done INDEX SECONDS RULE_SECONDS      and that is its time, and the rule's beside it (0: there is none)
- *   bad INDEX MESSAGE                    or it failed
- *   confirm INDEX SECONDS RULE_SECONDS   at the end: the fastest measured anew, as the best of many is often luck
+ *   refused INDEX MESSAGE                or it could not be built
+ *   bad INDEX MESSAGE                    or it failed: the worker ends, as what it ran may have broken more than itself
+ *   confirming INDEX CANDIDATE           at the end: the fastest is measured anew, as the best of many is often luck
+ *   confirm INDEX SECONDS RULE_SECONDS   and that is its time
  *   failed MESSAGE                       the computation cannot be tried at all
  *   end
  *
- * Each begins with a word of ours, so that what a driver prints is not taken for a result. */
+ * A worker that follows one that was lost begins where that one ended, and is told which candidate is the best so far.
+ * Each line begins with a word of ours, so that what a driver prints is not taken for a result. */
 #ifndef CLN_SRC_TUNE_PROTOCOL_H
 #define CLN_SRC_TUNE_PROTOCOL_H
 

@@ -3,9 +3,11 @@
 #include "store.h"
 #include "../runtime/tuning.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     APPLICATION = 0x434c4e54, /* "CLNT", in SQLite's header */
@@ -95,10 +97,17 @@ static cln_status make_if_empty(cln_tuning *t) {
     return status;
 }
 
+static bool is_absent(const char *path) {
+    struct stat info;
+    return stat(path, &info) != 0 && errno == ENOENT;
+}
+
 static cln_status open_file(cln_tuning *t, bool create, bool *absent) {
     int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+    if (*t->path == '\0') /* which SQLite takes for a temporary one */
+        return cln__fail(t->ctx, CLN_INVALID_ARGUMENT, "the file name of the tuner's database is empty");
     int code = sqlite3_open_v2(t->path, &t->db, flags, NULL);
-    *absent = !create && code == SQLITE_CANTOPEN;
+    *absent = !create && code == SQLITE_CANTOPEN && is_absent(t->path);
     if (code != SQLITE_OK)
         return *absent ? CLN_OK : t->db ? fail_sql(t, "open") : cln__fail_memory(t->ctx, "the tuner's database");
     sqlite3_busy_timeout(t->db, BUSY_MS);
@@ -283,10 +292,10 @@ cln_status cln_tuning_records(cln_tuning *t, cln_tuning_record **out, int *count
 
 /* --- for one device --- */
 
-/* Drivers write what they like; JSON is UTF-8. */
+/* Drivers write what they like; what is exported can be imported: UTF-8 without control characters. */
 static void make_plain(char *text) {
     for (; *text; text++)
-        if ((unsigned char)*text >= 0x80 || (unsigned char)*text < 0x20)
+        if ((unsigned char)*text >= 0x7f || (unsigned char)*text < 0x20)
             *text = '?';
 }
 

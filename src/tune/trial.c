@@ -22,7 +22,7 @@ static const char *const names[CLN__RESULT_COUNT] = {"the result",
                                                      "a sum for batch normalisation",
                                                      "a sum for batch normalisation"};
 
-int64_t cln__trial_count(const cln__trial *trial, cln_tensor x) {
+static int64_t count_of(const cln__trial *trial, cln_tensor x) {
     cln_shape s = cln_tensor_shape(trial->t.graph, x);
     return s.n * s.c * s.h * s.w;
 }
@@ -62,7 +62,7 @@ static cln_status make_inputs(cln__trial *trial) {
     uint32_t state = 1;
     const cln__conv2d_case *c = &trial->t.c;
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++) {
-        int64_t count = trial->t.in[i].id < 0 ? 0 : cln__trial_count(trial, trial->t.in[i]);
+        int64_t count = trial->t.in[i].id < 0 ? 0 : count_of(trial, trial->t.in[i]);
         if (!count)
             continue;
         trial->in[i] = malloc(sizeof(float) * (size_t)count);
@@ -163,7 +163,7 @@ static double error_of(const float *ours, const float *expected, int64_t count) 
 }
 
 static cln_status compare(const cln__trial *trial, cln_plan *plan, cln__result which) {
-    int64_t count = cln__trial_count(trial, trial->result[which]);
+    int64_t count = count_of(trial, trial->result[which]);
     float *ours = malloc(sizeof(float) * (size_t)count);
     if (!ours)
         return cln__fail_memory(trial->ctx, "the results of a trial");
@@ -181,7 +181,7 @@ static cln_status compare(const cln__trial *trial, cln_plan *plan, cln__result w
 cln_status cln__trial_check(const cln__trial *trial, cln_plan *plan) {
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++)
         if (trial->in[i])
-            CLN_TRY(cln_plan_write(plan, trial->t.in[i], trial->in[i], cln__trial_count(trial, trial->t.in[i])));
+            CLN_TRY(cln_plan_write(plan, trial->t.in[i], trial->in[i], count_of(trial, trial->t.in[i])));
     CLN_TRY(cln_plan_step(plan, 0));
     for (int i = 0; i < CLN__RESULT_COUNT; i++)
         if (trial->result[i].id >= 0 && trial->expected[i])

@@ -44,6 +44,4 @@ cln_status cln__trial_check(const cln__trial *trial, cln_plan *plan);
 /* Runs once: the seconds of the variant's kernels. */
 cln_status cln__trial_time(const cln__trial *trial, cln_plan *plan, double *seconds);
 
-int64_t cln__trial_count(const cln__trial *trial, cln_tensor x);
-
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_CANDIDATES = 256, MAX_WORKER = 16 };
+enum { MAX_WORKER = 16 };
 static const double default_budget_s = 600, default_timeout_s = 60;
 
 typedef struct tuner {
@@ -32,11 +32,12 @@ typedef struct task {
     const cln__decision *decision;
     cln__child child;
     int count, at, next; /* candidates; the one being tried, or -1; where a new worker begins */
-    bool rule_lost, ended, failed;
-    char trying[256]; /* candidate `at` */
+    bool rule_lost, confirming, confirmed;
+    bool renew, ended, failed; /* the worker is to be followed by another; it is done; so is the computation, in vain */
+    char trying[256];          /* candidate `at`, or the one being confirmed */
     char best[256], rule[256];
     int best_index;
-    double best_s, best_rule_s, best_ratio;
+    double rule_s, best_s, best_rule_s, best_ratio;
 } task;
 
 static double left_s(const tuner *t) {
@@ -123,8 +124,8 @@ static cln_status choose_tasks(tuner *t) {
 /* --- one computation --- */
 
 static cln_status start_worker(tuner *t, task *k) {
-    const char *argv[MAX_WORKER + 7];
-    char device[32], from[16], timeout[16];
+    const char *argv[MAX_WORKER + 9];
+    char device[32], from[16], timeout[16], best[16], ratio[32];
     const cln_device_info *info = cln_device_get_info(t->device);
     int count = 0;
     for (; t->o->worker[count] && count < MAX_WORKER; count++)
@@ -132,23 +133,54 @@ static cln_status start_worker(tuner *t, task *k) {
     snprintf(device, sizeof device, "%d:%d", info->platform, info->device);
     snprintf(from, sizeof from, "%d", k->next);
     snprintf(timeout, sizeof timeout, "%.0f", ceil(t->timeout_s) + 5);
-    const char *const more[] = {device,  k->decision->signature,         from, k->rule_lost ? "0" : "1",
-                                timeout, t->o->fault ? t->o->fault : "", NULL};
+    snprintf(best, sizeof best, "%d", k->best_index);
+    snprintf(ratio, sizeof ratio, "%.9g", k->best_ratio);
+    const char *fault = t->o->fault ? t->o->fault : "", *with_rule = k->rule_lost ? "0" : "1";
+    const char *const more[] = {device, k->decision->signature, from, with_rule, timeout, best, ratio, fault, NULL};
     memcpy(argv + count, more, sizeof more);
     int code = cln__child_start(&k->child, argv);
     return code == 0 ? CLN_OK
                      : cln__fail(t->ctx, CLN_IO, "cannot start '%s' to measure kernels: %s", argv[0], strerror(code));
 }
 
+static bool is_all_tried(const task *k) {
+    return k->count > 0 && k->next >= k->count && k->at < 0;
+}
+
+/* Whether what is best so far must be measured anew before it is preferred to what the rules choose. */
+static bool is_unconfirmed(const task *k) {
+    return k->best_index > 0 && *k->rule && !k->confirmed;
+}
+
+static void fall_back(task *k) {
+    snprintf(k->best, sizeof k->best, "%s", k->rule);
+    k->best_index = 0;
+    k->best_s = k->best_rule_s = k->rule_s;
+}
+
 static void lose(tuner *t, task *k, const char *message) {
+    bool tried = k->at >= 0 || k->confirming;
     t->event.message = message;
-    t->event.candidate = k->at >= 0 ? k->trying : NULL;
+    t->event.candidate = tried ? k->trying : NULL;
     t->event.seconds = t->event.rule_seconds = 0;
     tell(t, CLN_TUNE_LOST);
     t->event.message = NULL;
-    t->result->lost += k->at >= 0;
+    t->result->lost += tried;
     k->rule_lost = k->rule_lost || k->at == 0;
+    k->confirming = false;
     k->at = -1;
+}
+
+/* The worker ended, or says that it cannot go on. When everything was tried there are results, and without the one
+ * that was to be confirmed there is what the rules choose. */
+static void end_early(tuner *t, task *k, const char *message) {
+    bool candidates = k->at >= 0, at_end = is_all_tried(k);
+    if (!k->confirmed)
+        lose(t, k, message);
+    if (at_end && is_unconfirmed(k))
+        fall_back(k);
+    k->ended = at_end || (is_all_tried(k) && !is_unconfirmed(k));
+    k->failed = !candidates && !at_end; /* not a candidate's fault */
 }
 
 static void win(tuner *t, task *k, double seconds, double rule_seconds) {
@@ -158,8 +190,10 @@ static void win(tuner *t, task *k, double seconds, double rule_seconds) {
     t->event.rule_seconds = rule_seconds;
     tell(t, CLN_TUNE_CANDIDATE);
     bool is_rule = k->at == 0;
-    if (is_rule)
+    if (is_rule) {
         snprintf(k->rule, sizeof k->rule, "%s", k->trying);
+        k->rule_s = seconds;
+    }
     if (is_rule || !*k->best || ratio < k->best_ratio) {
         snprintf(k->best, sizeof k->best, "%s", k->trying);
         k->best_s = seconds;
@@ -171,13 +205,15 @@ static void win(tuner *t, task *k, double seconds, double rule_seconds) {
 }
 
 static void confirm(task *k, int index, double seconds, double rule_seconds) {
-    if (index != k->best_index || rule_seconds <= 0)
+    if (!k->confirming || index != k->best_index || rule_seconds <= 0)
         return;
-    bool holds = seconds < CLN__TUNE_RATIO * rule_seconds;
-    k->best_s = holds ? seconds : rule_seconds;
+    k->confirming = false;
+    k->confirmed = true;
+    k->rule_s = rule_seconds;
+    k->best_s = seconds;
     k->best_rule_s = rule_seconds;
-    if (!holds)
-        snprintf(k->best, sizeof k->best, "%s", k->rule);
+    if (seconds >= CLN__TUNE_RATIO * rule_seconds)
+        fall_back(k);
 }
 
 static void hear(tuner *t, task *k, const char *line) {
@@ -193,11 +229,17 @@ static void hear(tuner *t, task *k, const char *line) {
         win(t, k, seconds, rule_seconds);
     else if (sscanf(line, "confirm %d %lf %lf", &index, &seconds, &rule_seconds) == 3)
         confirm(k, index, seconds, rule_seconds);
-    else if (sscanf(line, "bad %d %n", &index, &at) == 1 && at > 0 && index == k->at)
+    else if (sscanf(line, "confirming %d %n", &index, &at) == 1 && at > 0 && index == k->best_index) {
+        k->confirming = true;
+        snprintf(k->trying, sizeof k->trying, "%s", k->best);
+    } else if (sscanf(line, "refused %d %n", &index, &at) == 1 && at > 0 && index == k->at)
         lose(t, k, line + at);
-    else if (strncmp(line, "failed ", 7) == 0) {
-        lose(t, k, line + 7);
-        k->failed = true;
+    else if (sscanf(line, "bad %d %n", &index, &at) == 1 && at > 0 && index == k->at) {
+        end_early(t, k, line + at);
+        k->renew = !k->ended;
+    } else if (strncmp(line, "failed ", 7) == 0) {
+        end_early(t, k, line + 7);
+        k->renew = !k->ended && !k->failed;
     } else if (strcmp(line, "end") == 0)
         k->ended = true;
 }
@@ -208,25 +250,24 @@ static void listen(tuner *t, task *k) {
     double heard_s = cln__tune_now_s();
     bool hung = false, over = false;
     cln__heard heard = CLN__HEARD_NOTHING;
-    while (!k->ended && !k->failed && !hung && !over && heard != CLN__HEARD_END) {
+    k->renew = false;
+    while (!k->ended && !k->failed && !k->renew && !hung && !over && heard != CLN__HEARD_END) {
         heard = cln__child_read(&k->child, 0.2, line);
         if (heard == CLN__HEARD_LINE) {
             hear(t, k, line);
             heard_s = cln__tune_now_s();
         }
-        hung = cln__tune_now_s() - heard_s > (k->at < 0 ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
+        hung = cln__tune_now_s() - heard_s > (k->at < 0 && !k->confirming ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
         over = is_over(t);
     }
     cln__child_stop(&k->child, how);
-    if (k->ended || k->failed || over)
+    if (k->ended || k->failed || k->renew || over)
         return;
     if (hung)
         snprintf(message, sizeof message, "no result within %.0f s", cln__tune_now_s() - heard_s);
     else
         snprintf(message, sizeof message, "%s", how);
-    k->failed = k->at < 0; /* not a candidate's fault */
-    lose(t, k, message);
-    k->ended = k->next >= k->count;
+    end_early(t, k, message);
 }
 
 static cln_status save(tuner *t, const task *k) {
@@ -254,6 +295,8 @@ static cln_status tune_one(tuner *t, const cln__decision *decision) {
         CLN_TRY(start_worker(t, &k));
         listen(t, &k);
     }
+    if (k.ended && is_unconfirmed(&k))
+        fall_back(&k);
     if (k.ended && *k.best)
         return save(t, &k);
     t->result->left++;

@@ -96,7 +96,8 @@ static cln_status try_plan(worker *w, const char *candidate, cln_plan *plan, dou
     return measure(w, plan, MIN_ROUNDS, seconds, rule_seconds);
 }
 
-static void try_candidate(worker *w, int index, const char *candidate) {
+/* Whether this process is still to be trusted: a candidate that failed when it ran may have broken the context. */
+static bool try_candidate(worker *w, int index, const char *candidate) {
     char line[256];
     double seconds, rule_seconds;
     cln_plan *plan;
@@ -104,6 +105,7 @@ static void try_candidate(worker *w, int index, const char *candidate) {
     tell(line);
     alarm(w->timeout_s); /* ends this process even if the one that started it is gone */
     cln_status status = cln__trial_build(&w->trial, candidate, &plan);
+    bool built = status == CLN_OK;
     if (status == CLN_OK && index == 0)
         w->rule = plan;
     if (status == CLN_OK)
@@ -116,7 +118,7 @@ static void try_candidate(worker *w, int index, const char *candidate) {
     if (status == CLN_OK)
         snprintf(line, sizeof line, "done %d %.9g %.9g", index, seconds, rule_seconds);
     else
-        snprintf(line, sizeof line, "bad %d", index);
+        snprintf(line, sizeof line, "%s %d", built ? "bad" : "refused", index);
     if (status == CLN_OK)
         tell(line);
     else
@@ -125,6 +127,7 @@ static void try_candidate(worker *w, int index, const char *candidate) {
         w->rule = NULL;
     if (plan != w->rule)
         cln_plan_free(plan);
+    return status == CLN_OK || !built;
 }
 
 /* A worker that follows one that was lost needs the rule's plan again, to measure beside it. */
@@ -136,11 +139,13 @@ static cln_status rebuild_rule(worker *w, const char *candidates) {
 }
 
 static cln_status confirm(worker *w) {
-    char line[128];
+    char line[256];
     double seconds, rule_seconds;
     cln_plan *plan;
-    if (!w->rule || !w->best)
+    if (!w->rule || !w->best_text)
         return CLN_OK;
+    snprintf(line, sizeof line, "confirming %d %s", w->best, w->best_text);
+    tell(line);
     alarm(w->timeout_s);
     CLN_TRY(cln__trial_build(&w->trial, w->best_text, &plan));
     cln_status status = cln__trial_check(&w->trial, plan);
@@ -163,14 +168,17 @@ static cln_status try_all(worker *w, char *candidates, int from, bool with_rule)
     if (from > 0 && with_rule)
         CLN_TRY(rebuild_rule(w, candidates));
     char *next = candidates;
-    for (int i = 0; i < count; i++) {
+    bool trusted = true;
+    for (int i = 0; i < count && trusted; i++) {
         char *end = strchr(next, '\n');
         *end = '\0';
+        if (i == w->best && i > 0)
+            w->best_text = next;
         if (i >= from)
-            try_candidate(w, i, next);
+            trusted = try_candidate(w, i, next);
         next = end + 1;
     }
-    return confirm(w);
+    return trusted ? confirm(w) : CLN_FAILED;
 }
 
 static cln_status work(worker *w, cln_device *device, const char *signature, int from, bool with_rule) {
@@ -196,12 +204,15 @@ static cln_status run(worker *w, char **argv, const char *fault) {
     return status;
 }
 
-/* DEVICE SIGNATURE FROM WITH_RULE TIMEOUT FAULT */
+/* DEVICE SIGNATURE FROM WITH_RULE TIMEOUT BEST BEST_RATIO FAULT */
 int cln_tune_worker(int argc, char **argv) {
     worker w = {.best_ratio = CLN__TUNE_RATIO};
-    if (argc != 6 || cln_context_new(&w.ctx) != CLN_OK)
+    if (argc != 8 || cln_context_new(&w.ctx) != CLN_OK)
         return CLN_INVALID_ARGUMENT;
-    cln_status status = run(&w, argv, argv[5]);
+    w.best = atoi(argv[5]);
+    if (w.best > 0)
+        w.best_ratio = strtod(argv[6], NULL);
+    cln_status status = run(&w, argv, argv[7]);
     if (status == CLN_OK)
         tell("end");
     else

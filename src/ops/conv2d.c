@@ -295,8 +295,8 @@ static void load(const cln__lowering *l, cln__conv2d *p) {
     p->load_act = form.act;
 }
 
-/* Folds the batch normalisation `norm` of p->y's channels from `first` on, and weights and bias of them, into `weight` and
- * `bias`, which are laid like p->w and the channels of p->y. */
+/* Folds the batch normalisation `norm` of p->y's channels from `first` on, and weights and bias of them, into `weight`
+ * and `bias`, which are laid like p->w and the channels of p->y. */
 static void fold_part(cln__lowering *l, const cln__conv2d *p, const cln__node *norm, int64_t first, cln_tensor w,
                       cln_tensor b, cln_tensor weight, cln_tensor bias) {
     cln__layout y = cln__layout_of(l, p->y), part = cln__layout_of(l, cln__input(norm, 0));
@@ -342,8 +342,8 @@ static void fold_parts(cln__lowering *l, const cln__conv2d *p, const cln__node *
     }
 }
 
-/* Evaluation: the batch normalisation behind, or those behind the parts, goes into weights and bias, which are made anew
- * in each step. */
+/* Evaluation: the batch normalisation behind, or those behind the parts, goes into weights and bias, which are made
+ * anew in each step. */
 static cln_status fold(cln__lowering *l, cln__conv2d *p, const cln__node *behind) {
     cln_tensor weight = cln__scratch(l, cln__layout_of(l, p->w).elements), bias = cln__scratch_vector(l, p->y);
     if (behind->op->splits)

@@ -209,7 +209,8 @@ static void find_results(cln__conv2d_trial *t) {
 
 cln_status cln__conv2d_trial_new(cln_context *ctx, const char *signature, cln__conv2d_trial *t) {
     const cln_tensor none = CLN_NO_TENSOR;
-    *t = (cln__conv2d_trial){.out = none, .y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
+    *t = (cln__conv2d_trial){
+        .out = none, .y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++)
         t->in[i] = none;
     if (!cln__conv2d_case_parse(signature, &t->c))

@@ -28,7 +28,7 @@ typedef struct cln__conv2d_trial {
     cln_graph *graph;
     cln__conv2d_case c;
     cln_tensor in[CLN__TRIAL_INPUTS];
-    cln_tensor out; /* the node's */
+    cln_tensor out;                           /* the node's */
     cln_tensor y, mean, var, dw, db, sums[2]; /* results, besides DX and, with keep_d, DY */
 } cln__conv2d_trial;
 

@@ -2,10 +2,10 @@
  *
  * forward   act(batchnorm(x)) is not written where all its readers can normalise while they load x; an addition takes
  *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
- *           convolution goes into its weights, and the convolution's kernel does the addition and the activation behind.
- * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
- *           the activation's derivative, and sums what the batch normalisation before it needs; that of max pooling's
- *           gradient does the same, but adds to nothing.
+ *           convolution goes into its weights, and the convolution's kernel does the addition and the activation
+ * behind. backward  the kernel of a convolution's gradient adds its result to the gradient that others have left,
+ * multiplies by the activation's derivative, and sums what the batch normalisation before it needs; that of max
+ * pooling's gradient does the same, but adds to nothing.
  *
  * Every rule looks at all readers of a tensor; where one of them needs its numbers, they are written. */
 #include "fuse.h"
@@ -237,7 +237,8 @@ static int last_reader(const pass *p, int tensor, int except);
 
 static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
-    bool left = node->op == &cln__op_batchnorm || node->op == &cln__op_activation || node->op == &cln__op_batchnorm_grad;
+    bool left =
+        node->op == &cln__op_batchnorm || node->op == &cln__op_activation || node->op == &cln__op_batchnorm_grad;
     bool deferred = node->op->is_view || node->op->joins || (left && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;

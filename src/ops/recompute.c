@@ -1,6 +1,6 @@
-/* What a training plan computes again for the backward pass instead of keeping it meanwhile: the result of a max pooling
- * that is as large as its input and that only a convolution reads, as in an Inception block. What it is made of is kept
- * anyway, and reading that again costs as much as the pooling. */
+/* What a training plan computes again for the backward pass instead of keeping it meanwhile: the result of a max
+ * pooling that is as large as its input and that only a convolution reads, as in an Inception block. What it is made of
+ * is kept anyway, and reading that again costs as much as the pooling. */
 #include "fuse.h"
 #include "pool.h"
 

@@ -132,5 +132,6 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
             lone_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
     }
     if (MOMENTS)
-        moments_store(all, out_blocks, (float)(end - begin) * ho * wo, moments + momentsv.s0 + (ulong)item * 3 * out_blocks * B);
+        moments_store(all, out_blocks, (float)(end - begin) * ho * wo,
+                      moments + momentsv.s0 + (ulong)item * 3 * out_blocks * B);
 }

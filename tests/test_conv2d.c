@@ -302,7 +302,8 @@ static void check_large_mean(const char *variant, int kernel, cln_shape shape, f
     trial_end(&t);
 }
 
-/* Also where an item, of the few that a single core gets, has so many pixels that one more tile hardly moves the mean. */
+/* Also where an item, of the few that a single core gets, has so many pixels that one more tile hardly moves the mean.
+ */
 START_TEST(fused_moments_bear_large_means) {
     if (!configure_cpu(0))
         return;

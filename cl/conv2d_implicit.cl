@@ -68,7 +68,7 @@
 
 /* Loading x: a unit is what one item loads at once, XV channels of a pixel. An item always loads for the same
  * X_PIXELS pixels, and of every X_STEP-th unit X_UNITS in a tile. */
-#define XV (XB < 4 ? XB : 4)
+#define XV (XB == 1 ? 1 : 4)
 #define X_PIXELS (TILE_M > ITEMS ? TILE_M / ITEMS : 1)
 #define X_STEP (TILE_M > ITEMS ? 1 : ITEMS / TILE_M)
 #define X_UNITS (TILE_K / XV / X_STEP)
@@ -78,8 +78,6 @@
 
 #if XB == 1
 typedef float xunit;
-#elif XB == 2
-typedef float2 xunit;
 #else
 typedef float4 xunit;
 #endif

@@ -57,7 +57,7 @@
 
 /* Loading: a unit is what one item loads at once, XV channels of x or 4 of dy. An item loads one pixel of a tile, and
  * of every STEP-th unit of it X_UNITS of x and DY_UNITS of dy. */
-#define XV (XB < 4 ? XB : 4)
+#define XV (XB == 1 ? 1 : 4)
 #define STEP (ITEMS / TILE_K)
 #define DIVIDE_UP(a, b) (((a) + (b)-1) / (b))
 #define X_UNITS DIVIDE_UP(TILE_M / XV, STEP)
@@ -65,8 +65,6 @@
 
 #if XB == 1
 typedef float xunit;
-#elif XB == 2
-typedef float2 xunit;
 #else
 typedef float4 xunit;
 #endif

@@ -45,7 +45,7 @@ typedef struct output {
     __global float *y;
     ulong4 view;
     const ulong *at;
-    vec *mean, *m2;
+    running *moments;
     int live;     /* pixels of the chunk */
     float before; /* pixels before it */
     int given;
@@ -62,7 +62,7 @@ INLINE void chunk_forward(const vec *xs, const int tile, const int blocks, const
         tile_start(sum, tile, blocks, start);
         tile_multiply(sum, tile, blocks, xs + first, w + block * B, outputs, channels);
         tile_finish(sum, tile, blocks, min(tile, out.live - first), out.y + AT(out.view, 0, block, 0), out.view.s2,
-                    out.at + first, out.mean + block, out.m2 + block, out.before + first, out.given);
+                    out.at + first, out.moments + block, out.before + first, out.given);
     }
 }
 
@@ -86,13 +86,14 @@ __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __globa
                                const ulong4 momentsv, const int run, const int pixels, const int image_pixels,
                                const int channels, const int in_blocks, const int out_blocks, const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, pixels);
-    vec xs[BLOCKS * CHUNK], mean[BLOCKS], m2[BLOCKS];
+    vec xs[BLOCKS * CHUNK];
+    running all[BLOCKS];
     ulong x_at[CHUNK], y_at[CHUNK];
-    for (int b = 0; MOMENTS && b < out_blocks; b++)
-        mean[b] = m2[b] = (vec)(0.0f);
+    if (MOMENTS)
+        moments_start(all, out_blocks);
     w += wv.s0;
     for (int first = begin; first < end; first += CHUNK) {
-        const output out = {y, yv, y_at, mean, m2, min(CHUNK, end - first), first - begin, given};
+        const output out = {y, yv, y_at, all, min(CHUNK, end - first), first - begin, given};
         chunk_place(x_at, xv, first, out.live, image_pixels);
         chunk_place(y_at, yv, first, out.live, image_pixels);
         chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given);
@@ -102,10 +103,6 @@ __kernel void conv2d_pointwise(__global const float *x, const ulong4 xv, __globa
         for (; block < out_blocks; block++)
             lone_forward(xs, block, w, out_blocks * B, channels, bias, biasv, out);
     }
-    moments += momentsv.s0 + (ulong)item * 3 * out_blocks * B;
-    for (int b = 0; MOMENTS && b < out_blocks; b++) {
-        STORE(B, (vec)(end - begin), moments + b * B);
-        STORE(B, mean[b], moments + (out_blocks + b) * B);
-        STORE(B, m2[b], moments + (2 * out_blocks + b) * B);
-    }
+    if (MOMENTS)
+        moments_store(all, out_blocks, end - begin, moments + momentsv.s0 + (ulong)item * 3 * out_blocks * B);
 }

@@ -64,8 +64,8 @@ APART void chunk_upstream(vec *ds, __global float *dy, const ulong4 dyv, const u
         for (int i = 0; i < live; i++) {
             const vec d = upstream(LOAD(B, from + dy_at[i]), y_from + y_at[i], scale, slope, shift);
             ds[i] = d;
-            prefetch_line(from + dy_at[i] + CHUNK * dyv.s3);
-            prefetch_line(y_from + y_at[i] + CHUNK * yv.s3);
+            PREFETCH(from + dy_at[i] + CHUNK * dyv.s3);
+            PREFETCH(y_from + y_at[i] + CHUNK * yv.s3);
             sum += d;
             if (KEEP_D)
                 STORE(B, d, from + dy_at[i]);

@@ -56,7 +56,7 @@ typedef struct output {
     __global float *y; /* of the image */
     ulong4 view;
     int h, w;
-    vec *mean, *m2;
+    running *moments;
     float before; /* pixels of earlier images */
     int given;
 } output;
@@ -89,7 +89,7 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
             tile_start(sum, tile, blocks, start);
             tile_convolve(sum, tile, blocks, staged + (row * S * columns + column * S) * XB, rows, columns, f, block);
             tile_finish(sum, tile, blocks, min(tile, out.w - column), out.y + AT(out.view, 0, block, pixel),
-                        out.view.s2, at, out.mean + block, out.m2 + block, out.before + pixel, out.given);
+                        out.view.s2, at, out.moments + block, out.before + pixel, out.given);
         }
 }
 
@@ -115,13 +115,14 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
                             const int kh, const int kw, const int channels, const int in_blocks, const int out_blocks,
                             const int given) {
     const int item = get_global_id(0), begin = item * run, end = min(begin + run, images);
-    vec staged[STAGE], mean[BLOCKS], m2[BLOCKS];
-    for (int b = 0; MOMENTS && b < out_blocks; b++)
-        mean[b] = m2[b] = (vec)(0.0f);
+    vec staged[STAGE];
+    running all[BLOCKS];
+    if (MOMENTS)
+        moments_start(all, out_blocks);
     const filter f = {w + wv.s0, kh, kw, channels, in_blocks * XB, out_blocks * B};
     image_clear(staged, (in_blocks * rows * columns * XB + B - 1) / B);
     for (int n = begin; n < end; n++) {
-        const output out = {y + n * yv.s1, yv, ho, wo, mean, m2, (float)(n - begin) * ho * wo, given};
+        const output out = {y + n * yv.s1, yv, ho, wo, all, (float)(n - begin) * ho * wo, given};
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
                    load_shift, load_shiftv, given);
         int block = 0;
@@ -130,10 +131,7 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
         for (; block < out_blocks; block++)
             lone_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
     }
-    moments += momentsv.s0 + (ulong)item * 3 * out_blocks * B;
-    for (int b = 0; MOMENTS && b < out_blocks; b++) {
-        STORE(B, (vec)((float)(end - begin) * ho * wo), moments + b * B);
-        STORE(B, mean[b], moments + (out_blocks + b) * B);
-        STORE(B, m2[b], moments + (2 * out_blocks + b) * B);
-    }
+    if (MOMENTS)
+        moments_store(all, out_blocks, (float)(end - begin) * ho * wo,
+                      moments + momentsv.s0 + (ulong)item * 3 * out_blocks * B);
 }

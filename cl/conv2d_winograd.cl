@@ -57,10 +57,10 @@
 #include "winograd.clh"
 
 /* Finishes one tile of a block: `m` is its first vector, `y` its first pixel. Rows and columns from `rows`, `columns`
- * on are not there. The mean is kept as its distance from `origin`, a number near it, to lose no digits. */
+ * on are not there. */
 APART void results_transform(const vec *m, __global float *y, const ulong line, const ulong pixel,
-                              const vec bias, const int rows, const int columns, vec *origin,
-                              vec *mean, vec *m2, const float before) {
+                              const vec bias, const int rows, const int columns, running *moments,
+                              const float before) {
     vec result[M][M], sum = (vec)(0.0f), squares = (vec)(0.0f);
     TRANSFORM(a_transposed, POINTS, M, m[AT_POINT(0, i * POINTS + j)], result[i][j] = value);
 #pragma unroll
@@ -83,8 +83,6 @@ APART void results_transform(const vec *m, __global float *y, const ulong line, 
         return;
     const float count = EDGES ? rows * columns : M * M;
     const vec centre = sum * (1 / count);
-    if (before == 0)
-        *origin = centre;
 #pragma unroll
     for (int i = 0; i < M; i++)
 #pragma unroll
@@ -93,7 +91,7 @@ APART void results_transform(const vec *m, __global float *y, const ulong line, 
                 const vec d = result[i][j] - centre;
                 squares = fma(d, d, squares);
             }
-    moments_add(mean, m2, before, centre - *origin, squares, count);
+    moments_add(moments, before, centre, squares, count);
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
@@ -108,11 +106,10 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
     vec scratch[SCRATCH];
     const int staged_size = images_of_patch * c_blocks * (band * M + K - 1) * ((width + M - 1) / M * M + K - 1);
     vec *staged = scratch, *v = staged + staged_size, *m = v + AT_POINT(c_blocks, 0);
-    vec *mean = m + AT_POINT(o_blocks, 0), *m2 = mean + o_blocks, *origin = m2 + o_blocks;
+    running *moments = (running *)(m + AT_POINT(o_blocks, 0));
     for (int i = 0; i < AT_POINT(c_blocks, 0); i++)
         v[i] = (vec)(0.0f); /* tiles that are not there are multiplied too */
-    for (int b = 0; b < o_blocks; b++)
-        mean[b] = m2[b] = origin[b] = (vec)(0.0f);
+    moments_start(moments, o_blocks);
     float seen = 0;
 
     for (int n = item * images_of_item; n < end; n += images_of_patch)
@@ -144,7 +141,7 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
                         const int there = min(M, height - row), across = min(M, width - column);
                         results_transform(m + AT_POINT(block, 0) + i,
                                           y + AT(yv, n + t.image, block, row * width + column), width * yv.s3, yv.s3,
-                                          start, there, across, origin + block, mean + block, m2 + block, before);
+                                          start, there, across, moments + block, before);
                         before += there * across;
                     }
                 }
@@ -153,12 +150,8 @@ conv2d_winograd(__global const float *restrict x, const ulong4 xv, __global cons
             }
         }
 
-    for (int b = 0; MOMENTS && b < o_blocks; b++) {
-        __global float *row = rows + rowsv.s0 + (ulong)item * 3 * o_blocks * B + b * B;
-        STORE(B, (vec)(seen), row);
-        STORE(B, origin[b] + mean[b], row + o_blocks * B);
-        STORE(B, m2[b], row + 2 * o_blocks * B);
-    }
+    if (MOMENTS)
+        moments_store(moments, o_blocks, seen, rows + rowsv.s0 + (ulong)item * 3 * o_blocks * B);
 }
 
 /* u = G w G' of one block of weights, those of a tap beginning at `w`, `tap` floats from one to the next. Transposed,

@@ -113,7 +113,7 @@ typedef struct epilogue {
     vec sum, sum_x; /* of a row */
 } epilogue;
 
-INLINE void put(vec d, __global float *dx, __global const float *x, __global const float *sums_of, epilogue *e) {
+INLINE void finish(vec d, __global float *dx, __global const float *x, __global const float *sums_of, epilogue *e) {
     if (MASK)
         d = activate_grad(MASK, d, load_x(x, e->x_scale, e->x_shift));
     if (SUMS) {
@@ -148,13 +148,13 @@ INLINE void grad_row(__global const PLACE *winners, __global const float *dy, co
 #pragma unroll
         for (int s = 0; s < S; s++, ix++)
             if (ix >= 0 && ix < w)
-                put(column[s], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
+                finish(column[s], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
 #pragma unroll
         for (int k = 0; k < K; k++)
             column[k] = column[k + S];
     }
     for (; ix < w; ix++) { /* columns behind the last window's first S */
-        put(column[0], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
+        finish(column[0], dx + ix * dx_pixel, x + ix * x_pixel, sums_of + ix * of_pixel, e);
 #pragma unroll
         for (int k = 0; k < K; k++)
             column[k] = column[k + 1];

@@ -1,6 +1,8 @@
 /* The host side that the fused convolutions share: see conv2d_fused.h. */
 #include "conv2d_fused.h"
 
+#include "fuse.h"
+
 cln__shares cln__shares_of(const cln__lowering *l, int64_t units, int each) {
     int64_t items = cln__least(units, (int64_t)l->caps->compute_units * each);
     int64_t per_item = cln__divide_up(units, items);
@@ -153,10 +155,6 @@ cln_status cln__fused_rows_sum(cln__lowering *l, const cln__conv2d *p, const cln
 
 /* --- what they refuse --- */
 
-static bool fusable(cln_activation act) {
-    return act == CLN_IDENTITY || act == CLN_RELU || act == CLN_LEAKY_RELU;
-}
-
 static bool aligned(const cln__layout *x) {
     return (x->offset | x->image | x->block_stride | x->pixel) % x->block == 0;
 }
@@ -179,7 +177,7 @@ const char *cln__fused_refuses(const cln__lowering *l, const cln__conv2d *p) {
         return "it has groups";
     if (p->a.dilation > 1)
         return "it is dilated";
-    if (!fusable(p->load_act) || !fusable(p->act) || !fusable(p->mask))
+    if (!cln__fusible(p->load_act) || !cln__fusible(p->act) || !cln__fusible(p->mask))
         return "its activation cannot be fused";
     if (y.block == 1 || (x.block != y.block && (!planar || (p->pass == CLN__BACKWARD && p->dx.id >= 0))))
         return "input and output have channel blocks of different sizes";

@@ -33,9 +33,10 @@ END_TEST
 
 START_TEST(a_view_counts_its_own_part) {
     cln_tensor x = cln_input(g, "image", 2, 3, 5, 5);
-    cln_tensor parts[2] = {conv(x, "a", 32, 1), conv(x, "b", 16, 1)};
+    cln_tensor parts[2] = {conv(x, "a", 32, 3), conv(x, "b", 16, 3)};
+    variant = "reference";
     make_evaluation(conv(cln_concat(g, parts, 2), "next", 16, 1));
-    ck_assert_double_eq(floats_of(&cln__op_conv2d, "b"), 2 * 3 * 25 + 3 * 16 + 2 * 16 * 25);
+    ck_assert_double_eq(floats_of(&cln__op_conv2d, "b"), 2 * 3 * 25 + 9 * 3 * 16 + 2 * 16 * 25);
     ck_assert_double_eq(floats_of(&cln__op_conv2d, "next"), 2 * 48 * 25 + 48 * 16 + 2 * 16 * 25);
 }
 END_TEST

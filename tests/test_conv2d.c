@@ -268,11 +268,8 @@ static void set_weight(trial *t, const char *name, float value) {
 /* The moments of an epilogue, of values whose mean is thousands of deviations: what they normalise has mean 0, variance
  * 1. They drift from image to image, and the mean must follow; its own rounding is 6e-8 of it. */
 static void check_large_mean(const char *variant, int kernel, cln_shape shape, float mean) {
-    cln_conv2d_options o = {.out_channels = (int)shape.c,
-                            .kernel_h = kernel,
-                            .kernel_w = kernel,
-                            .padding = kernel / 2,
-                            .bias = true};
+    cln_conv2d_options o = {
+        .out_channels = (int)shape.c, .kernel_h = kernel, .kernel_w = kernel, .padding = kernel / 2, .bias = true};
     trial t = trial_begin();
     t.variant = variant;
     operand *x = trial_input(&t, shape);

@@ -23,6 +23,15 @@ cln_tensor cln__join_like(cln_graph *g, const cln_tensor *parts, int count, cln_
     return joined;
 }
 
+cln_tensor cln__joined_like(const cln_graph *g, cln_tensor first, cln_tensor x) {
+    for (int i = 0; i < g->node_count; i++) {
+        const cln__node *node = &g->nodes[i];
+        if (node->op == &cln__op_concat && node->inputs[0] == first.id && g->tensors[node->outputs[0]].like == x.id)
+            return cln__output(node, 0);
+    }
+    return CLN_NO_TENSOR;
+}
+
 static cln_status infer(cln_graph *g, const cln__node *node) {
     cln_shape y = cln__input_shape(g, node, 0);
     char first[96], other[96];
@@ -45,17 +54,6 @@ static bool is_placed(const cln__lowering *l, cln_tensor part, cln_tensor whole,
     int64_t stored = outer.map[first] - inner.map[0];
     return inner.root == outer.root && inner.block == outer.block && stored % outer.block == 0 &&
            inner.offset == outer.offset + stored / outer.block * outer.block_stride;
-}
-
-/* The vectors that normalise the inputs, side by side: rewrite.c has joined them, just before. */
-static int joined_vector(const cln__lowering *l, const cln__node *node, int part) {
-    for (int i = 0; i < l->node; i++) {
-        const cln__node *other = &l->g->nodes[i];
-        if (other->op == &cln__op_concat && other->inputs[0] == part &&
-            l->g->tensors[other->outputs[0]].like == node->outputs[0])
-            return other->outputs[0];
-    }
-    return -1;
 }
 
 /* Whether all inputs are told by slope and shift, refer to parts of one tensor (*of), and what these are added to lies
@@ -98,8 +96,8 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     cln__form form = cln__form_of(l, cln__input(node, 0));
     if (loaded) { /* what lies side by side is what the inputs are read from */
         form.source = y.id;
-        form.scale = joined_vector(l, node, form.scale);
-        form.shift = joined_vector(l, node, form.shift);
+        form.scale = cln__joined_like(l->g, (cln_tensor){form.scale}, y).id;
+        form.shift = cln__joined_like(l->g, (cln_tensor){form.shift}, y).id;
         l->forms[y.id] = form;
     }
     int64_t first = 0;

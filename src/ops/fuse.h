@@ -33,6 +33,8 @@ cln_tensor cln__join_weights(cln_graph *g, const cln_tensor *weights, int count)
 
 /* Tensors side by side, laid like the channels of `x`. */
 cln_tensor cln__join_like(cln_graph *g, const cln_tensor *parts, int count, cln_tensor x);
+/* What cln__join_like has made of `first` and others for `x`, or none. */
+cln_tensor cln__joined_like(const cln_graph *g, cln_tensor first, cln_tensor x);
 
 /* --- merge.c --- */
 
@@ -52,7 +54,7 @@ bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
 /* Whether the gradient of max pooling, a node, has a kernel with an epilogue. */
 bool cln__maxpool_fuses(const cln__lowering *l, const cln__node *node);
 
-/* --- fuse.c, while lowering --- */
+/* --- forms.c, while lowering --- */
 
 /* The rows that the kernel of the node that made `x`, or what `x` was split from, left of its moments, and the channel
  * of them where those of x begin; false: none. */

@@ -55,16 +55,6 @@ static vectors joined_moments(cln_graph *g, const cln__node *concat, cln_tensor 
     return all;
 }
 
-/* The concatenation of `first` and others that is laid like `x`, or none. */
-static cln_tensor joined_like(const cln_graph *g, cln_tensor first, cln_tensor x) {
-    for (int i = 0; i < g->node_count; i++) {
-        const cln__node *node = &g->nodes[i];
-        if (node->op == &cln__op_concat && node->inputs[0] == first.id && g->tensors[node->outputs[0]].like == x.id)
-            return cln__output(node, 0);
-    }
-    return CLN_NO_TENSOR;
-}
-
 static vectors moments_of(cln_graph *g, cln_tensor x, int *position) {
     if (g->status != CLN_OK)
         return (vectors){CLN_NO_TENSOR, CLN_NO_TENSOR};
@@ -75,7 +65,7 @@ static vectors moments_of(cln_graph *g, cln_tensor x, int *position) {
     if (producer >= 0 && g->nodes[producer].op == &cln__op_concat) {
         const cln__node *concat = &g->nodes[producer];
         vectors first = moments_of(g, cln__input(concat, 0), position);
-        vectors all = {joined_like(g, first.mean, x), joined_like(g, first.var, x)};
+        vectors all = {cln__joined_like(g, first.mean, x), cln__joined_like(g, first.var, x)};
         concat = &g->nodes[g->tensors[x.id].producer];
         return all.mean.id >= 0 ? all : joined_moments(g, concat, x, position);
     }

@@ -84,7 +84,6 @@ typedef struct cln__epilogue {
 
 /* What is done on the way of something else: decided by ops/fuse.c, before layouts are joined and operators lowered. */
 struct cln__fusion {
-    int tensors, nodes;
     int *source;              /* by tensor: the tensor that is read in its place (LOADED), or -1 */
     int *alias;               /* by tensor: the tensor whose memory it takes over, or -1 */
     int *written;             /* by node: the tensor that it writes instead of its first output, or -1; a convolution
@@ -254,7 +253,7 @@ cln_status cln__recompute(cln_graph *g);
 /* Decides what is fused (ops/fuse.c). `l` has graph, capabilities and layouts; sets l->fusion, which the caller frees.
  */
 cln_status cln__fuse(cln__lowering *l);
-/* `x` with its numbers in memory: adds a step if they are not there yet (ops/fuse.c). */
+/* `x` with its numbers in memory: adds a step if they are not there yet (ops/forms.c). */
 cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
 /* Adds the node that updates every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */

@@ -21,17 +21,22 @@ typedef struct network_options {
 #define NETWORK_DEFAULTS                                                                                               \
     { .batch_size = 128, .image_size = 32 }
 
-/* Lines of an option table: what a network is made of. */
-#define NETWORK_SIZE_CLI(o)                                                                                            \
-    {"hparams", CLI_TEXT, &(o)->hparams, "JSON", "hyper-parameters to change", 0, 0, NULL},                            \
-        {"batch-size", CLI_INT, &(o)->batch_size, "N", "images in a step (default 128)", 1, 1 << 20, NULL},            \
-        {"image-size", CLI_INT, &(o)->image_size, "N", "their height and width (default 32)", 1, 4096, NULL}, {        \
-        "device", CLI_TEXT, &(o)->device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL     \
+/* Rows of an option table, for a network_options that is `member` of `type`: what a network is made of. */
+#define NETWORK_SIZE_CLI(type, member)                                                                                 \
+    {"hparams", CLI_TEXT, offsetof(type, member.hparams), "JSON", "hyper-parameters to change", 0, 0, NULL},           \
+        {"batch-size", CLI_INT, offsetof(type, member.batch_size), "N", "images in a step (default 128)", 1,           \
+         1 << 20,      NULL},                                                                                          \
+        {"image-size", CLI_INT, offsetof(type, member.image_size), "N", "their height and width (default 32)", 1,      \
+         4096,         NULL},                                                                                          \
+    {                                                                                                                  \
+        "device", CLI_TEXT, offsetof(type, member.device), "DEVICE",                                                   \
+            "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL                                             \
     }
 /* And what all measurements of networks take. */
-#define NETWORK_CLI(o)                                                                                                 \
-    NETWORK_SIZE_CLI(o), TUNING_CLI(&(o)->tuning), {                                                                   \
-        "variant", CLI_TEXT, &(o)->variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL        \
+#define NETWORK_CLI(type, member)                                                                                      \
+    NETWORK_SIZE_CLI(type, member), TUNING_CLI(type, member.tuning), {                                                 \
+        "variant", CLI_TEXT, offsetof(type, member.variant), "NAME", "use this kernel variant wherever it can serve",  \
+            0, 0, NULL                                                                                                 \
     }
 
 typedef struct network {

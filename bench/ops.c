@@ -190,34 +190,30 @@ static int check(const cli_command *command, const arguments *a) {
     return CLN_OK;
 }
 
-int bench_ops(int argc, char **argv) {
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {"model", CLI_MODEL, AT(network.model), "NAME", "a network's training step", 0, 0, NULL},
+    {"conv", CLI_INTS, AT(network.conv), "C,O,SIZE,K,S",
+     "or one convolution: channels in and out, height and width, kernel (3), stride (1)", 1, 8192, NULL},
+    {"infer", CLI_FLAG, AT(infer), NULL, "a step of evaluation instead", 0, 0, NULL},
+    NETWORK_CLI(arguments, network),
+    {"peak", CLI_REAL, AT(peak_gflops), "GFLOPS", "the arithmetic peak; default: measured first", 0, 1e9, NULL},
+    {"bandwidth", CLI_REAL, AT(bandwidth_gbs), "GBS", "the memory bandwidth; default: measured first", 0, 1e9, NULL},
+    {"num-bench-iter", CLI_INT, AT(rounds), "N", "timed steps (default 10)", 1, 100000, NULL},
+    {"trace", CLI_TEXT, AT(trace), "FILE",
+     "also write a step's time line as Chrome trace events, for chrome://tracing and Perfetto", 0, 0, NULL},
+    {"why", CLI_FLAG, AT(why), NULL, "below each launch, the kernel variants that refused it and their reasons", 0, 0,
+     NULL},
+    {"json", CLI_FLAG, AT(json), NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
+    {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
     arguments a = {.network = NETWORK_DEFAULTS, .rounds = 10};
-    const cli_option options[] = {
-        {"model", CLI_MODEL, &a.network.model, "NAME", "a network's training step", 0, 0, NULL},
-        {"conv", CLI_INTS, &a.network.conv, "C,O,SIZE,K,S",
-         "or one convolution: channels in and out, height and width, kernel (3), stride (1)", 1, 8192, NULL},
-        {"infer", CLI_FLAG, &a.infer, NULL, "a step of evaluation instead", 0, 0, NULL},
-        NETWORK_CLI(&a.network),
-        {"peak", CLI_REAL, &a.peak_gflops, "GFLOPS", "the arithmetic peak; default: measured first", 0, 1e9, NULL},
-        {"bandwidth", CLI_REAL, &a.bandwidth_gbs, "GBS", "the memory bandwidth; default: measured first", 0, 1e9, NULL},
-        {"num-bench-iter", CLI_INT, &a.rounds, "N", "timed steps (default 10)", 1, 100000, NULL},
-        {"trace", CLI_TEXT, &a.trace, "FILE",
-         "also write a step's time line as Chrome trace events, for chrome://tracing and Perfetto", 0, 0, NULL},
-        {"why", CLI_FLAG, &a.why, NULL, "below each launch, the kernel variants that refused it and their reasons", 0,
-         0, NULL},
-        {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
-        {.name = NULL}};
-    const cli_command command = {
-        "clbench", "ops",
-        "Measures every kernel launch of a step against the roofline: the time that the device needs at its peak\n"
-        "(clbench peak) for the arithmetic of the launch or for reading and writing its tensors once, whichever is\n"
-        "longer. The launches that lose the most time against it come first. Convolutions count as direct ones, so a\n"
-        "kernel that saves arithmetic (Winograd), or whose tensors are still in a cache, can exceed 100%.",
-        NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
-    int misuse = check(&command, &a);
+    int exit_status;
+    if (!cli_parse(&ops_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
+    int misuse = check(&ops_command, &a);
     if (misuse != CLN_OK)
         return misuse;
     a.network.training = !a.infer;
@@ -225,7 +221,19 @@ int bench_ops(int argc, char **argv) {
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory("clbench");
-    int exit_status = run(ctx, &a);
+    exit_status = run(ctx, &a);
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command ops_command = {
+    "clbench",
+    "ops",
+    "measure every kernel launch of a training step",
+    "Measures every kernel launch of a step against the roofline: the time that the device needs at its peak\n"
+    "(clbench peak) for the arithmetic of the launch or for reading and writing its tensors once, whichever is\n"
+    "longer. The launches that lose the most time against it come first. Convolutions count as direct ones, so a\n"
+    "kernel that saves arithmetic (Winograd), or whose tensors are still in a cache, can exceed 100%.",
+    NULL,
+    CLI_ONE_GROUP(options),
+    run_command};

@@ -372,35 +372,33 @@ static cln_status choose_device(const char *spec, cln_context *ctx, cln_device_i
     return status;
 }
 
-int bench_peak(int argc, char **argv) {
-    const char *spec = NULL;
-    bool json = false;
-    const cli_option options[] = {
-        {.name = "device",
-         .kind = CLI_TEXT,
-         .target = &spec,
-         .value = "D",
-         .help = "platform:device index, cpu, gpu or part of a name"},
-        {.name = "json", .kind = CLI_FLAG, .target = &json, .help = "print one JSON object"},
-        {.name = NULL},
-    };
-    const cli_command command = {
-        .program = "clbench",
-        .name = "peak",
-        .summary = "Measures the device: float32 multiply-adds in registers (on a CPU a native loop, too)\n"
-                   "and passes over memory.",
-        .options = options,
-    };
-    int operands;
-    cli_parsed parsed = cli_parse(&command, argc, argv, &operands);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+typedef struct arguments {
+    const char *device;
+    bool json;
+} arguments;
 
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {.name = "device",
+     .kind = CLI_TEXT,
+     .offset = AT(device),
+     .value = "D",
+     .help = "platform:device index, cpu, gpu or part of a name"},
+    {.name = "json", .kind = CLI_FLAG, .offset = AT(json), .help = "print one JSON object"},
+    {.name = NULL},
+};
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.json = false};
+    int exit_status;
+    if (!cli_parse(&peak_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory("clbench");
     cln_device_info info;
-    cln_status status = choose_device(spec, ctx, &info);
+    cln_status status = choose_device(a.device, ctx, &info);
     if (status == CLN_OK) {
         subject s;
         peak p;
@@ -408,14 +406,24 @@ int bench_peak(int argc, char **argv) {
         close_subject(&s);
         if (status != CLN_OK)
             report_warnings("clbench", ctx); /* the failed call is already printed */
-        else if (json)
+        else if (a.json)
             status = (cln_status)print_json(&s, &p);
         else
             print_table(&s, &p);
         cln_context_free(ctx);
         return status;
     }
-    int exit_status = report_end("clbench", ctx, status);
+    exit_status = report_end("clbench", ctx, status);
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command peak_command = {
+    .program = "clbench",
+    .name = "peak",
+    .help = "measure arithmetic and bandwidth of the device",
+    .summary = "Measures the device: float32 multiply-adds in registers (on a CPU a native loop, too)\n"
+               "and passes over memory.",
+    .groups = CLI_ONE_GROUP(options),
+    .run = run_command,
+};

@@ -114,40 +114,54 @@ static int run(cln_context *ctx, const arguments *a) {
     return exit_status;
 }
 
-static int bench_speed(int argc, char **argv, bool training) {
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {"model", CLI_MODEL, AT(network.model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
+    NETWORK_CLI(arguments, network),
+    {"num-warm-iter", CLI_INT, AT(warm_steps), "N", "steps before the timed ones (default 5)", 0, 100000, NULL},
+    {"num-bench-iter", CLI_INT, AT(timed_steps), "N", "timed steps (default 20)", 1, 100000, NULL},
+    {"json", CLI_FLAG, AT(json), NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
+    {"print-plan", CLI_FLAG, AT(print_plan), NULL, "print the steps of the plan first", 0, 0, NULL},
+    {.name = NULL}};
+
+static int measure_speed(const cli_command *command, bool training, int argc, char **argv) {
     arguments a = {.network = NETWORK_DEFAULTS, .warm_steps = 5, .timed_steps = 20};
-    const cli_option options[] = {
-        {"model", CLI_MODEL, &a.network.model, "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
-        NETWORK_CLI(&a.network),
-        {"num-warm-iter", CLI_INT, &a.warm_steps, "N", "steps before the timed ones (default 5)", 0, 100000, NULL},
-        {"num-bench-iter", CLI_INT, &a.timed_steps, "N", "timed steps (default 20)", 1, 100000, NULL},
-        {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
-        {"print-plan", CLI_FLAG, &a.print_plan, NULL, "print the steps of the plan first", 0, 0, NULL},
-        {.name = NULL}};
-    const cli_command command = {
-        "clbench", training ? "train" : "infer",
-        training ? "Measures whole training steps, optimiser included, on a synthetic batch on the device."
-                 : "Measures evaluation of a synthetic batch on the device.",
-        NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    int exit_status;
+    if (!cli_parse(command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     if (!a.network.model)
-        return cli_misuse(&command, "--model is missing");
+        return cli_misuse(command, "--model is missing");
     a.network.training = training;
     a.network.device_out = a.json ? stderr : stdout;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory("clbench");
-    int exit_status = run(ctx, &a);
+    exit_status = run(ctx, &a);
     cln_context_free(ctx);
     return exit_status;
 }
 
-int bench_train(int argc, char **argv) {
-    return bench_speed(argc, argv, true);
+static int run_train(int argc, char **argv) {
+    return measure_speed(&train_command, true, argc, argv);
 }
 
-int bench_infer(int argc, char **argv) {
-    return bench_speed(argc, argv, false);
+static int run_infer(int argc, char **argv) {
+    return measure_speed(&infer_command, false, argc, argv);
 }
+
+const cli_command train_command = {
+    "clbench",
+    "train",
+    "measure training, in images a second",
+    "Measures whole training steps, optimiser included, on a synthetic batch on the device.",
+    NULL,
+    CLI_ONE_GROUP(options),
+    run_train};
+const cli_command infer_command = {"clbench",
+                                   "infer",
+                                   "measure evaluation, in images a second",
+                                   "Measures evaluation of a synthetic batch on the device.",
+                                   NULL,
+                                   CLI_ONE_GROUP(options),
+                                   run_infer};

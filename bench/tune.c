@@ -156,41 +156,48 @@ static int manage(cln_context *ctx, const arguments *a) {
 
 /* --- the command --- */
 
-int bench_tune(int argc, char **argv) {
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {"model", CLI_MODEL, AT(network.model), "NAME", "the network whose steps are tuned", 0, 0, NULL},
+    NETWORK_SIZE_CLI(arguments, network),
+    TUNING_FILE_CLI(arguments, network.tuning),
+    {"budget", CLI_REAL, AT(budget_s), "SECONDS", "for everything (default 600)", 1e-3, 1e6, NULL},
+    {"timeout", CLI_REAL, AT(timeout_s), "SECONDS", "for one candidate (default 60)", 1e-3, 1e5, NULL},
+    {"again", CLI_FLAG, AT(again), NULL, "measure also what is known", 0, 0, NULL},
+    {"list", CLI_FLAG, AT(list), NULL, "show what is known instead", 0, 0, NULL},
+    {"export", CLI_TEXT, AT(export_to), "FILE", "write what is known as JSON instead; - is standard output", 0, 0,
+     NULL},
+    {"import", CLI_TEXT, AT(import_from), "FILE", "add what --export wrote instead; - is standard input", 0, 0, NULL},
+    {"fault", CLI_TEXT, AT(fault), "KIND CANDIDATE", NULL, 0, 0, NULL},
+    {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
     arguments a = {.network = NETWORK_DEFAULTS};
-    const cli_option options[] = {
-        {"model", CLI_MODEL, &a.network.model, "NAME", "the network whose steps are tuned", 0, 0, NULL},
-        NETWORK_SIZE_CLI(&a.network),
-        TUNING_FILE_CLI(&a.network.tuning),
-        {"budget", CLI_REAL, &a.budget_s, "SECONDS", "for everything (default 600)", 1e-3, 1e6, NULL},
-        {"timeout", CLI_REAL, &a.timeout_s, "SECONDS", "for one candidate (default 60)", 1e-3, 1e5, NULL},
-        {"again", CLI_FLAG, &a.again, NULL, "measure also what is known", 0, 0, NULL},
-        {"list", CLI_FLAG, &a.list, NULL, "show what is known instead", 0, 0, NULL},
-        {"export", CLI_TEXT, &a.export_to, "FILE", "write what is known as JSON instead; - is standard output", 0, 0,
-         NULL},
-        {"import", CLI_TEXT, &a.import_from, "FILE", "add what --export wrote instead; - is standard input", 0, 0,
-         NULL},
-        {"fault", CLI_TEXT, &a.fault, "KIND CANDIDATE", NULL, 0, 0, NULL},
-        {.name = NULL}};
-    const cli_command command = {
-        "clbench", "tune",
-        "Measures which kernel variant does each convolution of a network fastest on this device, in training and in\n"
-        "evaluation, and keeps the results for clbench and cltrain. Each candidate is checked against the reference\n"
-        "variant first, and runs in a process of its own. Results are saved one by one: a run that was ended goes on\n"
-        "where it was.",
-        NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    int exit_status;
+    if (!cli_parse(&tune_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     bool manages = a.list || a.export_to || a.import_from;
     if (!a.network.model == !manages)
-        return cli_misuse(&command, manages ? "--model is for tuning" : "--model is missing");
+        return cli_misuse(&tune_command, manages ? "--model is for tuning" : "--model is missing");
     a.network.device_out = stdout;
     tuning_command(argv, a.worker);
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory("clbench");
-    int exit_status = manages ? manage(ctx, &a) : report_end("clbench", ctx, tune(ctx, &a));
+    exit_status = manages ? manage(ctx, &a) : report_end("clbench", ctx, tune(ctx, &a));
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command tune_command = {
+    "clbench",
+    "tune",
+    "find the fastest kernel variants for a network",
+    "Measures which kernel variant does each convolution of a network fastest on this device, in training and in\n"
+    "evaluation, and keeps the results for clbench and cltrain. Each candidate is checked against the reference\n"
+    "variant first, and runs in a process of its own. Results are saved one by one: a run that was ended goes on\n"
+    "where it was.",
+    NULL,
+    CLI_ONE_GROUP(options),
+    run_command};

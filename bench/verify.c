@@ -133,59 +133,68 @@ static int print_summary(run *r) {
     return report_json("clbench", json);
 }
 
-static int verify_all(run *r, const char *spec, bool json, bool self, char **paths, int count) {
-    if (cln_context_new(&r->ctx) != CLN_OK)
+typedef struct arguments {
+    const char *device, *variant;
+    bool json, self;
+} arguments;
+
+static int verify_all(const arguments *a, char **paths, int count) {
+    run r = {.variant = a->variant};
+    if (cln_context_new(&r.ctx) != CLN_OK)
         return report_no_memory("clbench");
-    cln_status opened = cln_device_open(r->ctx, spec, &r->device);
+    cln_status opened = cln_device_open(r.ctx, a->device, &r.device);
     int status = CLN_OK;
     if (opened != CLN_OK) {
-        status = report_end("clbench", r->ctx, opened);
+        status = report_end("clbench", r.ctx, opened);
     } else {
-        r->files = json ? cJSON_CreateArray() : NULL;
-        for (int i = 0; self && i < self_count(); i++)
-            verify_one(r, NULL, i);
+        r.files = a->json ? cJSON_CreateArray() : NULL;
+        for (int i = 0; a->self && i < self_count(); i++)
+            verify_one(&r, NULL, i);
         for (int i = 0; i < count; i++)
-            verify_one(r, paths[i], 0);
-        status = print_summary(r);
+            verify_one(&r, paths[i], 0);
+        status = print_summary(&r);
     }
-    cln_device_free(r->device);
-    cln_context_free(r->ctx);
-    return status != CLN_OK ? status : r->failed ? CLN_FAILED : CLN_OK;
+    cln_device_free(r.device);
+    cln_context_free(r.ctx);
+    return status != CLN_OK ? status : r.failed ? CLN_FAILED : CLN_OK;
 }
 
-int bench_verify(int argc, char **argv) {
-    const char *spec = NULL;
-    bool json = false, self = false;
-    int files;
-    run r = {.passed = 0};
-    const cli_option options[] = {
-        {.name = "device",
-         .kind = CLI_TEXT,
-         .target = &spec,
-         .value = "D",
-         .help = "platform:device index, cpu, gpu or part of a name"},
-        {.name = "variant",
-         .kind = CLI_TEXT,
-         .target = &r.variant,
-         .value = "V",
-         .help = "use this kernel variant wherever it can serve (implicit, direct, gemm, im2col, reference)"},
-        {.name = "self", .kind = CLI_FLAG, .target = &self, .help = "run the cases that the program makes itself"},
-        {.name = "json", .kind = CLI_FLAG, .target = &json, .help = "print one JSON object, with every tensor"},
-        {.name = NULL},
-    };
-    const cli_command command = {
-        .program = "clbench",
-        .name = "verify",
-        .operand = "[FILE...]",
-        .summary = "Runs golden files (safetensors with inputs and true results) and compares: a line a file with\n"
-                   "the errors and PASS or FAIL. The exit status is 1 if any failed. With --self, no file is needed:\n"
-                   "small cases are made in memory, their true results computed in double precision.",
-        .options = options,
-    };
-    cli_parsed parsed = cli_parse(&command, argc, argv, &files);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
-    if (files == 0 && !self)
-        return cli_misuse(&command, "no files given, and no --self");
-    return verify_all(&r, spec, json, self, argv + 1, files);
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {.name = "device",
+     .kind = CLI_TEXT,
+     .offset = AT(device),
+     .value = "D",
+     .help = "platform:device index, cpu, gpu or part of a name"},
+    {.name = "variant",
+     .kind = CLI_TEXT,
+     .offset = AT(variant),
+     .value = "V",
+     .help = "use this kernel variant wherever it can serve (implicit, direct, gemm, im2col, reference)"},
+    {.name = "self", .kind = CLI_FLAG, .offset = AT(self), .help = "run the cases that the program makes itself"},
+    {.name = "json", .kind = CLI_FLAG, .offset = AT(json), .help = "print one JSON object, with every tensor"},
+    {.name = NULL},
+};
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.json = false};
+    int files, exit_status;
+    if (!cli_parse(&verify_command, &a, argc, argv, &files, &exit_status))
+        return exit_status;
+    if (files == 0 && !a.self)
+        return cli_misuse(&verify_command, "no files given, and no --self");
+    return verify_all(&a, argv + 1, files);
 }
+
+const cli_command verify_command = {
+    .program = "clbench",
+    .name = "verify",
+    .help = "run reference files on the device and compare",
+    .operand = "[FILE...]",
+    .summary = "Runs golden files (safetensors with inputs and true results) and compares: a line a file with\n"
+               "the errors and PASS or FAIL. The exit status is 1 if any failed. With --self, no file is needed:\n"
+               "small cases are made in memory, their true results computed in double precision.",
+    .groups = CLI_ONE_GROUP(options),
+    .run = run_command,
+};

@@ -37,32 +37,46 @@ static void print(const cln_device_info *d) {
     printf("     %s, %s, driver %s\n", d->platform_name, d->version, d->driver_version);
 }
 
-int cmd_devices(int argc, char **argv) {
-    bool json = false;
-    const cli_option options[] = {{.name = "json", .target = &json, .help = "print JSON, an array"}, {.name = NULL}};
-    const cli_command command = {CLI_PROGRAM, "devices",
-                                 "Lists the devices of every OpenCL platform. --device of the other commands takes the "
-                                 "index,\n\"cpu\", \"gpu\" or a part of the name.",
-                                 NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+typedef struct arguments {
+    bool json;
+} arguments;
+
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {{.name = "json", .offset = AT(json), .help = "print JSON, an array"},
+                                     {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.json = false};
+    int exit_status;
+    if (!cli_parse(&devices_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
     cln_device_info *devices = NULL;
     size_t count = 0;
     cln_status status = cln_device_list(ctx, &devices, &count);
-    int exit_status = report_end(CLI_PROGRAM, ctx, status);
-    cJSON *array = json && status == CLN_OK ? cJSON_CreateArray() : NULL;
+    exit_status = report_end(CLI_PROGRAM, ctx, status);
+    cJSON *array = a.json && status == CLN_OK ? cJSON_CreateArray() : NULL;
     for (size_t i = 0; status == CLN_OK && i < count; i++)
-        if (json)
+        if (a.json)
             cJSON_AddItemToArray(array, to_json(&devices[i]));
         else
             print(&devices[i]);
-    if (json && status == CLN_OK)
+    if (a.json && status == CLN_OK)
         exit_status = report_json(CLI_PROGRAM, array);
     free(devices);
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command devices_command = {
+    CLI_PROGRAM,
+    "devices",
+    "list the OpenCL devices",
+    "Lists the devices of every OpenCL platform. --device of the other commands takes the "
+    "index,\n\"cpu\", \"gpu\" or a part of the name.",
+    NULL,
+    CLI_ONE_GROUP(options),
+    run_command};

@@ -53,35 +53,50 @@ static cJSON *to_json(const cln_model *model, int64_t parameters, const char *hp
     return object;
 }
 
-int cmd_models(int argc, char **argv) {
-    bool json = false;
-    const cli_option options[] = {{.name = "json", .target = &json, .help = "print JSON, an array"}, {.name = NULL}};
-    const cli_command command = {CLI_PROGRAM, "models", "Lists the networks that --model takes.", NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+typedef struct arguments {
+    bool json;
+} arguments;
+
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {{.name = "json", .offset = AT(json), .help = "print JSON, an array"},
+                                     {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.json = false};
+    int exit_status;
+    if (!cli_parse(&models_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
     int count;
     const cln_model *const *models = cln_models(&count);
-    cJSON *array = json ? cJSON_CreateArray() : NULL;
+    cJSON *array = a.json ? cJSON_CreateArray() : NULL;
     cln_status status = CLN_OK;
     for (int i = 0; status == CLN_OK && i < count; i++) {
         int64_t parameters = 0;
         char *hparams = cln_hparams_print(models[i], models[i]->defaults);
         status = hparams ? count_parameters(ctx, models[i], &parameters) : CLN_OUT_OF_MEMORY;
-        if (status == CLN_OK && json)
+        if (status == CLN_OK && a.json)
             cJSON_AddItemToArray(array, to_json(models[i], parameters, hparams));
         else if (status == CLN_OK)
             print(models[i], parameters, hparams);
         free(hparams);
     }
-    int exit_status = report_end(CLI_PROGRAM, ctx, status);
-    if (json && status == CLN_OK)
+    exit_status = report_end(CLI_PROGRAM, ctx, status);
+    if (a.json && status == CLN_OK)
         exit_status = report_json(CLI_PROGRAM, array);
     else
         cJSON_Delete(array);
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command models_command = {CLI_PROGRAM,
+                                    "models",
+                                    "list the networks that can be trained",
+                                    "Lists the networks that --model takes.",
+                                    NULL,
+                                    CLI_ONE_GROUP(options),
+                                    run_command};

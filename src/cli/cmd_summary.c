@@ -86,28 +86,27 @@ static cln_status summarize(cln_context *ctx, cln_graph *g, const arguments *a, 
     return status;
 }
 
-int cmd_summary(int argc, char **argv) {
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {"model", CLI_MODEL, AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
+    {"hparams", CLI_TEXT, AT(hparams), "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
+     NULL},
+    {"json", CLI_FLAG, AT(json), NULL, "print JSON", 0, 0, NULL},
+    {"print-graph", CLI_FLAG, AT(print_graph), NULL, "print the graph of operators instead", 0, 0, NULL},
+    {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
     arguments a = {.model = NULL};
-    const cli_option options[] = {
-        {"model", CLI_MODEL, &a.model, "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
-        {"hparams", CLI_TEXT, &a.hparams, "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
-         NULL},
-        {"json", CLI_FLAG, &a.json, NULL, "print JSON", 0, 0, NULL},
-        {"print-graph", CLI_FLAG, &a.print_graph, NULL, "print the graph of operators instead", 0, 0, NULL},
-        {.name = NULL}};
-    const cli_command command = {CLI_PROGRAM, "summary",
-                                 "Lists the layers of a network: output shapes (channels x height x width), trainable "
-                                 "parameters,\nmultiply-adds of convolutions and linear layers for one image.",
-                                 NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    int exit_status;
+    if (!cli_parse(&summary_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     if (!a.model)
-        return cli_misuse(&command, "--model is missing");
+        return cli_misuse(&summary_command, "--model is missing");
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    int exit_status = CLN_OK;
+    exit_status = CLN_OK;
     cln_graph *g = cln_graph_new(ctx);
     cln_status status = g ? summarize(ctx, g, &a, &exit_status) : CLN_OUT_OF_MEMORY;
     int reported = report_end(CLI_PROGRAM, ctx, status);
@@ -115,3 +114,13 @@ int cmd_summary(int argc, char **argv) {
     cln_context_free(ctx);
     return reported ? reported : exit_status;
 }
+
+const cli_command summary_command = {
+    CLI_PROGRAM,
+    "summary",
+    "list the layers of a network; needs no OpenCL device",
+    "Lists the layers of a network: output shapes (channels x height x width), trainable "
+    "parameters,\nmultiply-adds of convolutions and linear layers for one image.",
+    NULL,
+    CLI_ONE_GROUP(options),
+    run_command};

@@ -54,46 +54,54 @@ static int run(cln_context *ctx, arguments *a) {
     return exit_status;
 }
 
-int cmd_test(int argc, char **argv) {
+#define AT(member) offsetof(arguments, member)
+
+static const cli_option options[] = {
+    {"weights", CLI_TEXT, AT(evaluate.weights), "FILE",
+     "required: weights: safetensors, or a PyTorch checkpoint (.ckpt, .pt, .pth)", 0, 0, NULL},
+    {"data", CLI_TEXT, AT(evaluate.data), "PATH", "required: a data set as for cltrain fit", 0, 0, NULL},
+    {"split", CLI_CHOICE, AT(split), "SPLIT",
+     "test, val (what its training held back) or train (the rest of the training set); default test", 0, 0, splits},
+    CLI_SPLIT_INDICES(AT(evaluate.split_indices)),
+    {"val-split", CLI_REAL, AT(evaluate.validation), "F|N",
+     "with --split-indices: the share or number that was held back (default: as the weights say, else 0.1)", 1e-9, 1e9,
+     NULL},
+    CLI_IMAGE_SIZE(AT(image_size)),
+    {"json", CLI_FLAG, AT(json), NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
+    {"device", CLI_TEXT, AT(device), "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
+    {"batch-size", CLI_INT, AT(batch_size), "N", "images in a step (default 128)", 1, 1 << 24, NULL},
+    {"model", CLI_MODEL, AT(evaluate.model), "NAME", "the network, if not the one that the file names", 0, 0, NULL},
+    {"hparams", CLI_TEXT, AT(evaluate.hparams), "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
+    {"normalize", CLI_TEXT, AT(evaluate.normalize), "HOW", "as in cltrain fit, if not as the file says", 0, 0, NULL},
+    {"workers", CLI_INT, AT(workers), "N", "threads that prepare batches (default 2)", 0, 64, NULL},
+    {"variant", CLI_TEXT, AT(evaluate.variant), "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
+    TUNING_CLI(arguments, tuning),
+    {.name = NULL}};
+
+static int run_command(int argc, char **argv) {
     arguments a = {.batch_size = 128, .workers = 2};
     cln_evaluate_options *o = &a.evaluate;
-    const cli_option options[] = {
-        {"weights", CLI_TEXT, &o->weights, "FILE",
-         "required: weights: safetensors, or a PyTorch checkpoint (.ckpt, .pt, .pth)", 0, 0, NULL},
-        {"data", CLI_TEXT, &o->data, "PATH", "required: a data set as for cltrain fit", 0, 0, NULL},
-        {"split", CLI_CHOICE, &a.split, "SPLIT",
-         "test, val (what its training held back) or train (the rest of the training set); default test", 0, 0, splits},
-        CLI_SPLIT_INDICES(&o->split_indices),
-        {"val-split", CLI_REAL, &o->validation, "F|N",
-         "with --split-indices: the share or number that was held back (default: as the weights say, else 0.1)", 1e-9,
-         1e9, NULL},
-        CLI_IMAGE_SIZE(&a.image_size),
-        {"json", CLI_FLAG, &a.json, NULL, "print JSON; the device is then told on standard error", 0, 0, NULL},
-        {"device", CLI_TEXT, &a.device, "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
-        {"batch-size", CLI_INT, &a.batch_size, "N", "images in a step (default 128)", 1, 1 << 24, NULL},
-        {"model", CLI_MODEL, &o->model, "NAME", "the network, if not the one that the file names", 0, 0, NULL},
-        {"hparams", CLI_TEXT, &o->hparams, "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
-        {"normalize", CLI_TEXT, &o->normalize, "HOW", "as in cltrain fit, if not as the file says", 0, 0, NULL},
-        {"workers", CLI_INT, &a.workers, "N", "threads that prepare batches (default 2)", 0, 64, NULL},
-        {"variant", CLI_TEXT, &o->variant, "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
-        TUNING_CLI(&a.tuning),
-        {.name = NULL}};
-    const cli_command command = {CLI_PROGRAM, "test",
-                                 "Rebuilds the network of a weights file and counts what it gets right on a data set.",
-                                 NULL, options};
-    cli_parsed parsed = cli_parse(&command, argc, argv, NULL);
-    if (parsed != CLI_RUN)
-        return parsed == CLI_HELP ? CLN_OK : CLN_INVALID_ARGUMENT;
+    int exit_status;
+    if (!cli_parse(&test_command, &a, argc, argv, NULL, &exit_status))
+        return exit_status;
     if (!o->weights || !o->data)
-        return cli_misuse(&command, "--%s is missing", o->weights ? "data" : "weights");
+        return cli_misuse(&test_command, "--%s is missing", o->weights ? "data" : "weights");
     if (o->validation > 0 && !o->split_indices)
-        return cli_misuse(&command, "--val-split is for --split-indices");
+        return cli_misuse(&test_command, "--val-split is for --split-indices");
     if (a.image_size.count > 2)
-        return cli_misuse(&command, "--image-size: expected N or H,W, found %d numbers", a.image_size.count);
+        return cli_misuse(&test_command, "--image-size: expected N or H,W, found %d numbers", a.image_size.count);
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    int exit_status = run(ctx, &a);
+    exit_status = run(ctx, &a);
     cln_context_free(ctx);
     return exit_status;
 }
+
+const cli_command test_command = {CLI_PROGRAM,
+                                  "test",
+                                  "test a weights file on a data set",
+                                  "Rebuilds the network of a weights file and counts what it gets right on a data set.",
+                                  NULL,
+                                  CLI_ONE_GROUP(options),
+                                  run_command};

@@ -1,14 +1,29 @@
-/* The commands of cltrain: each takes its own argv (argv[0] is the command's name, argv[-1] the program's) and
- * returns the exit status. */
+/* The commands of cltrain. */
 #ifndef CLN_SRC_COMMANDS_H
 #define CLN_SRC_COMMANDS_H
 
+#include "options.h"
+
 #define CLI_PROGRAM "cltrain"
 
-int cmd_fit(int argc, char **argv);
-int cmd_test(int argc, char **argv);
-int cmd_summary(int argc, char **argv);
-int cmd_devices(int argc, char **argv);
-int cmd_models(int argc, char **argv);
+/* Rows of option tables that several commands have; `at` is the offset of the member. */
+#define CLI_IMAGE_SIZE(at)                                                                                             \
+    {                                                                                                                  \
+        "image-size", CLI_INTS, at, "N|H,W",                                                                           \
+            "size to which the images of an image folder are resized; default: their own, if all are equal (in a "     \
+            "test: that of the training)",                                                                             \
+            1, 4096, NULL                                                                                              \
+    }
+#define CLI_SPLIT_INDICES(at)                                                                                          \
+    {                                                                                                                  \
+        "split-indices", CLI_TEXT, at, "FILE",                                                                         \
+            "a text file of training images, as numbers from 0 with white space between them, each at most once: the " \
+            "last ones, as many as --val-split says, are held back for validation, those before train, others are "    \
+            "left "                                                                                                    \
+            "out. The numbers count the images of the data set as they lie in its files, in a sample of CIFAR-10 too", \
+            0, 0, NULL                                                                                                 \
+    }
+
+extern const cli_command fit_command, test_command, summary_command, devices_command, models_command;
 
 #endif

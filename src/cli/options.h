@@ -1,11 +1,15 @@
-/* Command lines: one table of options for each command drives parsing, checking and the --help text. */
+/* Command lines: one table of options for each command drives parsing, checking and the --help text. The values go into
+ * the command's own struct of arguments, which holds the defaults before; rows name its members by offset, so that
+ * tables are constant data. */
 #ifndef CLN_SRC_OPTIONS_H
 #define CLN_SRC_OPTIONS_H
 
 #include "clnet/models.h"
 
+#include <stddef.h>
+
 typedef enum cli_kind {
-    CLI_FLAG,   /* bool: no value */
+    CLI_FLAG,   /* bool: --name, --name=true, --name=false or --no-name */
     CLI_TEXT,   /* const char *: borrows from argv */
     CLI_INT,    /* int64_t from min to max */
     CLI_REAL,   /* double from min to max */
@@ -18,57 +22,60 @@ typedef enum cli_kind {
 typedef struct cli_option {
     const char *name; /* without dashes; NULL ends a table */
     cli_kind kind;
-    void *target;      /* where the value goes; holds the default before */
+    size_t offset;     /* where in the arguments the value goes */
     const char *value; /* what stands for the value in --help: "N"; NULL for flags */
     const char *help;  /* NULL: an alias, not listed */
     double min, max;
     const char *const *choices; /* ends with NULL */
 } cli_option;
 
-/* Options of both fit and test. */
-#define CLI_IMAGE_SIZE(target)                                                                                         \
-    {                                                                                                                  \
-        "image-size", CLI_INTS, target, "N|H,W",                                                                       \
-            "size to which the images of an image folder are resized; default: their own, if all are equal (in a "     \
-            "test: that "                                                                                              \
-            "of the training)",                                                                                        \
-            1, 4096, NULL                                                                                              \
-    }
-#define CLI_SPLIT_INDICES(target)                                                                                      \
-    {                                                                                                                  \
-        "split-indices", CLI_TEXT, target, "FILE",                                                                     \
-            "a text file of training images, as numbers from 0 with white space between them, each at most once: the " \
-            "last "                                                                                                    \
-            "ones, as many as --val-split says, are held back for validation, those before train, others are left "    \
-            "out. The "                                                                                                \
-            "numbers count the images of the data set as they lie in its files, in a sample of CIFAR-10 too",          \
-            0, 0, NULL                                                                                                 \
-    }
+/* Options under one heading of --help. */
+typedef struct cli_group {
+    const char *title;         /* NULL ends a list */
+    const cli_option *options; /* ends with a row without a name */
+} cli_group;
 
 typedef struct cli_command {
     const char *program; /* "cltrain" */
     const char *name;    /* "fit" */
-    const char *summary; /* first lines of --help */
+    const char *help;    /* its line in the list of commands; NULL: not listed */
+    const char *summary; /* first lines of its --help */
     const char *operand; /* what stands for operands in --help: "FILE..."; NULL: none are allowed */
-    const cli_option *options;
+    const cli_group *groups;
+    /* argv[0] is the command's name, argv[-1] the program's; the result is the exit status. */
+    int (*run)(int argc, char **argv);
 } cli_command;
 
-typedef enum cli_parsed { CLI_RUN, CLI_HELP, CLI_BAD } cli_parsed;
+/* The groups of a command with few options. */
+#define CLI_ONE_GROUP(table) ((const cli_group[]){{"options", table}, {NULL, NULL}})
 
-/* Reads argv[1...argc-1] (argv[0] is the command). Operands are moved to argv[1...*operands]. CLI_HELP: --help was
- * asked for and printed; CLI_BAD: one message was printed to standard error, the exit status is CLN_INVALID_ARGUMENT.
- */
-cli_parsed cli_parse(const cli_command *command, int argc, char **argv, int *operands);
+/* Reads argv[1...argc-1] into `arguments`. Operands are moved to argv[1...*operands]. False: the command ends here,
+ * with *exit_status: --help was asked for and printed, or one message was printed to standard error. */
+bool cli_parse(const cli_command *command, void *arguments, int argc, char **argv, int *operands, int *exit_status);
 
 /* Prints "<program>: <command>: <message> (see ...)" and returns CLN_INVALID_ARGUMENT. */
 int cli_misuse(const cli_command *command, const char *format, ...);
 
-/* Runs the command that argv[1] names, or prints --help or --version. Ends with the exit status. */
-typedef struct cli_entry {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help; /* NULL: not listed */
-} cli_entry;
-int cli_dispatch(const char *program, const char *about, const cli_entry *entries, int count, int argc, char **argv);
+/* Runs the command that argv[1] names, or prints --help or --version. Ends with the exit status. `commands` ends with
+ * NULL. */
+int cli_dispatch(const char *program, const char *about, const cli_command *const *commands, int argc, char **argv);
+
+/* --- for what works with the tables --- */
+
+/* The options of all groups one by one, in order: `previous` NULL gives the first, NULL is the end. */
+const cli_option *cli_next(const cli_command *command, const cli_option *previous);
+/* The option of that name, `length` characters of `text`; NULL: there is none. */
+const cli_option *cli_find(const cli_command *command, const char *text, size_t length);
+/* The nearest name of a listed option, or NULL. */
+const char *cli_nearest(const cli_command *command, const char *text, size_t length);
+
+/* Reads a value of an option from `text` into `target`. False: `message` says what was expected and found. */
+enum { CLI_MESSAGE = 1024 };
+bool cli_read_value(const cli_option *o, const char *text, void *target, char message[CLI_MESSAGE]);
+
+/* --- help.c --- */
+
+void cli_print_help(const cli_command *command);
+void cli_print_commands(const char *program, const char *about, const cli_command *const *commands);
 
 #endif

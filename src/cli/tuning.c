@@ -8,13 +8,15 @@
 void tuning_command(char **argv, const char *command[TUNING_COMMAND]) {
     static const char self[] = "/proc/self/exe"; /* Linux; elsewhere the program as it was called */
     command[0] = access(self, X_OK) == 0 ? self : argv[-1];
-    command[1] = TUNING_WORKER;
+    command[1] = tuning_worker_command.name;
     command[2] = NULL;
 }
 
-int tuning_worker(int argc, char **argv) {
+static int run_worker(int argc, char **argv) {
     return cln_tune_worker(argc - 1, argv + 1);
 }
+
+const cli_command tuning_worker_command = {.name = "tune-worker", .run = run_worker};
 
 static void show_time(const cln_tune_event *e) {
     if (strcmp(e->candidate, e->rule) == 0)

@@ -1,0 +1,65 @@
+/* The options of cltrain fit. Their rows stand in one file a theme (fit_<theme>.c), which also says what they mean
+ * together. To add an option: a member here, its default in fit_defaults, a row in its theme's table, and its way into
+ * cln_fit_options (fit.c). What comes from the model's recipe unless it is given is filled in by fit_resolve. */
+#ifndef CLN_SRC_CLI_FIT_H
+#define CLN_SRC_CLI_FIT_H
+
+#include "commands.h"
+#include "tuning.h"
+
+#include <math.h>
+
+/* As given; what was not is NULL, NAN, -1 or an empty list. */
+typedef struct fit_arguments {
+    /* data */
+    const char *data, *normalize, *split_indices;
+    cln_ints image_size;
+    double validation;
+    int64_t workers;
+    /* recipe */
+    const cln_model *model;
+    const char *hparams;
+    int64_t epochs, batch_size, seed;
+    int optimizer;
+    double lr, momentum, weight_decay, gamma, label_smoothing;
+    bool nesterov;
+    cln_ints milestones; /* count -1: not given */
+    /* run */
+    const char *device, *variant;
+    tuning_options tuning;
+    bool benchmark;
+    double budget_s;
+    /* checkpoints */
+    const char *out, *resume, *pretrained;
+    int monitor, mode;
+    int64_t top_k;
+    bool last;
+    double save_every;
+    /* output */
+    bool quiet, print_graph, print_plan;
+    /* the command line */
+    int argc;
+    char **argv;
+} fit_arguments;
+
+#define FIT_AT(member) offsetof(fit_arguments, member)
+
+extern const cli_option fit_data_options[], fit_recipe_options[], fit_run_options[], fit_checkpoint_options[],
+    fit_output_options[];
+
+/* Checks of options that concern each other; the exit status. */
+int fit_check_recipe(const cli_command *command, const fit_arguments *a);
+int fit_check_run(const cli_command *command, const fit_arguments *a);
+int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
+
+/* Fills in what was not given from the model's recipe: afterwards the arguments say all about the run. */
+void fit_resolve(fit_arguments *a);
+/* What the resolved arguments say. */
+cln_recipe fit_recipe(const fit_arguments *a);
+/* "sgd", "adam", "adamw"; NULL: no optimiser. */
+const char *fit_optimizer_name(cln_optimizer_kind kind);
+
+/* --pretrained: in place of training, the scores of a file's weights. */
+cln_status fit_score_pretrained(cln_context *ctx, const fit_arguments *a);
+
+#endif

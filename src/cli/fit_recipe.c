@@ -1,0 +1,114 @@
+/* cltrain fit: the network and how it is trained. What is not given comes from the model's recipe. */
+#include "fit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const double max_seed = 9007199254740992.0; /* 2^53: every whole number up to it is a double */
+static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
+static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW};
+
+const cli_option fit_recipe_options[] = {
+    {"model", CLI_MODEL, FIT_AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
+    {"hparams", CLI_TEXT, FIT_AT(hparams), "JSON",
+     "hyper-parameters of the network to change, as in '{\"act_fn_name\": \"gelu\"}'", 0, 0, NULL},
+    {"epochs", CLI_INT, FIT_AT(epochs), "N", "passes over the training images", 1, 1000000, NULL},
+    {"max-epochs", CLI_INT, FIT_AT(epochs), "N", NULL, 1, 1000000, NULL},
+    {"batch-size", CLI_INT, FIT_AT(batch_size), "N", "images in a step", 1, 1 << 24, NULL},
+    {"optimizer", CLI_CHOICE, FIT_AT(optimizer), "NAME", "sgd, adam (L2 weight decay) or adamw (decoupled)", 0, 0,
+     optimizers},
+    {"lr", CLI_REAL, FIT_AT(lr), "X",
+     "learning rate; by default the recipe's, or with another optimizer than the recipe's 0.1 (sgd) or 0.001", 1e-30,
+     1e38, NULL},
+    {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd", 0, 1, NULL},
+    {"nesterov", CLI_FLAG, FIT_AT(nesterov), NULL, "Nesterov's momentum, with sgd", 0, 0, NULL},
+    {"weight-decay", CLI_REAL, FIT_AT(weight_decay), "X", "on every parameter", 0, 1e6, NULL},
+    {"milestones", CLI_INTS, FIT_AT(milestones), "N,N,...",
+     "after so many epochs the learning rate is multiplied by gamma; by default the recipe's, scaled to --epochs", 1,
+     1000000, NULL},
+    {"gamma", CLI_REAL, FIT_AT(gamma), "X", "1 keeps the learning rate as it is", 1e-30, 1e6, NULL},
+    {"label-smoothing", CLI_REAL, FIT_AT(label_smoothing), "X", "from 0 to 1 (default 0)", 0, 1, NULL},
+    {"seed", CLI_INT, FIT_AT(seed), "N", "of weights, split, order and augmentation (default 42)", 0, max_seed, NULL},
+    {.name = NULL}};
+
+int fit_check_recipe(const cli_command *command, const fit_arguments *a) {
+    cln_optimizer_kind kind = a->optimizer >= 0 ? kinds[a->optimizer]
+                              : a->model        ? a->model->recipe->optimizer.kind
+                                                : CLN_SGD;
+    if (kind != CLN_SGD && (a->nesterov || !isnan(a->momentum)))
+        return cli_misuse(command, "--%s is for --optimizer sgd", a->nesterov ? "nesterov" : "momentum");
+    return CLN_OK;
+}
+
+const char *fit_optimizer_name(cln_optimizer_kind kind) {
+    for (int i = 0; optimizers[i]; i++)
+        if (kinds[i] == kind)
+            return optimizers[i];
+    return NULL;
+}
+
+/* Where the option was not given, the recipe's number as one would write it: 0.1 and not 0.100000001. */
+static void fill(double *value, float from) {
+    char text[32];
+    if (!isnan(*value))
+        return;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)from);
+        if (strtof(text, NULL) == from)
+            break;
+    }
+    *value = strtod(text, NULL);
+}
+
+/* The default learning rate is the recipe's for its own optimiser, else what is usual for the one chosen. */
+static void resolve_optimizer(fit_arguments *a, const cln_recipe *r) {
+    bool other = a->optimizer >= 0 && kinds[a->optimizer] != r->optimizer.kind;
+    for (int i = 0; a->optimizer < 0 && optimizers[i]; i++)
+        if (kinds[i] == r->optimizer.kind)
+            a->optimizer = i;
+    bool sgd = kinds[a->optimizer] == CLN_SGD;
+    if (sgd)
+        fill(&a->momentum, other ? 0.9f : r->optimizer.momentum);
+    fill(&a->lr, !other ? r->learning_rate : sgd ? 0.1f : 1e-3f);
+    fill(&a->weight_decay, r->optimizer.weight_decay);
+}
+
+/* With other epochs than the recipe's, its milestones move in proportion; those that coincide, or come at the end, go.
+ */
+static void resolve_milestones(fit_arguments *a, const cln_recipe *r) {
+    if (a->epochs < 0)
+        a->epochs = r->epochs;
+    fill(&a->gamma, r->gamma);
+    if (a->milestones.count >= 0)
+        return;
+    a->milestones.count = 0;
+    for (int i = 0; i < r->milestones.count; i++) {
+        int scaled = (int)floor((double)r->milestones.values[i] * (double)a->epochs / r->epochs + 0.5);
+        scaled = scaled < 1 ? 1 : scaled;
+        int *count = &a->milestones.count;
+        if (scaled < a->epochs && (*count == 0 || scaled > a->milestones.values[*count - 1]))
+            a->milestones.values[(*count)++] = scaled;
+    }
+}
+
+void fit_resolve(fit_arguments *a) {
+    const cln_recipe *r = a->model->recipe;
+    resolve_optimizer(a, r);
+    resolve_milestones(a, r);
+    if (a->batch_size < 0)
+        a->batch_size = r->batch_size;
+}
+
+cln_recipe fit_recipe(const fit_arguments *a) {
+    cln_recipe r = *a->model->recipe;
+    r.optimizer.kind = kinds[a->optimizer];
+    r.optimizer.momentum = isnan(a->momentum) ? 0 : (float)a->momentum;
+    r.optimizer.nesterov = a->nesterov;
+    r.optimizer.weight_decay = (float)a->weight_decay;
+    r.learning_rate = (float)a->lr;
+    r.gamma = (float)a->gamma;
+    r.milestones = a->milestones;
+    r.epochs = (int)a->epochs;
+    r.batch_size = (int)a->batch_size;
+    return r;
+}

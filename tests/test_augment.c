@@ -76,6 +76,53 @@ START_TEST(any_box_is_bilinear) {
 }
 END_TEST
 
+/* The definition, pixel by pixel: two neighbours, 22 bits of weight. Sizes whose weights are coarse and fine, and lines
+ * longer than a run. */
+static int exact_pass(int at, int crop, int size, const int *line) {
+    double position = (at + 0.5) * crop / size - 0.5, below = floor(position);
+    int64_t weight = (int64_t)((position - below) * (1 << 22) + 0.5);
+    int a = below < 0 ? 0 : (int)below, b = (int)below + 1 < crop ? (int)below + 1 : crop - 1;
+    return (int)((line[a] * ((1 << 22) - weight) + line[b] * weight + (1 << 21)) >> 22);
+}
+
+static void expect_exact(const uint8_t *image, const uint8_t *out, int h, int w, bool flip, const int box[4]) {
+    static int line[300], middle[300][300]; /* by column */
+    for (int r = 0; r < box[2]; r++) {
+        for (int c = 0; c < box[3]; c++) {
+            int from = box[1] + c;
+            line[c] = image[(box[0] + r) * w + (flip ? w - 1 - from : from)];
+        }
+        for (int x = 0; x < w; x++)
+            middle[x][r] = exact_pass(x, box[3], w, line);
+    }
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            int wanted = exact_pass(y, box[2], h, middle[x]), found = out[y * w + x];
+            if (found != wanted)
+                ck_abort_msg("%dx%d, crop %dx%d at %d,%d, flip %d: pixel %d,%d is %d, expected %d", h, w, box[2],
+                             box[3], box[0], box[1], flip, y, x, found, wanted);
+        }
+}
+
+START_TEST(any_box_is_exact) {
+    static const int sizes[][2] = {{2, 2}, {32, 32}, {64, 16}, {33, 32}, {28, 28}, {17, 128}, {130, 256}, {9, 300}};
+    static uint8_t image[2 * 300 * 300], out[sizeof image];
+    fill_random(image, sizeof image, 7);
+    for (uint64_t i = 0; i < 160; i++) {
+        cln__random r = cln__philox(6, 0, i);
+        int h = sizes[i % 8][0], w = sizes[i % 8][1];
+        int bh = 1 + (int)(r.word[0] % (unsigned)h), bw = 1 + (int)(r.word[1] % (unsigned)w);
+        bh = r.word[0] >> 30 ? bh : h; /* a quarter whole each way */
+        bw = r.word[1] >> 30 ? bw : w;
+        int box[4] = {(int)(r.word[2] % (unsigned)(h - bh + 1)), (int)(r.word[3] % (unsigned)(w - bw + 1)), bh, bw};
+        bool flip = r.word[3] >> 31;
+        ck_assert_int_eq(cln_augment_crop_flip(ctx, image, 2, h, w, flip, box, out), CLN_OK);
+        expect_exact(image, out, h, w, flip, box);
+        expect_exact(image + h * w, out + h * w, h, w, flip, box);
+    }
+}
+END_TEST
+
 START_TEST(bad_boxes) {
     static const int bad[][4] = {{-1, 0, 2, 2}, {0, -1, 2, 2}, {0, 0, 0, 2}, {0, 0, 2, 0},
                                  {0, 0, 5, 2},  {0, 0, 2, 5},  {3, 0, 2, 2}, {0, 2147483647, 2, 2147483647}};
@@ -181,6 +228,7 @@ END_TEST
 static void add_tests(TCase *tests) {
     tcase_add_test(tests, whole_box_is_identity);
     tcase_add_test(tests, any_box_is_bilinear);
+    tcase_add_test(tests, any_box_is_exact);
     tcase_add_test(tests, bad_boxes);
     tcase_add_test(tests, draws_follow_the_recipe);
     tcase_add_test(tests, draws_depend_on_seed_epoch_sample);

@@ -32,6 +32,7 @@ PUBLIC = {
     "weights_file.h": 1,
     "graph.h": 1,
     "device.h": 1,
+    "tensorboard.h": 1,
     "plan.h": 2,
     "tune.h": 5,
     "data.h": 5,

@@ -28,6 +28,8 @@ libcjson-dev          module  libcjson                                          
 libzip-dev            module  libzip                                                 need
 libsqlite3-dev        module  sqlite3                                                need
 zlib1g-dev            module  zlib                                                   need
+libprotobuf-c-dev     module  libprotobuf-c                                          need
+protobuf-c-compiler   command protoc-c                                               need
 libstb-dev            file    /usr/include/stb/stb_image.h                           need
 check                 module  check                                                  need
 clinfo                command clinfo                                                 want

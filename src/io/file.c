@@ -172,7 +172,7 @@ static cln_status open_aside(cln_context *ctx, const char *path, char **name, in
     return status;
 }
 
-static bool write_part(int fd, cln__bytes part) {
+bool cln__file_put(int fd, cln__bytes part) {
     const char *at = part.data;
     for (size_t left = part.size; left > 0;) {
         ssize_t wrote = write(fd, at, left < MAX_WRITE_BYTES ? left : MAX_WRITE_BYTES);
@@ -190,7 +190,7 @@ static bool write_part(int fd, cln__bytes part) {
 static cln_status write_parts(cln_context *ctx, const char *path, int fd, const cln__bytes *parts, size_t count) {
     cln_status status = CLN_OK;
     for (size_t i = 0; i < count && status == CLN_OK; i++)
-        if (!write_part(fd, parts[i]))
+        if (!cln__file_put(fd, parts[i]))
             status = cln__fail_errno(ctx, "cannot write", path);
     if (status == CLN_OK && fsync(fd) != 0)
         status = cln__fail_errno(ctx, "cannot sync", path);
@@ -201,7 +201,7 @@ static cln_status write_parts(cln_context *ctx, const char *path, int fd, const 
 }
 
 /* Makes the rename itself last. Some file systems cannot sync a folder and say so by EINVAL: nothing to be done. */
-static cln_status sync_folder_of(cln_context *ctx, const char *path) {
+cln_status cln__file_sync_folder_of(cln_context *ctx, const char *path) {
     const char *slash = strrchr(path, '/');
     int length = slash ? (int)(slash - path) + 1 : 1;
     char *folder = cln__format("%.*s", length, slash ? path : ".");
@@ -231,7 +231,7 @@ cln_status cln__file_write_atomic(cln_context *ctx, const char *path, const cln_
         unlink(aside);
     free(aside);
     CLN_TRY(status);
-    return sync_folder_of(ctx, path);
+    return cln__file_sync_folder_of(ctx, path);
 }
 
 cln_status cln_file_write(cln_context *ctx, const char *path, const void *data, size_t size) {

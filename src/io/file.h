@@ -21,4 +21,9 @@ typedef struct cln__bytes {
  * whatever happens, `path` is the old file or the whole new one. */
 cln_status cln__file_write_atomic(cln_context *ctx, const char *path, const cln__bytes *parts, size_t count);
 
+/* Writes all of it; false, with errno, if the system does not. */
+bool cln__file_put(int fd, cln__bytes bytes);
+/* Makes a new name in the folder of `path` last. */
+cln_status cln__file_sync_folder_of(cln_context *ctx, const char *path);
+
 #endif

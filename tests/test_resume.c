@@ -111,6 +111,13 @@ START_TEST(more_epochs_with_the_same_milestones) {
 }
 END_TEST
 
+START_TEST(more_epochs_would_change_a_cosine) {
+    runs(RUN_FIT "--epochs 1 --lr-scheduler cosine --out wave");
+    fails(RUN_FIT "--epochs 2 --lr-scheduler cosine --resume wave", 2,
+          "recipe 'epochs' 1, this one 2 (there may be more only where");
+}
+END_TEST
+
 START_TEST(nothing_to_resume_begins) {
     runs(RUN_FIT "--epochs 1 --out nothing --resume last");
     ck_assert_ptr_nonnull(strstr(run_errors, "warning: there is nothing to resume in 'nothing'"));
@@ -131,6 +138,8 @@ static const struct {
     {"--epochs 2 --milestones 1 --label-smoothing 0.1", "recipe 'label_smoothing' 0, this one 0.1"},
     {"--epochs 3 --milestones 2", "recipe 'milestones' [1], this one [2] (they follow the number of epochs"},
     {"--epochs 1 --milestones 1", "recipe 'epochs' 2, this one 1"},
+    {"--epochs 2 --lr-scheduler cosine", "recipe 'lr_scheduler' none, this one \"cosine\""},
+    {"--epochs 2 --milestones 1 --warmup-steps 2", "recipe 'warmup_steps' none, this one 2"},
     {"--epochs 2 --milestones 1 --seed 43", "has seed 42, this one 43"},
     {"--epochs 2 --milestones 1 --val-split 21", "split 'validation_images' 20, this one 21"},
     {"--epochs 2 --milestones 1 --data data2", "data 'checksum'"},
@@ -401,6 +410,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, interrupted);
     tcase_add_test(tests, second_interrupt_ends_at_once);
     tcase_add_test(tests, more_epochs_with_the_same_milestones);
+    tcase_add_test(tests, more_epochs_would_change_a_cosine);
     tcase_add_test(tests, nothing_to_resume_begins);
     tcase_add_loop_test(tests, another_run_is_refused, 0, sizeof differences / sizeof *differences);
     tcase_add_test(tests, a_damaged_state_is_refused);

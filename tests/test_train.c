@@ -1,6 +1,5 @@
 /* src/train on a device, through the public interface: the same seed gives the same bytes, the split is kept, scores
  * are reproduced from files, and what goes wrong is told. */
-#include "../src/train/trainer.h"
 #include "clnet/models.h"
 #include "files.h"
 #include "suite.h"
@@ -221,15 +220,6 @@ START_TEST(bad_options_are_told) {
 }
 END_TEST
 
-START_TEST(learning_rates) {
-    cln_recipe recipe = {.learning_rate = 0.1f, .gamma = 0.1f, .milestones = {2, {16, 21}}};
-    ck_assert_float_eq(cln__learning_rate(&recipe, 0), 0.1f);
-    ck_assert_float_eq(cln__learning_rate(&recipe, 15), 0.1f);
-    ck_assert_float_eq_tol(cln__learning_rate(&recipe, 16), 0.01f, 1e-9f);
-    ck_assert_float_eq_tol(cln__learning_rate(&recipe, 21), 0.001f, 1e-9f);
-}
-END_TEST
-
 static void set_up(void) {
     data = folder_new();
     tiny_write(data);
@@ -243,7 +233,6 @@ static void tear_down(void) {
 
 static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, learning_rates);
     tcase_add_test(tests, same_seed_same_bytes);
     tcase_add_test(tests, events_files_and_scores);
     tcase_add_test(tests, without_validation_the_last_counts);

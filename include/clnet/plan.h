@@ -117,6 +117,13 @@ CLN_API cln_status cln_plan_write(cln_plan *plan, cln_tensor input, const float 
 CLN_API cln_status cln_plan_write_labels(cln_plan *plan, cln_tensor input, const int32_t *labels, int64_t count);
 /* Enqueues one step (forward; in training also backward and the update) and returns at once. */
 CLN_API cln_status cln_plan_step(cln_plan *plan, float learning_rate);
+/* What the optimiser uses in one step, where that changes from step to step. */
+typedef struct cln_rates {
+    float learning_rate;
+    float momentum; /* SGD's momentum, Adam's beta1; 0: as in cln_plan_options.optimizer */
+} cln_rates;
+/* The same. SGD takes a momentum only where cln_plan_options.optimizer has one. */
+CLN_API cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates);
 /* Waits for the steps enqueued so far and copies a kept tensor in NCHW order. */
 CLN_API cln_status cln_plan_read(cln_plan *plan, cln_tensor x, float *out, int64_t count);
 /* The same for the gradient of `x`, one of options.gradients. */

@@ -37,6 +37,28 @@ typedef struct cln_field {
     const char *const *choices; /* ends with NULL */
 } cln_field;
 
+/* How the learning rate changes, as PyTorch's schedulers do it. */
+typedef enum cln_lr_scheduler {
+    CLN_LR_MULTISTEP, /* MultiStepLR: multiplied by gamma at each milestone */
+    CLN_LR_COSINE,    /* CosineAnnealingLR, update by update, to min_lr at the end (Loshchilov and Hutter,
+                         arXiv 1608.03983, without restarts) */
+    CLN_LR_ONECYCLE,  /* OneCycleLR with two cosine phases, update by update: up to learning_rate, then down to almost
+                         nothing; momentum the other way (Smith and Topin, arXiv 1708.07120) */
+    CLN_LR_CONSTANT,
+} cln_lr_scheduler;
+/* "multistep", "cosine", "onecycle", "constant". */
+CLN_API const char *cln_lr_scheduler_name(cln_lr_scheduler scheduler);
+
+/* CLN_LR_ONECYCLE's; 0: the default. */
+typedef struct cln_onecycle {
+    float pct_start;                   /* the share of the updates in which the rate rises; 0.3 */
+    float div_factor;                  /* it begins at learning_rate / div_factor; 25 */
+    float final_div_factor;            /* it ends at a final_div_factor-th of where it began; 10000 */
+    float base_momentum, max_momentum; /* SGD's momentum or Adam's beta1 at the highest rate, and at both ends; 0.85,
+                                          0.95 */
+    bool fixed_momentum;               /* leave the momentum as it is */
+} cln_onecycle;
+
 /* How a model is trained unless told otherwise. */
 typedef struct cln_recipe {
     cln_optimizer optimizer;
@@ -45,7 +67,19 @@ typedef struct cln_recipe {
     cln_ints milestones; /* ... once that many epochs are complete; ascending */
     int epochs;
     int batch_size;
+    cln_lr_scheduler lr_scheduler;
+    float min_lr; /* CLN_LR_COSINE */
+    cln_onecycle onecycle;
+    /* First the rate rises linearly, as LinearLR does it, for so many epochs or updates (one of the two), from
+     * warmup_lr (0: a hundredth) to where the scheduler goes on. Milestones still count from the beginning; cosine and
+     * one-cycle begin behind the warm-up. */
+    int warmup_epochs;
+    int64_t warmup_steps;
+    float warmup_lr;
 } cln_recipe;
+/* What the optimiser uses in update `update` (from 0) of a run with `updates` of them in each epoch: what cln_fit does,
+ * for a loop of one's own. Depends on nothing else, so that a schedule has no state. */
+CLN_API cln_rates cln_recipe_rates(const cln_recipe *recipe, int64_t update, int64_t updates);
 
 typedef struct cln_model {
     const char *name, *description;
@@ -112,9 +146,9 @@ typedef struct cln_fit_event {
     cln_plan_memory memory;  /* of the training plan */
     int computations, tuned; /* of the training plan: those that have several kernel variants; with a tuner's result */
     double build_s;
-    int epoch, epochs;   /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
-    int64_t step, steps; /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */
-    float learning_rate;
+    int epoch, epochs;                 /* from 1; CLN_FIT_READY: how many were complete before (0: a new run) */
+    int64_t step, steps;               /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */
+    float learning_rate;               /* of the step */
     double train_loss, train_accuracy; /* means over the epoch so far */
     double images_per_s;               /* of the epoch so far, training only */
     double seconds_left;               /* to the end of the last epoch */
@@ -171,7 +205,7 @@ typedef struct cln_fit_result {
 } cln_fit_result;
 
 /* Trains `options->model` on a data set: shuffled, augmented batches, the last partial one left out; the learning rate
- * multiplied by gamma at each milestone; validation and saving after each epoch; at the end the best weights (the last,
+ * as the recipe's scheduler has it; validation and saving after each epoch; at the end the best weights (the last,
  * without validation) on the test set. The same options on the same device, and with options->tuned the same
  * results of the tuner, give the same bytes of weights. A loss that is infinite or undefined stops it with
  * CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is replaced as a whole and

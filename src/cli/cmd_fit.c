@@ -20,15 +20,11 @@ static const char *free_folder(const char *model, char out[INTERRUPT_PATH]) {
 static void show_recipe(const cln_fit_options *o) {
     const cln_recipe *r = &o->recipe;
     printf("model: %s; %s, lr %g, ", o->model->name, fit_optimizer_name(r->optimizer.kind), (double)r->learning_rate);
-    if (r->optimizer.kind == CLN_SGD)
+    if (r->optimizer.momentum > 0)
         printf("momentum %g%s, ", (double)r->optimizer.momentum, r->optimizer.nesterov ? " (Nesterov)" : "");
     printf("weight decay %g, batches of %d, %d epoch%s", (double)r->optimizer.weight_decay, r->batch_size, r->epochs,
            r->epochs == 1 ? "" : "s");
-    for (int i = 0; i < r->milestones.count; i++)
-        if (i == 0)
-            printf(", lr x%g after epoch %d", (double)r->gamma, r->milestones.values[i]);
-        else
-            printf(", %d", r->milestones.values[i]);
+    fit_show_schedule(r);
     printf("; seed %llu\n", (unsigned long long)o->seed);
 }
 
@@ -122,6 +118,7 @@ static const char *const summary =
     "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";
 
 static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
+                                   {"learning rate", fit_schedule_options},
                                    {"data", fit_data_options},
                                    {"device and kernels", fit_run_options},
                                    {"run folder and checkpoints", fit_checkpoint_options},
@@ -134,6 +131,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .workers = 2,
                                            .top_k = 1,
                                            .optimizer = -1,
+                                           .scheduler = -1,
                                            .monitor = -1,
                                            .mode = -1,
                                            .lr = NAN,
@@ -141,6 +139,14 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .weight_decay = NAN,
                                            .gamma = NAN,
                                            .milestones = {.count = -1},
+                                           .min_lr = NAN,
+                                           .pct_start = NAN,
+                                           .div_factor = NAN,
+                                           .final_div_factor = NAN,
+                                           .base_momentum = NAN,
+                                           .max_momentum = NAN,
+                                           .cycle_momentum = true,
+                                           .warmup_lr = NAN,
                                            .last = true,
                                            .save_every = 30,
                                            .validation = 0.1};
@@ -152,6 +158,7 @@ static int check(const fit_arguments *a) {
     if (a->image_size.count > 2)
         return cli_misuse(&fit_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
     int status = fit_check_recipe(&fit_command, a);
+    status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;
 }

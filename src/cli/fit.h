@@ -21,9 +21,14 @@ typedef struct fit_arguments {
     const char *hparams;
     int64_t epochs, batch_size, seed;
     int optimizer;
-    double lr, momentum, weight_decay, gamma, label_smoothing;
+    double lr, momentum, weight_decay, label_smoothing;
     bool nesterov;
+    /* schedule of the learning rate */
+    int scheduler;
     cln_ints milestones; /* count -1: not given */
+    double gamma, min_lr, pct_start, div_factor, final_div_factor, base_momentum, max_momentum, warmup_lr;
+    bool cycle_momentum;
+    int64_t warmup_epochs, warmup_steps; /* 0: none */
     /* run */
     const char *device, *variant;
     tuning_options tuning;
@@ -44,18 +49,27 @@ typedef struct fit_arguments {
 
 #define FIT_AT(member) offsetof(fit_arguments, member)
 
-extern const cli_option fit_data_options[], fit_recipe_options[], fit_run_options[], fit_checkpoint_options[],
-    fit_output_options[];
+extern const cli_option fit_data_options[], fit_recipe_options[], fit_schedule_options[], fit_run_options[],
+    fit_checkpoint_options[], fit_output_options[];
 
 /* Checks of options that concern each other; the exit status. */
 int fit_check_recipe(const cli_command *command, const fit_arguments *a);
+int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
 
 /* Fills in what was not given from the model's recipe: afterwards the arguments say all about the run. */
 void fit_resolve(fit_arguments *a);
+void fit_resolve_schedule(fit_arguments *a);
+/* Where the option was not given, the recipe's number as one would write it: 0.1 and not 0.100000001. */
+void fit_fill(double *value, float from);
+/* Whether the schedule sets the momentum. */
+bool fit_cycles_momentum(const fit_arguments *a);
 /* What the resolved arguments say. */
 cln_recipe fit_recipe(const fit_arguments *a);
+void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
+/* Prints the schedule as parts of a sentence: ", warm-up of 3 epochs". */
+void fit_show_schedule(const cln_recipe *recipe);
 /* "sgd", "adam", "adamw"; NULL: no optimiser. */
 const char *fit_optimizer_name(cln_optimizer_kind kind);
 

@@ -23,10 +23,6 @@ const cli_option fit_recipe_options[] = {
     {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd", 0, 1, NULL},
     {"nesterov", CLI_FLAG, FIT_AT(nesterov), NULL, "Nesterov's momentum, with sgd", 0, 0, NULL},
     {"weight-decay", CLI_REAL, FIT_AT(weight_decay), "X", "on every parameter", 0, 1e6, NULL},
-    {"milestones", CLI_INTS, FIT_AT(milestones), "N,N,...",
-     "after so many epochs the learning rate is multiplied by gamma; by default the recipe's, scaled to --epochs", 1,
-     1000000, NULL},
-    {"gamma", CLI_REAL, FIT_AT(gamma), "X", "1 keeps the learning rate as it is", 1e-30, 1e6, NULL},
     {"label-smoothing", CLI_REAL, FIT_AT(label_smoothing), "X", "from 0 to 1 (default 0)", 0, 1, NULL},
     {"seed", CLI_INT, FIT_AT(seed), "N", "of weights, split, order and augmentation (default 42)", 0, max_seed, NULL},
     {.name = NULL}};
@@ -47,8 +43,7 @@ const char *fit_optimizer_name(cln_optimizer_kind kind) {
     return NULL;
 }
 
-/* Where the option was not given, the recipe's number as one would write it: 0.1 and not 0.100000001. */
-static void fill(double *value, float from) {
+void fit_fill(double *value, float from) {
     char text[32];
     if (!isnan(*value))
         return;
@@ -67,34 +62,16 @@ static void resolve_optimizer(fit_arguments *a, const cln_recipe *r) {
         if (kinds[i] == r->optimizer.kind)
             a->optimizer = i;
     bool sgd = kinds[a->optimizer] == CLN_SGD;
-    if (sgd)
-        fill(&a->momentum, other ? 0.9f : r->optimizer.momentum);
-    fill(&a->lr, !other ? r->learning_rate : sgd ? 0.1f : 1e-3f);
-    fill(&a->weight_decay, r->optimizer.weight_decay);
-}
-
-/* With other epochs than the recipe's, its milestones move in proportion; those that coincide, or come at the end, go.
- */
-static void resolve_milestones(fit_arguments *a, const cln_recipe *r) {
-    if (a->epochs < 0)
-        a->epochs = r->epochs;
-    fill(&a->gamma, r->gamma);
-    if (a->milestones.count >= 0)
-        return;
-    a->milestones.count = 0;
-    for (int i = 0; i < r->milestones.count; i++) {
-        int scaled = (int)floor((double)r->milestones.values[i] * (double)a->epochs / r->epochs + 0.5);
-        scaled = scaled < 1 ? 1 : scaled;
-        int *count = &a->milestones.count;
-        if (scaled < a->epochs && (*count == 0 || scaled > a->milestones.values[*count - 1]))
-            a->milestones.values[(*count)++] = scaled;
-    }
+    if (sgd && !fit_cycles_momentum(a))
+        fit_fill(&a->momentum, other ? 0.9f : r->optimizer.momentum);
+    fit_fill(&a->lr, !other ? r->learning_rate : sgd ? 0.1f : 1e-3f);
+    fit_fill(&a->weight_decay, r->optimizer.weight_decay);
 }
 
 void fit_resolve(fit_arguments *a) {
     const cln_recipe *r = a->model->recipe;
     resolve_optimizer(a, r);
-    resolve_milestones(a, r);
+    fit_resolve_schedule(a);
     if (a->batch_size < 0)
         a->batch_size = r->batch_size;
 }
@@ -106,9 +83,8 @@ cln_recipe fit_recipe(const fit_arguments *a) {
     r.optimizer.nesterov = a->nesterov;
     r.optimizer.weight_decay = (float)a->weight_decay;
     r.learning_rate = (float)a->lr;
-    r.gamma = (float)a->gamma;
-    r.milestones = a->milestones;
     r.epochs = (int)a->epochs;
     r.batch_size = (int)a->batch_size;
+    fit_schedule(a, &r);
     return r;
 }

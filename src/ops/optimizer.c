@@ -70,7 +70,7 @@ static void lower_sgd(cln__lowering *l, const cln_optimizer *o, cln_tensor loss)
         cln__arg_region(step, CLN__SLOT0, CLN__READ_WRITE);
     cln__arg_scalar(step, CLN__LEARNING_RATE);
     cln__arg_float(step, (double)o->weight_decay);
-    cln__arg_float(step, (double)o->momentum);
+    cln__arg_scalar(step, CLN__MOMENTUM);
 }
 
 static void lower_adam(cln__lowering *l, const cln_optimizer *o, cln_tensor loss) {
@@ -82,8 +82,8 @@ static void lower_adam(cln__lowering *l, const cln_optimizer *o, cln_tensor loss
     cln__arg_scalar(step, CLN__BIAS_CORRECTION1);
     cln__arg_scalar(step, CLN__BIAS_CORRECTION2);
     cln__arg_float(step, (double)o->weight_decay);
-    cln__arg_float(step, (double)o->beta1);
-    cln__arg_float(step, 1 - (double)o->beta1);
+    cln__arg_scalar(step, CLN__MOMENTUM);
+    cln__arg_scalar(step, CLN__REST);
     cln__arg_float(step, (double)o->beta2);
     cln__arg_float(step, 1 - (double)o->beta2);
     cln__arg_float(step, (double)o->eps);

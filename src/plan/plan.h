@@ -102,6 +102,8 @@ void cln__fusion_free(cln__fusion *fusion);
 /* Values that change from step to step, set by the runtime before each. */
 typedef enum cln__scalar {
     CLN__LEARNING_RATE,
+    CLN__MOMENTUM,         /* of SGD; beta1 of Adam */
+    CLN__REST,             /* 1 - CLN__MOMENTUM */
     CLN__BIAS_CORRECTION1, /* 1 - beta1^t */
     CLN__BIAS_CORRECTION2, /* 1 - beta2^t */
     CLN__SCALAR_COUNT

@@ -309,7 +309,8 @@ cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weight
     plan->device = device;
     plan->weights = weights;
     plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
-    plan->beta1 = options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
+    bool sgd = options->optimizer.kind == CLN_SGD;
+    plan->momentum = sgd ? options->optimizer.momentum : options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
     plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;
     cln__plan_request request = cln__plan_request_of(options);
     cln_status status = make_host_plan(plan, graph, &request, options);

@@ -11,11 +11,13 @@ static cl_int set_patch(cln_plan *plan, const cln__patch *patch, const float *sc
     return clSetKernelArg(kernel, patch->index, sizeof key, &key);
 }
 
-cln_status cln__step_begin(cln_plan *plan, float learning_rate) {
-    double t = (double)(plan->updates + 1);
+cln_status cln__step_begin(cln_plan *plan, cln_rates rates) {
+    double t = (double)(plan->updates + 1), momentum = (double)(rates.momentum > 0 ? rates.momentum : plan->momentum);
     const float scalars[CLN__SCALAR_COUNT] = {
-        [CLN__LEARNING_RATE] = learning_rate,
-        [CLN__BIAS_CORRECTION1] = (float)(1 - pow(plan->beta1, t)),
+        [CLN__LEARNING_RATE] = rates.learning_rate,
+        [CLN__MOMENTUM] = (float)momentum,
+        [CLN__REST] = (float)(1 - momentum),
+        [CLN__BIAS_CORRECTION1] = (float)(1 - pow(momentum, t)),
         [CLN__BIAS_CORRECTION2] = (float)(1 - pow(plan->beta2, t)),
     };
     for (int i = 0; i < plan->patch_count; i++) {
@@ -53,7 +55,11 @@ void cln__step_end(cln_plan *plan) {
 }
 
 cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
-    CLN_TRY(cln__step_begin(plan, learning_rate));
+    return cln_plan_step_at(plan, (cln_rates){.learning_rate = learning_rate});
+}
+
+cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates) {
+    CLN_TRY(cln__step_begin(plan, rates));
     CLN_TRY(cln__enqueue(plan, 0, plan->host.step_count));
     cln__step_end(plan);
     cl_int code = clFlush(plan->device->queue);

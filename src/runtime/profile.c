@@ -21,7 +21,7 @@ static cln_status open_queue(profile *p) {
 }
 
 static cln_status run(profile *p, float learning_rate) {
-    CLN_TRY(cln__step_begin(p->plan, learning_rate));
+    CLN_TRY(cln__step_begin(p->plan, (cln_rates){.learning_rate = learning_rate}));
     CLN_TRY(cln_plan_finish(p->plan));
     for (int i = 0; i < p->plan->host.step_count; i++)
         CLN_TRY(cln__launch(p->plan, i, p->queue, &p->events[i]));

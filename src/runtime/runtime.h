@@ -53,9 +53,9 @@ struct cln_plan {
     int staging_count;
     cln__staging *staging; /* by input */
     bool updates_weights;
-    float beta1, beta2;
-    int64_t updates; /* of the optimiser */
-    int64_t steps;   /* enqueued so far: the random counter of dropout */
+    float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
+    int64_t updates;       /* of the optimiser */
+    int64_t steps;         /* enqueued so far: the random counter of dropout */
     int next_ticket;
     float scalars[CLN__TICKETS];
     cl_event tickets[CLN__TICKETS];
@@ -91,7 +91,7 @@ cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *b
 cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_queue queue, cl_event *event);
 
 /* A step in parts, for cln_plan_profile: sets the arguments that change, enqueues one launch, counts the step. */
-cln_status cln__step_begin(cln_plan *plan, float learning_rate);
+cln_status cln__step_begin(cln_plan *plan, cln_rates rates);
 cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event);
 void cln__step_end(cln_plan *plan);
 /* Enqueues steps first..last-1. */

@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 #include "json.h"
 #include "kernels.h"
+#include "schedule.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -50,6 +51,29 @@ static char *normalization_json(const cln_normalization *n) {
     return cln__json_print(object);
 }
 
+/* What is not the default; a plain recipe reads as it did before there were schedulers. */
+static void add_schedule(cJSON *object, const cln_recipe *r) {
+    if (r->lr_scheduler != CLN_LR_MULTISTEP)
+        cJSON_AddStringToObject(object, "lr_scheduler", cln_lr_scheduler_name(r->lr_scheduler));
+    if (r->lr_scheduler == CLN_LR_COSINE)
+        add_float(object, "min_lr", (double)r->min_lr);
+    if (r->lr_scheduler == CLN_LR_ONECYCLE) {
+        cln_onecycle c = cln__schedule_onecycle(r);
+        add_float(object, "pct_start", (double)c.pct_start);
+        add_float(object, "div_factor", (double)c.div_factor);
+        add_float(object, "final_div_factor", (double)c.final_div_factor);
+        cJSON_AddBoolToObject(object, "cycle_momentum", !c.fixed_momentum);
+        add_float(object, "base_momentum", (double)c.base_momentum);
+        add_float(object, "max_momentum", (double)c.max_momentum);
+    }
+    if (r->warmup_epochs > 0)
+        cJSON_AddNumberToObject(object, "warmup_epochs", r->warmup_epochs);
+    if (r->warmup_steps > 0)
+        cJSON_AddNumberToObject(object, "warmup_steps", (double)r->warmup_steps);
+    if (r->warmup_epochs > 0 || r->warmup_steps > 0)
+        add_float(object, "warmup_lr", (double)r->warmup_lr);
+}
+
 static char *recipe_json(const cln_fit_options *o) {
     static const char *const names[] = {"none", "sgd", "adam", "adamw"};
     const cln_recipe *r = &o->recipe;
@@ -68,6 +92,7 @@ static char *recipe_json(const cln_fit_options *o) {
     }
     cJSON_AddNumberToObject(object, "batch_size", r->batch_size);
     cJSON_AddNumberToObject(object, "epochs", r->epochs);
+    add_schedule(object, r);
     cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);

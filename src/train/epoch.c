@@ -26,12 +26,10 @@ bool cln__trainer_stops(cln__trainer *t) {
     return t->stopped;
 }
 
-float cln__learning_rate(const cln_recipe *recipe, int epoch) {
-    double rate = (double)recipe->learning_rate;
-    for (int i = 0; i < recipe->milestones.count; i++)
-        if (epoch >= recipe->milestones.values[i])
-            rate *= (double)recipe->gamma;
-    return (float)rate;
+/* What the optimiser uses in step `index` of the epoch. */
+static cln_rates rates_of(const cln__trainer *t, int64_t index) {
+    int64_t steps = t->event.steps;
+    return cln_recipe_rates(&t->options->recipe, t->position.epochs * steps + index, steps);
 }
 
 /* --- a loss that is not finite --- */
@@ -99,6 +97,7 @@ static cln_status check_weights(cln__trainer *t, int epoch) {
 static void set_means(cln__trainer *t) {
     const cln__position *p = &t->position;
     t->event.step = p->steps;
+    t->event.learning_rate = rates_of(t, p->steps > 0 ? p->steps - 1 : 0).learning_rate;
     t->event.train_loss = p->steps > 0 ? p->loss / (double)p->steps : 0;
     t->event.train_accuracy = p->images > 0 ? p->correct / p->images : 0;
 }
@@ -118,6 +117,7 @@ static cln_status land(cln__trainer *t, int epoch, const cln__flight *flight) {
     float loss, correct;
     cln__position *p = &t->position;
     CLN_TRY(cln__flight_land(t->train_plan, flight, &loss, &correct));
+    t->event.learning_rate = rates_of(t, flight->index).learning_rate;
     if (!isfinite(loss))
         return diverged(t, epoch, flight->index, loss);
     p->steps = flight->index + 1;
@@ -140,7 +140,6 @@ cln_status cln__train_epoch(cln__trainer *t) {
     cln__flight last = {.index = -1};
     double start_s = cln__now_s(), images_before = t->position.images;
     t->event.epoch = epoch + 1;
-    t->event.learning_rate = cln__learning_rate(&t->options->recipe, epoch);
     t->event.images_per_s = 0;
     set_means(t);
     CLN_TRY(cln_loader_start(t->train_loader, epoch, t->position.steps));
@@ -151,7 +150,7 @@ cln_status cln__train_epoch(cln__trainer *t) {
         if (!stops && !saves)
             CLN_TRY(cln_loader_next(t->train_loader, &batch));
         if (batch)
-            CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, t->event.learning_rate, &next));
+            CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, rates_of(t, batch->index), &next));
         if (last.index >= 0) {
             CLN_TRY(land(t, epoch, &last));
             set_speed(t, t->position.images - images_before, cln__now_s() - start_s);

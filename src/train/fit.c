@@ -4,9 +4,9 @@
 #include "kernels.h"
 #include "measure.h"
 #include "resume.h"
+#include "schedule.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,18 +14,7 @@ static cln_status check_recipe(cln_context *ctx, const cln_recipe *r) {
     if (r->epochs < 1 || r->batch_size < 1)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "recipe: %d epochs of batches of %d, expected 1 or more of each",
                          r->epochs, r->batch_size);
-    if (!(r->learning_rate > 0) || !isfinite(r->learning_rate) || !isfinite(r->gamma) || !(r->gamma > 0))
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "recipe: learning rate %g, gamma %g, expected more than 0",
-                         (double)r->learning_rate, (double)r->gamma);
-    if (r->milestones.count < 0 || r->milestones.count > CLN_MAX_INTS)
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "recipe: %d milestones, expected at most %d", r->milestones.count,
-                         CLN_MAX_INTS);
-    for (int i = 0; i < r->milestones.count; i++)
-        if (r->milestones.values[i] < (i > 0 ? r->milestones.values[i - 1] + 1 : 1))
-            return cln__fail(ctx, CLN_INVALID_ARGUMENT,
-                             "recipe: the milestones must be ascending epochs from 1 on, found %d after %d",
-                             r->milestones.values[i], i > 0 ? r->milestones.values[i - 1] : 0);
-    return CLN_OK;
+    return cln__schedule_check(ctx, r);
 }
 
 /* --- data --- */
@@ -75,7 +64,7 @@ static cln_status make_loaders(cln__trainer *t) {
     o.shuffle = o.augment = o.drop_last = true;
     CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.train, t->division.train_count, &o, &t->train_loader));
     t->event.steps = cln_loader_batches(t->train_loader);
-    return CLN_OK;
+    return cln__schedule_check_length(t->ctx, &t->options->recipe, t->event.steps);
 }
 
 /* --- network --- */
@@ -102,7 +91,7 @@ static cln_status make_plans(cln__trainer *t) {
     cln_plan_options evaluation = cln__network_evaluation(&t->evaluation, o->variant, evaluated);
     cln_plan_options options = {.training = true,
                                 .loss = t->network.loss,
-                                .optimizer = o->recipe.optimizer,
+                                .optimizer = cln__schedule_optimizer(&o->recipe),
                                 .outputs = outputs,
                                 .output_count = 2,
                                 .seed = o->seed,

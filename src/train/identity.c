@@ -87,8 +87,10 @@ static cln_status member_differs(cln_context *ctx, const char *path, const char 
     char *their_text = theirs ? cJSON_PrintUnformatted(theirs) : NULL;
     char *our_text = ours ? cJSON_PrintUnformatted(ours) : NULL;
     char *what = cln__format("%s '%s'", key, name);
-    const char *hint =
-        strcmp(name, "milestones") == 0 ? " (they follow the number of epochs unless they are given)" : "";
+    const char *hint = strcmp(name, "milestones") == 0 ? " (they follow the number of epochs unless they are given)"
+                       : strcmp(name, "epochs") == 0
+                           ? " (there may be more only where the learning rate does not follow their number)"
+                           : "";
     cln_status status =
         what ? differs(ctx, path, what, their_text, our_text, hint) : cln__fail_memory(ctx, "a message");
     free(what);
@@ -97,9 +99,11 @@ static cln_status member_differs(cln_context *ctx, const char *path, const char 
     return status;
 }
 
-/* More epochs than before are welcome. */
-static bool is_longer(const char *name, const cJSON *theirs, const cJSON *ours) {
-    return strcmp(name, "epochs") == 0 && cJSON_IsNumber(theirs) && cJSON_IsNumber(ours) &&
+/* More epochs than before are welcome, unless the learning rate depends on how many there are. */
+static bool is_longer(const cJSON *recipe, const char *name, const cJSON *theirs, const cJSON *ours) {
+    const char *scheduler = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(recipe, "lr_scheduler"));
+    bool has_end = scheduler && strcmp(scheduler, cln_lr_scheduler_name(CLN_LR_CONSTANT)) != 0;
+    return strcmp(name, "epochs") == 0 && !has_end && cJSON_IsNumber(theirs) && cJSON_IsNumber(ours) &&
            ours->valuedouble >= theirs->valuedouble;
 }
 
@@ -108,7 +112,7 @@ static cln_status compare_members(cln_context *ctx, const char *path, const char
                                   const cJSON *ours) {
     for (const cJSON *our = cJSON_IsObject(ours) ? ours->child : NULL; our; our = our->next) {
         const cJSON *their = cJSON_GetObjectItemCaseSensitive(theirs, our->string);
-        if (!their || (!cJSON_Compare(their, our, true) && !is_longer(our->string, their, our)))
+        if (!their || (!cJSON_Compare(their, our, true) && !is_longer(ours, our->string, their, our)))
             return member_differs(ctx, path, key, our->string, their, our);
     }
     for (const cJSON *their = cJSON_IsObject(theirs) ? theirs->child : NULL; their; their = their->next)

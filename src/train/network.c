@@ -47,7 +47,7 @@ void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_data
     cln_hparams_set_int(model, hparams, "in_channels", data->channels);
 }
 
-cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, float learning_rate,
+cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, cln_rates rates,
                              cln__flight *out) {
     cln_shape shape = cln_tensor_shape(network->graph, network->image);
     int64_t image = shape.c * shape.h * shape.w;
@@ -55,7 +55,7 @@ cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const 
     out->count = batch->count;
     CLN_TRY(cln_plan_write(plan, network->image, batch->images, batch->size * image));
     CLN_TRY(cln_plan_write_labels(plan, network->label, batch->labels, batch->size));
-    CLN_TRY(cln_plan_step(plan, learning_rate));
+    CLN_TRY(cln_plan_step_at(plan, rates));
     CLN_TRY(cln_plan_request_scalar(plan, network->loss, &out->loss));
     return cln_plan_request_scalar(plan, network->correct, &out->correct);
 }
@@ -83,7 +83,7 @@ cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *l
         cln__flight next;
         CLN_TRY(cln_loader_next(loader, &batch));
         if (batch)
-            CLN_TRY(cln__flight_start(network, plan, batch, 0, &next));
+            CLN_TRY(cln__flight_start(network, plan, batch, (cln_rates){0}, &next));
         if (last.index >= 0)
             CLN_TRY(add(plan, &last, score));
         if (!batch)

@@ -25,7 +25,7 @@ typedef struct cln__flight {
     int64_t index, count; /* of the batch */
     int loss, correct;    /* tickets */
 } cln__flight;
-cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, float learning_rate,
+cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, cln_rates rates,
                              cln__flight *out);
 cln_status cln__flight_land(cln_plan *plan, const cln__flight *flight, float *loss, float *correct);
 

@@ -39,9 +39,6 @@ typedef struct cln__trainer {
     cln_fit_event event;
 } cln__trainer;
 
-/* The learning rate of an epoch (from 0): multiplied by gamma once for each milestone reached. */
-float cln__learning_rate(const cln_recipe *recipe, int epoch);
-
 /* Trains the next epoch from t->position on, to its end or until t->stopped; fills in the event's figures. */
 cln_status cln__train_epoch(cln__trainer *t);
 

@@ -59,6 +59,16 @@ START_TEST(killed_with_adamw) {
 }
 END_TEST
 
+/* Everything that is done around the steps; the sixteenth epoch is cut short, if patience does not end the run before.
+ */
+START_TEST(killed_with_a_busy_loop) {
+    runs_kill("loop",
+              "--epochs 20 --save-every 0.02 --patience 9 --min-delta 0.01 --limit-train-batches 0.9 --max-steps 78 "
+              "--limit-val-batches 1 --check-val-every-n-epoch 2 --detect-anomaly --save-top-k 2",
+              5, 3);
+}
+END_TEST
+
 /* The signal comes in mid-epoch; the command that is printed then goes on. */
 static void interrupt(const char *name, int number, int expected) {
     char arguments[1024], folder[64];
@@ -118,6 +128,20 @@ START_TEST(more_epochs_would_change_a_cosine) {
 }
 END_TEST
 
+/* A run that stopped early goes on with the test only; one that was stopped before counts on from where it was. */
+START_TEST(an_early_stop_is_final) {
+    runs(RUN_FIT "--epochs 40 --patience 2 --monitor val_loss --min-delta 0.3 --out early");
+    ck_assert_ptr_nonnull(strstr(run_output, "early stopping: val_loss has not improved enough on the "));
+    runs(RUN_FIT "--epochs 40 --patience 2 --monitor val_loss --min-delta 0.3 --resume early");
+    ck_assert_ptr_null(strstr(run_output, "/40  lr"));
+    ck_assert_ptr_nonnull(strstr(run_output, "weights of epoch "));
+    fails(RUN_FIT "--epochs 40 --patience 3 --monitor val_loss --min-delta 0.3 --resume early", 2,
+          "monitor 'patience' 2, this one 3");
+    fails(RUN_FIT "--epochs 40 --patience 2 --monitor val_loss --min-delta 0.2 --resume early", 2,
+          "monitor 'min_delta' 0.3, this one 0.2");
+}
+END_TEST
+
 START_TEST(nothing_to_resume_begins) {
     runs(RUN_FIT "--epochs 1 --out nothing --resume last");
     ck_assert_ptr_nonnull(strstr(run_errors, "warning: there is nothing to resume in 'nothing'"));
@@ -150,6 +174,9 @@ static const struct {
     {"--epochs 2 --milestones 1 --variant reference", "forced_variant none, this one reference"},
     {"--epochs 2 --milestones 1 --monitor val_loss", "monitor 'monitor' \"val_acc\", this one \"val_loss\""},
     {"--epochs 2 --milestones 1 --save-top-k 2", "monitor 'save_top_k' 1, this one 2"},
+    {"--epochs 2 --milestones 1 --patience 2", "monitor 'patience' none, this one 2"},
+    {"--epochs 2 --milestones 1 --max-steps 9", "recipe 'max_steps' none, this one 9"},
+    {"--epochs 2 --milestones 1 --limit-train-batches 0.5", "recipe 'limit_train_batches' none, this one 0.5"},
 };
 
 /* The run in base/, which the tests below leave as it is. */
@@ -407,6 +434,8 @@ static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, killed_with_sgd);
     tcase_add_test(tests, killed_with_adamw);
+    tcase_add_test(tests, killed_with_a_busy_loop);
+    tcase_add_test(tests, an_early_stop_is_final);
     tcase_add_test(tests, interrupted);
     tcase_add_test(tests, second_interrupt_ends_at_once);
     tcase_add_test(tests, more_epochs_with_the_same_milestones);

@@ -237,8 +237,42 @@ START_TEST(the_first_layer_that_is_not_finite_is_named_and_weights_stay) {
     ck_assert_mem_eq(before, after, sizeof before);
     ok(cln_plan_find_nonfinite(plan, &layer));
     ck_assert_str_eq(layer, "norm1");
-    ok(cln_weights_find_nonfinite(weights, &weight));
+    ok(cln_weights_find_nonfinite(weights, CLN_VALUE, &weight));
     ck_assert_str_eq(weight, "norm1.weight");
+    cln_plan_free(plan);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
+/* Of gradients the last, where the trouble began on its way to the input. */
+START_TEST(the_last_gradient_that_is_not_finite_is_named) {
+    network n = make_network(4);
+    cln_weights *weights;
+    cln_plan *plan;
+    const char *name, *last = NULL;
+    float values[512];
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    cln_plan_options options = training(&n);
+    ok(cln_plan_build(device, n.g, weights, &options, &plan));
+    write_batch(plan, &n, 1);
+    step_loss(plan, &n, 0.1f);
+    ok(cln_weights_find_nonfinite(weights, CLN_GRADIENT, &name));
+    ck_assert_ptr_null(name);
+    for (int i = 0; i < 4; i++) {
+        cln_weight_info info = cln_weights_info(weights, i);
+        if (!info.trainable || info.count > 512)
+            continue;
+        ok(cln_weights_get(weights, i, CLN_GRADIENT, values, info.count));
+        values[info.count - 1] = NAN;
+        ok(cln_weights_set(weights, i, CLN_GRADIENT, values, info.count));
+        last = info.name;
+    }
+    ok(cln_weights_find_nonfinite(weights, CLN_GRADIENT, &name));
+    ck_assert_ptr_nonnull(last);
+    ck_assert_str_eq(name, last);
+    ok(cln_weights_find_nonfinite(weights, CLN_VALUE, &name));
+    ck_assert_ptr_null(name);
     cln_plan_free(plan);
     cln_weights_free(weights);
     cln_graph_free(n.g);
@@ -321,6 +355,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_plan_that_does_not_fit_names_the_largest_batch_that_does);
     tcase_add_test(tests, only_kept_tensors_can_be_read);
     tcase_add_test(tests, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
+    tcase_add_test(tests, the_last_gradient_that_is_not_finite_is_named);
     tcase_add_loop_test(tests, a_layer_that_is_not_finite_is_told_from_what_is_fused_with_it, 0, 5);
     tcase_add_test(tests, an_unknown_variant_is_refused);
     tcase_add_test(tests, weights_of_another_network_are_refused);

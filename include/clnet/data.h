@@ -77,6 +77,9 @@ typedef struct cln_loader_options {
     bool shuffle;   /* a new order each epoch, from (seed, epoch) */
     bool augment;   /* the recipe's flip and random resized crop, from (seed, epoch, sample) */
     bool drop_last; /* leave out the last partial batch */
+    double
+        limit; /* only the first batches of an epoch: below 1 a share of them, at least one; else their number; 0: all
+                */
     uint64_t seed;
     int workers; /* threads that prepare batches ahead; 0: prepared in the caller's thread */
     cln_normalization normalization;

@@ -50,8 +50,9 @@ CLN_API cln_status cln_weights_save(cln_context *ctx, cln_weights *weights, cons
  * changed then. "num_batches_tracked" is ignored. */
 CLN_API cln_status cln_weights_load(cln_context *ctx, cln_weights *weights, const cln_weights_file *file,
                                     const char *path);
-/* The name of the first tensor with an infinite or undefined value, or NULL in *name if all are finite. */
-CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, const char **name);
+/* The name of a tensor with an infinite or undefined value in `slot`, or NULL in *name if all are finite: of values and
+ * moments the first such, of gradients the last, since these spread from there towards the input. */
+CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, cln_slot slot, const char **name);
 
 /* --- optimisers --- */
 

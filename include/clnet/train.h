@@ -135,6 +135,14 @@ typedef enum cln_mode {
 
 enum { CLN_MAX_TOP_K = 64 };
 
+/* How an early stop stands after an epoch: see cln_fit_options.patience. */
+typedef struct cln_stopping {
+    bool now;   /* training ends here */
+    int waited; /* epochs since the best, of those that were scored */
+    int best_epoch;
+    double best; /* its score by the monitor */
+} cln_stopping;
+
 /* What is known at a stage; what is not known yet is zero. */
 typedef struct cln_fit_event {
     cln_fit_stage stage;
@@ -154,6 +162,9 @@ typedef struct cln_fit_event {
     double seconds_left;               /* to the end of the last epoch */
     cln_score validation;              /* CLN_FIT_EPOCH; count 0: none */
     bool improved;                     /* CLN_FIT_EPOCH: the best epoch so far, by the monitor */
+    cln_score sanity;                  /* CLN_FIT_READY: of sanity_val_steps; count 0: none */
+    cln_monitor monitor;               /* CLN_FIT_EPOCH: never the default */
+    cln_stopping stopping;             /* CLN_FIT_EPOCH, with patience */
 } cln_fit_event;
 
 typedef struct cln_fit_options {
@@ -171,9 +182,13 @@ typedef struct cln_fit_options {
     int workers;               /* threads that prepare batches */
     /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv, and
      * resume.safetensors, which holds all that is needed to go on. */
-    const char *out;
+    const char *out; /* may be NULL with fast_dev_run */
     cln_monitor monitor;
     cln_mode mode;
+    /* Stop when the monitor has not been better by more than min_delta for so many validations (of train_loss and
+     * train_acc: epochs) in a row, or is no finite number; 0: never. */
+    int patience;
+    double min_delta;
     int top_k; /* above 1: also keep the weights of the K best epochs, as epoch=NN.safetensors; 0: 1; below 0: none */
     bool no_last;        /* write no last.safetensors */
     double save_every_s; /* seconds between saves of the state within an epoch; 0: 30 */
@@ -181,6 +196,23 @@ typedef struct cln_fit_options {
      * that of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones.
      */
     const char *resume;
+    /* How much of the data is used: the first batches of each epoch, as a share of them below 1 (at least one batch),
+     * else their number. 0: all. Below 0: none, which only validation and test can be. */
+    double limit_train_batches, limit_val_batches, limit_test_batches;
+    double overfit_batches; /* not 0: limits training and validation so, and trains on the same images in each epoch, in
+                             * one order (still augmented) */
+    int fast_dev_run;       /* above 0: so many batches of training, validation and test in one epoch, and no files:
+                             * nothing of `out`, `resume`, `tune`, patience and other limits counts */
+    int64_t max_steps; /* 0: no limit. Training ends after so many steps; the epoch in which it does is validated and
+                        * saved like any other, and learning rates are those of `recipe`, whatever this is */
+    int check_val_every_n_epoch; /* 0: 1. Epochs between are not validated; a monitor of validation does not see them */
+    int sanity_val_steps;        /* Batches to validate before a new run begins, so that what is wrong with validation
+                                  * shows at once; -1: all. They change nothing. A loss that is not finite is
+                                  * CLN_DIVERGED */
+    /* Look at loss, gradients and weights after every step, not only at the loss: an infinite or undefined one stops
+     * the run with CLN_DIVERGED, naming step and layer. Much slower, since the device waits for the host after each
+     * step. */
+    bool detect_anomaly;
     bool (*should_stop)(void *user); /* NULL: never. Asked between steps: true saves and ends, see result->stopped */
     const char *variant;             /* as in cln_plan_options */
     /* Use the tuner's results, from the database at `tuning` (NULL: the default). The weights and the state say which
@@ -195,6 +227,7 @@ typedef struct cln_fit_options {
 
 typedef struct cln_fit_result {
     bool stopped;         /* by should_stop: resume.safetensors says where, and nothing was tested */
+    bool stopped_early;   /* by patience */
     int epochs;           /* completed */
     int best_epoch;       /* the one whose weights were tested: the best by the monitor, or the last; from 1 */
     bool best_saved;      /* best.safetensors holds them, else last.safetensors, if it is written at all */

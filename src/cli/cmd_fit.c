@@ -39,13 +39,16 @@ static void choose_paths(const fit_arguments *a, cln_fit_options *o, char folder
 }
 
 static void show_end(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {
-    if (result->stopped) {
+    if (result->stopped && o->fast_dev_run == 0) {
         printf("stopped; %d of %d epochs are complete. To go on:\n", result->epochs, o->recipe.epochs);
         interrupt_print_command(stdout, a->argc, a->argv, o->out);
         return;
     }
-    progress_result(result);
-    if (result->best_saved || !o->no_last)
+    if (!result->stopped)
+        progress_result(result);
+    if (o->fast_dev_run > 0)
+        printf("a trial run of %d batch%s: nothing was written\n", o->fast_dev_run, o->fast_dev_run == 1 ? "" : "es");
+    else if (result->best_saved || !o->no_last)
         printf("%s/%s.safetensors\n", o->out, result->best_saved ? "best" : "last");
 }
 
@@ -91,7 +94,9 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     };
     cln_status status = cln_hparams_new(ctx, a->model, a->hparams, &hparams);
     options.hparams = hparams;
-    choose_paths(a, &options, folder, state);
+    fit_loop(&fit_command, a, &options);
+    if (a->fast_dev_run == 0)
+        choose_paths(a, &options, folder, state);
     if (status == CLN_OK)
         status = report_open_device(ctx, a->device, a->quiet ? stderr : stdout, &device);
     if (status == CLN_OK && !a->quiet)
@@ -120,6 +125,7 @@ static const char *const summary =
 static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
                                    {"learning rate", fit_schedule_options},
                                    {"data", fit_data_options},
+                                   {"training loop", fit_loop_options},
                                    {"device and kernels", fit_run_options},
                                    {"run folder and checkpoints", fit_checkpoint_options},
                                    {"output", fit_output_options},
@@ -148,6 +154,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .cycle_momentum = true,
                                            .warmup_lr = NAN,
                                            .last = true,
+                                           .sanity_val_steps = 2,
                                            .save_every = 30,
                                            .validation = 0.1};
 
@@ -159,6 +166,7 @@ static int check(const fit_arguments *a) {
         return cli_misuse(&fit_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
     int status = fit_check_recipe(&fit_command, a);
     status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
+    status = status == CLN_OK ? fit_check_loop(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;
 }

@@ -40,6 +40,11 @@ typedef struct fit_arguments {
     int64_t top_k;
     bool last;
     double save_every;
+    /* loop */
+    int64_t patience, max_steps, check_val_every, sanity_val_steps, fast_dev_run;
+    double min_delta;
+    const char *overfit_batches, *limit_train_batches, *limit_val_batches, *limit_test_batches;
+    bool detect_anomaly;
     /* output */
     bool quiet, print_graph, print_plan;
     /* the command line */
@@ -50,12 +55,13 @@ typedef struct fit_arguments {
 #define FIT_AT(member) offsetof(fit_arguments, member)
 
 extern const cli_option fit_data_options[], fit_recipe_options[], fit_schedule_options[], fit_run_options[],
-    fit_checkpoint_options[], fit_output_options[];
+    fit_checkpoint_options[], fit_loop_options[], fit_output_options[];
 
 /* Checks of options that concern each other; the exit status. */
 int fit_check_recipe(const cli_command *command, const fit_arguments *a);
 int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
+int fit_check_loop(const cli_command *command, const fit_arguments *a);
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
 
 /* Fills in what was not given from the model's recipe: afterwards the arguments say all about the run. */
@@ -65,6 +71,8 @@ void fit_resolve_schedule(fit_arguments *a);
 void fit_fill(double *value, float from);
 /* Whether the schedule sets the momentum. */
 bool fit_cycles_momentum(const fit_arguments *a);
+/* What the arguments of the loop say, into the options; false, with a message, if one of them is not well-formed. */
+bool fit_loop(const cli_command *command, const fit_arguments *a, cln_fit_options *options);
 /* What the resolved arguments say. */
 cln_recipe fit_recipe(const fit_arguments *a);
 void fit_schedule(const fit_arguments *a, cln_recipe *recipe);

@@ -1,6 +1,7 @@
 /* Parsing of command lines by a table, and the choice of the command. */
 #include "options.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,7 +96,7 @@ static const cli_option *find_negated(const cli_command *command, const char *te
     if (length < 4 || !same_name("no-", text, 3))
         return NULL;
     const cli_option *o = cli_find(command, text + 3, length - 3);
-    return o && o->kind == CLI_FLAG ? o : NULL;
+    return o && (o->kind == CLI_FLAG || o->kind == CLI_FLAG_INT) ? o : NULL;
 }
 
 static bool take_option(const cli_command *command, void *arguments, int argc, char **argv, int *at) {
@@ -112,7 +113,8 @@ static bool take_option(const cli_command *command, void *arguments, int argc, c
         return read_option(command, negated, "false", arguments);
     if (!o)
         return unknown_option(command, text, length);
-    if (o->kind == CLI_FLAG && !value)
+    bool number_follows = *at + 1 < argc && isdigit((unsigned char)argv[*at + 1][0]);
+    if (!value && (o->kind == CLI_FLAG || (o->kind == CLI_FLAG_INT && !number_follows)))
         value = "true";
     if (!value && *at + 1 < argc)
         value = argv[++*at];

@@ -9,13 +9,14 @@
 #include <stddef.h>
 
 typedef enum cli_kind {
-    CLI_FLAG,   /* bool: --name, --name=true, --name=false or --no-name */
-    CLI_TEXT,   /* const char *: borrows from argv */
-    CLI_INT,    /* int64_t from min to max */
-    CLI_REAL,   /* double from min to max */
-    CLI_INTS,   /* cln_ints: whole numbers with commas between them, each from min to max */
-    CLI_CHOICE, /* int: index into choices */
-    CLI_MODEL,  /* const cln_model *: by name */
+    CLI_FLAG,     /* bool: --name, --name=true, --name=false or --no-name */
+    CLI_TEXT,     /* const char *: borrows from argv */
+    CLI_INT,      /* int64_t from min to max */
+    CLI_FLAG_INT, /* the same, or without a value 1: --name, --name N, --name=N, --no-name */
+    CLI_REAL,     /* double from min to max */
+    CLI_INTS,     /* cln_ints: whole numbers with commas between them, each from min to max */
+    CLI_CHOICE,   /* int: index into choices */
+    CLI_MODEL,    /* const cln_model *: by name */
 } cli_kind;
 
 /* "--name VALUE" or "--name=VALUE"; dashes and underscores are the same. */

@@ -51,6 +51,8 @@ static void show_ready(const cln_fit_event *e) {
     if (e->epoch > 0 || e->step > 0)
         printf("going on after epoch %d/%d and step %" PRId64 "/%" PRId64 " of the next\n", e->epoch, e->epochs,
                e->step, e->steps);
+    if (e->sanity.count > 0)
+        printf("sanity check of validation: loss %.4f of %" PRId64 " images\n", e->sanity.loss, e->sanity.count);
     if (e->tuned)
         printf("kernels: the tuner's for %d of %d computations\n", e->tuned, e->computations);
 }
@@ -79,6 +81,15 @@ static void show_line(const cln_fit_event *e) {
            report_time(e->seconds_left, left));
 }
 
+static void show_early_stop(const cln_fit_event *e) {
+    const cln_stopping *s = &e->stopping;
+    if (s->best_epoch > 0)
+        printf("early stopping: %s has not improved enough on the %.6g of epoch %d for %d validation%s\n",
+               cln_monitor_name(e->monitor), s->best, s->best_epoch, s->waited, s->waited == 1 ? "" : "s");
+    else
+        printf("early stopping: %s was never a finite number\n", cln_monitor_name(e->monitor));
+}
+
 static void show_epoch(const progress *p, const cln_fit_event *e) {
     char left[32];
     printf("%sepoch %d/%d  lr %g  loss %.4f  accuracy %.2f%%", p->terminal ? "\r" : "", e->epoch, e->epochs,
@@ -87,6 +98,8 @@ static void show_epoch(const progress *p, const cln_fit_event *e) {
         printf("  validation loss %.4f  accuracy %.2f%%", e->validation.loss, 100 * e->validation.accuracy);
     printf("%s  %.0f images/s  %s left%s\n", e->improved ? " (best)" : "", e->images_per_s,
            report_time(e->seconds_left, left), p->terminal ? "\033[K" : "");
+    if (e->stopping.now)
+        show_early_stop(e);
 }
 
 void progress_show(void *user, const cln_fit_event *e) {

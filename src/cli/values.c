@@ -108,6 +108,12 @@ bool cli_read_value(const cli_option *o, const char *text, void *target, char me
     case CLI_TEXT:
         *(const char **)target = text;
         return true;
+    case CLI_FLAG_INT:
+        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) {
+            *(int64_t *)target = text[0] == 't';
+            return true;
+        }
+        return read_int(o, text, target, message);
     case CLI_INT:
         return read_int(o, text, target, message);
     case CLI_REAL:

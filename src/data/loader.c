@@ -6,6 +6,7 @@
 #include "augment.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -170,6 +171,9 @@ static cln_status check_options(cln_context *ctx, const cln_dataset *d, const cl
     if (options->batch_size < 1)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "data loader: batch size %" PRId64 ", expected 1 or more",
                          options->batch_size);
+    if (!(options->limit >= 0))
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "data loader: a limit of %g batches, expected a share above 0, or a number", options->limit);
     if (options->workers < 0 || options->workers > MAX_WORKERS)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "data loader: %d workers, expected 0 to %d", options->workers,
                          MAX_WORKERS);
@@ -205,11 +209,19 @@ static cln_status check_samples(cln_context *ctx, const cln_dataset *d, const in
     return CLN_OK;
 }
 
+/* As many of `batches` as loader options' limit says. */
+static int64_t limited(double limit, int64_t batches) {
+    double share = limit > 0 && limit < 1 ? floor(limit * (double)batches) : limit;
+    share = limit > 0 && share < 1 ? 1 : share;
+    return limit > 0 && share < (double)batches ? (int64_t)share : batches;
+}
+
 static cln_status make_order(cln_loader *l, const int64_t *indices, int64_t count) {
     l->samples = indices ? count : l->dataset->count;
     int64_t size = l->options.batch_size;
     if (l->samples > 0)
         l->batches = l->options.drop_last ? l->samples / size : (l->samples - 1) / size + 1;
+    l->batches = limited(l->options.limit, l->batches);
     if (l->batches < 1)
         return cln__fail(l->ctx, CLN_INVALID_ARGUMENT,
                          "data loader: no batch of %" PRId64 " can be made of %" PRId64

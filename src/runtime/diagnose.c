@@ -62,14 +62,17 @@ cln_status cln_plan_find_nonfinite(cln_plan *plan, const char **layer) {
     return CLN_OK;
 }
 
-cln_status cln_weights_find_nonfinite(cln_weights *weights, const char **name) {
+cln_status cln_weights_find_nonfinite(cln_weights *weights, cln_slot slot, const char **name) {
     *name = NULL;
-    for (int i = 0; i < weights->count && !*name; i++) {
+    for (int k = 0; k < weights->count && !*name; k++) {
+        int i = slot == CLN_GRADIENT ? weights->count - 1 - k : k;
         cln_weight_info info = cln_weights_info(weights, i);
+        if (slot != CLN_VALUE && !info.trainable)
+            continue;
         float *values = malloc((size_t)info.count * sizeof *values);
         if (!values)
             return cln__fail_memory(weights->device->ctx, "looking for weights that are not finite");
-        cln_status status = cln_weights_get(weights, i, CLN_VALUE, values, info.count);
+        cln_status status = cln_weights_get(weights, i, slot, values, info.count);
         if (status == CLN_OK && !all_finite(values, info.count))
             *name = info.name;
         free(values);

@@ -74,6 +74,21 @@ static void add_schedule(cJSON *object, const cln_recipe *r) {
         add_float(object, "warmup_lr", (double)r->warmup_lr);
 }
 
+/* How much of the data was used; what is not the default. */
+static void add_limits(cJSON *object, const cln_fit_options *o) {
+    const struct {
+        const char *name;
+        double value;
+    } limits[] = {{"limit_train_batches", o->limit_train_batches},
+                  {"limit_val_batches", o->limit_val_batches},
+                  {"overfit_batches", o->overfit_batches},
+                  {"max_steps", (double)o->max_steps},
+                  {"check_val_every_n_epoch", o->check_val_every_n_epoch > 1 ? o->check_val_every_n_epoch : 0}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i].value != 0)
+            cJSON_AddNumberToObject(object, limits[i].name, limits[i].value);
+}
+
 static char *recipe_json(const cln_fit_options *o) {
     static const char *const names[] = {"none", "sgd", "adam", "adamw"};
     const cln_recipe *r = &o->recipe;
@@ -96,6 +111,7 @@ static char *recipe_json(const cln_fit_options *o) {
     cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);
+    add_limits(object, o);
     return cln__json_print(object);
 }
 

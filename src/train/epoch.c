@@ -1,6 +1,7 @@
 /* One epoch of training. Step s + 1 is enqueued before the loss of step s is looked at, so the device never waits for
  * the host; the price is that a loss gone wrong is found one step late, and its batch is then prepared again to find
  * the layer. The update itself is left out on the device when the loss is not finite. */
+#include "anomaly.h"
 #include "resume.h"
 
 #include <math.h>
@@ -24,6 +25,24 @@ bool cln__trainer_stops(cln__trainer *t) {
     const cln_fit_options *o = t->options;
     t->stopped = t->stopped || (o->should_stop && o->should_stop(o->user));
     return t->stopped;
+}
+
+/* --- how long a run is --- */
+
+int64_t cln__trainer_steps(const cln__trainer *t, int epoch) {
+    int64_t most = t->options->max_steps - epoch * t->event.steps;
+    return t->options->max_steps > 0 && most < t->event.steps ? most : t->event.steps;
+}
+
+int cln__trainer_epochs(const cln__trainer *t) {
+    int64_t epochs = t->options->recipe.epochs, most = (t->options->max_steps - 1) / t->event.steps + 1;
+    return (int)(t->options->max_steps > 0 && most < epochs ? most : epochs);
+}
+
+int64_t cln__trainer_steps_done(const cln__trainer *t) {
+    const cln__position *p = &t->position;
+    return p->epochs > 0 ? (p->epochs - 1) * t->event.steps + cln__trainer_steps(t, p->epochs - 1) + p->steps
+                         : p->steps;
 }
 
 /* What the optimiser uses in step `index` of the epoch. */
@@ -58,7 +77,7 @@ static cln_status find_layer(cln__trainer *t, int epoch, int64_t index, const ch
 static cln_status diverged(cln__trainer *t, int epoch, int64_t index, float loss) {
     const char *parameter = NULL, *layer = NULL;
     char *culprit = NULL;
-    CLN_TRY(cln_weights_find_nonfinite(t->weights, &parameter));
+    CLN_TRY(cln_weights_find_nonfinite(t->weights, CLN_VALUE, &parameter));
     if (parameter && !is_trainable(t->weights, parameter))
         parameter = NULL;
     if (!parameter)
@@ -81,7 +100,7 @@ static cln_status diverged(cln__trainer *t, int epoch, int64_t index, float loss
 
 static cln_status check_weights(cln__trainer *t, int epoch) {
     const char *name = NULL;
-    CLN_TRY(cln_weights_find_nonfinite(t->weights, &name));
+    CLN_TRY(cln_weights_find_nonfinite(t->weights, CLN_VALUE, &name));
     if (!name)
         return CLN_OK;
     return cln__fail(t->ctx, CLN_DIVERGED,
@@ -105,7 +124,8 @@ static void set_means(cln__trainer *t) {
 /* `images` were trained in `elapsed` seconds of this epoch. */
 static void set_speed(cln__trainer *t, double images, double elapsed) {
     cln_fit_event *e = &t->event;
-    double left = (double)(e->steps - e->step) + (double)e->steps * (e->epochs - e->epoch);
+    int64_t all = (e->epochs - 1) * e->steps + cln__trainer_steps(t, e->epochs - 1);
+    double left = (double)(all - (e->epoch - 1) * e->steps - e->step);
     e->images_per_s = elapsed > 0 ? images / elapsed : 0;
     if (e->images_per_s > 0)
         e->seconds_left =
@@ -134,9 +154,19 @@ static bool save_is_due(const cln__trainer *t) {
     return cln__now_s() - t->saved_s >= period_s;
 }
 
-/* Before a save, as before the end, the step in flight comes to its end and no other is begun. */
+/* Waits for a step and, where that is asked for, looks at what it made. */
+static cln_status finish(cln__trainer *t, int epoch, const cln__flight *flight) {
+    CLN_TRY(land(t, epoch, flight));
+    if (t->options->detect_anomaly)
+        CLN_TRY(cln__anomaly_check(t, epoch, flight->index));
+    return CLN_OK;
+}
+
+/* Before a save, as before the end, the step in flight comes to its end and no other is begun; so it is after each step
+ * whose gradients are looked at. */
 cln_status cln__train_epoch(cln__trainer *t) {
     int epoch = t->position.epochs;
+    int64_t steps = cln__trainer_steps(t, epoch);
     cln__flight last = {.index = -1};
     double start_s = cln__now_s(), images_before = t->position.images;
     t->event.epoch = epoch + 1;
@@ -146,21 +176,22 @@ cln_status cln__train_epoch(cln__trainer *t) {
     for (;;) {
         const cln_batch *batch = NULL;
         cln__flight next;
-        bool stops = cln__trainer_stops(t), saves = !stops && last.index >= 0 && save_is_due(t);
-        if (!stops && !saves)
+        bool flies = last.index >= 0, stops = cln__trainer_stops(t), saves = !stops && flies && save_is_due(t);
+        bool waits = saves || (!stops && flies && t->options->detect_anomaly);
+        if (!stops && !waits && t->position.steps + flies < steps)
             CLN_TRY(cln_loader_next(t->train_loader, &batch));
         if (batch)
             CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, rates_of(t, batch->index), &next));
-        if (last.index >= 0) {
-            CLN_TRY(land(t, epoch, &last));
+        if (flies) {
+            CLN_TRY(finish(t, epoch, &last));
             set_speed(t, t->position.images - images_before, cln__now_s() - start_s);
             cln__trainer_tell(t, CLN_FIT_STEP);
         }
-        if (!batch && !saves)
+        if (!batch && !waits)
             break;
         if (saves)
             CLN_TRY(cln__resume_save(t));
-        last = saves ? (cln__flight){.index = -1} : next;
+        last = waits ? (cln__flight){.index = -1} : next;
     }
     t->training_s += cln__now_s() - start_s;
     return check_weights(t, epoch);

@@ -5,8 +5,10 @@
 #include "measure.h"
 #include "resume.h"
 #include "schedule.h"
+#include "stopping.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,20 @@ static cln_status check_recipe(cln_context *ctx, const cln_recipe *r) {
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "recipe: %d epochs of batches of %d, expected 1 or more of each",
                          r->epochs, r->batch_size);
     return cln__schedule_check(ctx, r);
+}
+
+static cln_status check_lengths(cln_context *ctx, const cln_fit_options *o) {
+    if (o->max_steps < 0 || o->check_val_every_n_epoch < 0 || o->sanity_val_steps < -1 || o->fast_dev_run < 0)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "%lld steps at most, validation every %d epochs, %d batches of it before training, %d of a "
+                         "development run: expected 0 or more of each",
+                         (long long)o->max_steps, o->check_val_every_n_epoch, o->sanity_val_steps, o->fast_dev_run);
+    if (!(o->limit_train_batches >= 0) || !(o->overfit_batches >= 0) || isnan(o->limit_val_batches) ||
+        isnan(o->limit_test_batches))
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "training is limited to %g batches, or to the same %g, expected a share or a number",
+                         o->limit_train_batches, o->overfit_batches);
+    return CLN_OK;
 }
 
 /* --- data --- */
@@ -52,16 +68,32 @@ static cln_status split_data(cln__trainer *t) {
     return CLN_OK;
 }
 
+/* Batches that are evaluated, of a share or number `limit` below 0: none. */
+static cln_loader_options plain_loader(const cln__trainer *t, double limit) {
+    return (cln_loader_options){.batch_size = t->options->recipe.batch_size,
+                                .seed = t->options->seed,
+                                .workers = t->options->workers,
+                                .limit = limit,
+                                .normalization = t->event.normalization};
+}
+
+static cln_status make_validation_loader(cln__trainer *t, double limit, cln_loader **out) {
+    cln_loader_options o = plain_loader(t, limit);
+    return cln_loader_new(t->ctx, t->train, t->division.validation, t->division.validation_count, &o, out);
+}
+
 static cln_status make_loaders(cln__trainer *t) {
-    cln_loader_options o = {.batch_size = t->options->recipe.batch_size,
-                            .seed = t->options->seed,
-                            .workers = t->options->workers,
-                            .normalization = t->event.normalization};
-    CLN_TRY(cln_loader_new(t->ctx, t->test, NULL, 0, &o, &t->test_loader));
-    if (t->division.validation)
-        CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.validation, t->division.validation_count, &o,
-                               &t->validation_loader));
-    o.shuffle = o.augment = o.drop_last = true;
+    const cln_fit_options *of = t->options;
+    cln_loader_options o = plain_loader(t, of->limit_test_batches);
+    bool overfits = of->overfit_batches != 0;
+    double limit_val = overfits ? of->overfit_batches : of->limit_val_batches;
+    if (of->limit_test_batches >= 0)
+        CLN_TRY(cln_loader_new(t->ctx, t->test, NULL, 0, &o, &t->test_loader));
+    if (t->division.validation && limit_val >= 0)
+        CLN_TRY(make_validation_loader(t, limit_val, &t->validation_loader));
+    o.limit = overfits ? of->overfit_batches : of->limit_train_batches;
+    o.shuffle = !overfits;
+    o.augment = o.drop_last = true;
     CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.train, t->division.train_count, &o, &t->train_loader));
     t->event.steps = cln_loader_batches(t->train_loader);
     return cln__schedule_check_length(t->ctx, &t->options->recipe, t->event.steps);
@@ -114,6 +146,10 @@ static cln_status make_plans(cln__trainer *t) {
 
 static cln_status validate(cln__trainer *t) {
     double start_s = cln__now_s();
+    int every = t->options->check_val_every_n_epoch;
+    t->event.validation = (cln_score){0};
+    if (!t->validation_loader || (every > 1 && t->event.epoch % every != 0))
+        return CLN_OK;
     CLN_TRY(cln__score(&t->evaluation, t->evaluation_plan, t->validation_loader, &t->event.validation));
     t->validation_s = cln__now_s() - start_s;
     return CLN_OK;
@@ -143,10 +179,16 @@ static cln_status save_epoch(cln__trainer *t) {
  * between, the run goes on from the state before and writes the same files again. */
 static cln_status save(cln__trainer *t) {
     int evicted;
+    cln__stopping_add(&t->stopping, t->options, &t->ranking, &t->event);
+    t->event.stopping = t->stopping;
+    t->event.monitor = t->ranking.monitor;
     bool ranked = cln__ranking_add(&t->ranking, &t->event, &evicted);
     t->event.improved = ranked && cln__ranking_best(&t->ranking) == t->event.epoch;
     if (t->event.improved || t->ranking.capacity == 0)
         t->validation = t->event.validation;
+    t->position = (cln__position){.epochs = t->event.epoch};
+    if (!t->folder.path)
+        return CLN_OK;
     if (t->event.improved)
         CLN_TRY(save_weights(t, t->folder.best));
     if (ranked && t->ranking.capacity > 1)
@@ -154,7 +196,6 @@ static cln_status save(cln__trainer *t) {
     if (!t->options->no_last)
         CLN_TRY(save_weights(t, t->folder.last));
     CLN_TRY(cln__folder_log(t->ctx, &t->folder, &t->event));
-    t->position = (cln__position){.epochs = t->event.epoch};
     CLN_TRY(cln__resume_save(t));
     return evicted && t->ranking.capacity > 1 ? cln__folder_drop(t->ctx, &t->folder, evicted) : CLN_OK;
 }
@@ -167,11 +208,30 @@ static cln_status drop_unranked(cln__trainer *t) {
     return CLN_OK;
 }
 
+/* Before training, so that what is wrong with validation does not wait for the end of the first epoch. */
+static cln_status look_at_validation(cln__trainer *t) {
+    int batches = t->options->sanity_val_steps;
+    cln_loader *loader;
+    if (batches == 0 || !t->validation_loader)
+        return CLN_OK;
+    CLN_TRY(make_validation_loader(t, batches < 0 ? 0 : batches, &loader));
+    cln_status status = cln__score(&t->evaluation, t->evaluation_plan, loader, &t->event.sanity);
+    cln_loader_free(loader);
+    if (status != CLN_OK || isfinite(t->event.sanity.loss))
+        return status;
+    return cln__fail(t->ctx, CLN_DIVERGED,
+                     "the sanity check failed: before training, the validation loss of %lld images is infinite or "
+                     "undefined; look at the data's normalisation and the network's first weights",
+                     (long long)t->event.sanity.count);
+}
+
 /* From here on there is a state to resume from at any moment, be it the beginning. */
 static cln_status begin(cln__trainer *t) {
-    t->event.epochs = t->options->recipe.epochs;
-    if (!t->options->resume)
-        return cln__resume_save(t);
+    t->event.epochs = cln__trainer_epochs(t);
+    if (!t->options->resume) {
+        CLN_TRY(look_at_validation(t));
+        return t->folder.path ? cln__resume_save(t) : CLN_OK;
+    }
     CLN_TRY(cln__resume_apply(t));
     CLN_TRY(drop_unranked(t));
     t->event.epoch = t->position.epochs;
@@ -180,12 +240,11 @@ static cln_status begin(cln__trainer *t) {
 }
 
 static cln_status run_epochs(cln__trainer *t) {
-    while (t->position.epochs < t->options->recipe.epochs) {
+    while (t->position.epochs < t->event.epochs && !t->stopping.now) {
         CLN_TRY(cln__train_epoch(t));
         if (t->stopped)
-            return cln__resume_save(t);
-        if (t->validation_loader)
-            CLN_TRY(validate(t));
+            return t->folder.path ? cln__resume_save(t) : CLN_OK;
+        CLN_TRY(validate(t));
         CLN_TRY(save(t));
         cln__trainer_tell(t, CLN_FIT_EPOCH);
     }
@@ -209,6 +268,7 @@ static cln_status test(cln__trainer *t, cln_score *score) {
 static cln_status prepare(cln__trainer *t) {
     const cln_fit_options *o = t->options;
     CLN_TRY(check_recipe(t->ctx, &o->recipe));
+    CLN_TRY(check_lengths(t->ctx, o));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
     CLN_TRY(make_loaders(t));
@@ -216,11 +276,13 @@ static cln_status prepare(cln__trainer *t) {
     cln__trainer_tell(t, CLN_FIT_LOADED);
     CLN_TRY(make_hparams(t));
     CLN_TRY(cln__ranking_init(t->ctx, o, t->validation_loader != NULL, &t->ranking));
+    CLN_TRY(cln__stopping_check(t->ctx, o, t->validation_loader != NULL));
     t->data_checksum = cln__identity_data(t);
     /* What can fail soon comes before the plans, which take time. */
     if (o->resume)
         CLN_TRY(cln__resume_open(t));
-    CLN_TRY(cln__folder_open(t->ctx, o->out, !o->resume, t->position.epochs, &t->folder));
+    if (o->out)
+        CLN_TRY(cln__folder_open(t->ctx, o->out, !o->resume, t->position.epochs, &t->folder));
     CLN_TRY(make_plans(t));
     CLN_TRY(begin(t));
     cln__trainer_tell(t, CLN_FIT_READY);
@@ -233,12 +295,13 @@ static cln_status fit(cln__trainer *t, cln_fit_result *result) {
     CLN_TRY(run_epochs(t));
     result->seconds = cln__now_s() - start_s;
     result->stopped = cln__trainer_stops(t);
+    result->stopped_early = t->stopping.now;
     result->epochs = t->position.epochs;
     result->best_epoch = t->ranking.count > 0 ? cln__ranking_best(&t->ranking) : t->position.epochs;
-    result->best_saved = t->ranking.count > 0;
+    result->best_saved = t->ranking.count > 0 && t->folder.path;
     result->validation = t->validation;
     result->images_per_s = t->training_s > 0 ? (double)t->trained / t->training_s : 0;
-    return result->stopped ? CLN_OK : test(t, &result->test);
+    return result->stopped || !t->test_loader ? CLN_OK : test(t, &result->test);
 }
 
 static void release(cln__trainer *t) {
@@ -259,16 +322,32 @@ static void release(cln__trainer *t) {
     free(t->hparams);
 }
 
+/* A few batches of everything, and no trace of it. */
+static cln_fit_options dev_run(const cln_fit_options *options) {
+    cln_fit_options o = *options;
+    o.recipe.epochs = 1;
+    o.recipe.warmup_epochs = 0;
+    o.recipe.warmup_steps = 0;
+    o.limit_train_batches = o.limit_val_batches = o.limit_test_batches = o.fast_dev_run;
+    o.overfit_batches = 0;
+    o.max_steps = o.patience = o.check_val_every_n_epoch = o.sanity_val_steps = 0;
+    o.save_every_s = HUGE_VAL;
+    o.out = o.resume = NULL;
+    o.tune = NULL;
+    return o;
+}
+
 cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln_fit_result *result) {
     *result = (cln_fit_result){0};
-    if (!options->model || !options->data || !options->out)
+    if (!options->model || !options->data || (!options->out && options->fast_dev_run <= 0))
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "cln_fit needs a model, a data set and a folder for the weights");
     cln__trainer *t = calloc(1, sizeof *t);
     if (!t)
         return cln__fail_memory(ctx, "the trainer");
     t->ctx = ctx;
     t->device = device;
-    t->options = options;
+    t->dev_run = dev_run(options);
+    t->options = options->fast_dev_run > 0 ? &t->dev_run : options;
     cln_status status = fit(t, result);
     release(t);
     free(t);

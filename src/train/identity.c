@@ -47,6 +47,10 @@ static char *monitor_json(const cln__trainer *t) {
     cJSON_AddStringToObject(object, "mode", r->lowest ? "min" : "max");
     cJSON_AddNumberToObject(object, "save_top_k", r->capacity);
     cJSON_AddBoolToObject(object, "save_last", !t->options->no_last);
+    if (t->options->patience > 0) {
+        cJSON_AddNumberToObject(object, "patience", t->options->patience);
+        cJSON_AddNumberToObject(object, "min_delta", t->options->min_delta);
+    }
     return cln__json_print(object);
 }
 

@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,5 +47,22 @@ bool cln__json_to_float(const cJSON *item, float *out) {
     if (!cJSON_IsNumber(item) || !(fabs(item->valuedouble) <= (double)FLT_MAX))
         return false;
     *out = (float)item->valuedouble;
+    return true;
+}
+
+void cln__json_put_bits(cJSON *object, const char *name, double value) {
+    uint64_t bits;
+    char text[24];
+    memcpy(&bits, &value, sizeof bits);
+    snprintf(text, sizeof text, "%016" PRIx64, bits);
+    cJSON_AddStringToObject(object, name, text);
+}
+
+bool cln__json_get_bits(const cJSON *object, const char *name, double *out) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return false;
+    uint64_t bits = strtoull(text, NULL, 16);
+    memcpy(out, &bits, sizeof bits);
     return true;
 }

@@ -17,5 +17,8 @@ cJSON *cln__json_parse(const char *text);
 bool cln__json_int(const cJSON *item, int64_t min, int64_t max, int64_t *out);
 /* Whether `item` is a number that a float can hold. */
 bool cln__json_to_float(const cJSON *item, float *out);
+/* A double by the 16 hexadecimal digits of its bits, so that none is lost. */
+void cln__json_put_bits(cJSON *object, const char *name, double value);
+bool cln__json_get_bits(const cJSON *object, const char *name, double *out);
 
 #endif

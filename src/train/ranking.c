@@ -36,25 +36,30 @@ cln_status cln__ranking_init(cln_context *ctx, const cln_fit_options *o, bool ha
                          cln_monitor_name(out->monitor));
     out->lowest = o->mode == CLN_MODE_DEFAULT ? is_loss(out->monitor) : o->mode == CLN_MODE_MIN;
     out->capacity = of_validation && !has_validation ? 0 : o->top_k < 0 ? 0 : o->top_k == 0 ? 1 : o->top_k;
+    out->every = of_validation && o->check_val_every_n_epoch > 0 ? o->check_val_every_n_epoch : 1;
     if (out->capacity == 0 && o->no_last)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
                          "no weights would be kept: neither those of the best epoch nor those of the last");
     return CLN_OK;
 }
 
-static double score_of(cln_monitor monitor, const cln_fit_event *e) {
-    switch (monitor) {
+bool cln__ranking_score(const cln__ranking *r, const cln_fit_event *e, double *score) {
+    switch (r->monitor) {
     case CLN_MONITOR_DEFAULT:
     case CLN_MONITOR_VAL_ACC:
         break;
     case CLN_MONITOR_VAL_LOSS:
-        return e->validation.loss;
+        *score = e->validation.loss;
+        return e->validation.count > 0;
     case CLN_MONITOR_TRAIN_ACC:
-        return e->train_accuracy;
+        *score = e->train_accuracy;
+        return true;
     case CLN_MONITOR_TRAIN_LOSS:
-        return e->train_loss;
+        *score = e->train_loss;
+        return true;
     }
-    return e->validation.accuracy;
+    *score = e->validation.accuracy;
+    return e->validation.count > 0;
 }
 
 /* A score that is not a number is worse than any that is. */
@@ -65,11 +70,13 @@ static bool is_better(const cln__ranking *r, double a, double b) {
 }
 
 bool cln__ranking_add(cln__ranking *r, const cln_fit_event *event, int *evicted) {
-    cln__ranked added = {event->epoch, score_of(r->monitor, event)};
+    cln__ranked added = {.epoch = event->epoch};
     int at = r->count;
+    *evicted = 0;
+    if (!cln__ranking_score(r, event, &added.score))
+        return false;
     while (at > 0 && is_better(r, added.score, r->at[at - 1].score))
         at--;
-    *evicted = 0;
     if (at >= r->capacity)
         return false;
     for (int i = r->count; i > at; i--)

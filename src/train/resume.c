@@ -2,6 +2,7 @@
 #include "resume.h"
 #include "identity.h"
 #include "json.h"
+#include "stopping.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -107,20 +108,12 @@ static uLong add_tensor(uLong crc, const cln_file_tensor *t) {
     return crc;
 }
 
-static void put_bits(cJSON *object, const char *name, double value) {
-    uint64_t bits;
-    char text[24];
-    memcpy(&bits, &value, sizeof bits);
-    snprintf(text, sizeof text, "%016" PRIx64, bits);
-    cJSON_AddStringToObject(object, name, text);
-}
-
 static void put_ranking(cJSON *object, const cln__ranking *r) {
     cJSON *list = cJSON_AddArrayToObject(object, "ranking");
     for (int i = 0; list && i < r->count; i++) {
         cJSON *entry = cJSON_CreateObject();
         cJSON_AddNumberToObject(entry, "epoch", r->at[i].epoch);
-        put_bits(entry, "score", r->at[i].score);
+        cln__json_put_bits(entry, "score", r->at[i].score);
         cJSON_AddItemToArray(list, entry);
     }
 }
@@ -131,23 +124,16 @@ static char *progress_json(const cln__trainer *t) {
     cJSON_AddNumberToObject(object, "epochs", p->epochs);
     cJSON_AddNumberToObject(object, "steps", (double)p->steps);
     cJSON_AddNumberToObject(object, "updates", (double)cln_plan_updates(t->train_plan));
-    put_bits(object, "loss", p->loss);
-    put_bits(object, "correct", p->correct);
-    put_bits(object, "images", p->images);
+    cln__json_put_bits(object, "loss", p->loss);
+    cln__json_put_bits(object, "correct", p->correct);
+    cln__json_put_bits(object, "images", p->images);
     put_ranking(object, &t->ranking);
+    if (t->options->patience > 0)
+        cln__stopping_write(&t->stopping, object);
     cJSON_AddNumberToObject(object, "validation_correct", (double)t->validation.correct);
     cJSON_AddNumberToObject(object, "validation_count", (double)t->validation.count);
-    put_bits(object, "validation_loss", t->validation.loss);
+    cln__json_put_bits(object, "validation_loss", t->validation.loss);
     return cln__json_print(object);
-}
-
-static bool get_bits(const cJSON *object, const char *name, double *out) {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return false;
-    uint64_t bits = strtoull(text, NULL, 16);
-    memcpy(out, &bits, sizeof bits);
-    return true;
 }
 
 static bool get_int(const cJSON *object, const char *name, int64_t max, int64_t *out) {
@@ -163,26 +149,29 @@ static bool get_ranking(const cJSON *object, int64_t epochs, cln__ranking *r) {
         int64_t epoch;
         double score;
         if (!get_int(entry, "epoch", epochs, &epoch) || epoch == 0 || cln__ranking_has(r, (int)epoch) ||
-            !get_bits(entry, "score", &score))
+            !cln__json_get_bits(entry, "score", &score))
             return false;
         r->at[r->count++] = (cln__ranked){(int)epoch, score};
     }
-    return r->count == (epochs < r->capacity ? epochs : r->capacity);
+    return r->count == (epochs / r->every < r->capacity ? epochs / r->every : r->capacity);
 }
 
 static bool get_progress(cln__trainer *t, const cJSON *object) {
     int64_t epochs, updates;
     cln__position *p = &t->position;
     cln_score *v = &t->validation;
-    if (!get_int(object, "epochs", t->options->recipe.epochs, &epochs) ||
-        !get_int(object, "steps", t->event.steps, &p->steps) || !get_int(object, "updates", INT64_MAX / 2, &updates) ||
-        updates != epochs * t->event.steps + p->steps)
+    if (!get_int(object, "epochs", cln__trainer_epochs(t), &epochs) ||
+        !get_int(object, "steps", t->event.steps, &p->steps) || !get_int(object, "updates", INT64_MAX / 2, &updates))
         return false;
     p->epochs = (int)epochs;
-    if (!get_bits(object, "loss", &p->loss) || !get_bits(object, "correct", &p->correct) ||
-        !get_bits(object, "images", &p->images) || !get_ranking(object, epochs, &t->ranking) ||
+    if (updates != cln__trainer_steps_done(t) ||
+        (t->options->patience > 0 && !cln__stopping_read(object, epochs, t->options, &t->stopping)))
+        return false;
+    if (!cln__json_get_bits(object, "loss", &p->loss) || !cln__json_get_bits(object, "correct", &p->correct) ||
+        !cln__json_get_bits(object, "images", &p->images) || !get_ranking(object, epochs, &t->ranking) ||
         !get_int(object, "validation_count", t->event.validation_images, &v->count) ||
-        !get_int(object, "validation_correct", v->count, &v->correct) || !get_bits(object, "validation_loss", &v->loss))
+        !get_int(object, "validation_correct", v->count, &v->correct) ||
+        !cln__json_get_bits(object, "validation_loss", &v->loss))
         return false;
     v->accuracy = v->count > 0 ? (double)v->correct / (double)v->count : 0;
     return true;
@@ -297,7 +286,7 @@ static cln_status restore(cln__trainer *t, const parts *p) {
         CLN_TRY(cln_weights_set(t->weights, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
     }
     t->saved_s = cln__now_s();
-    cln_plan_set_updates(t->train_plan, t->position.epochs * t->event.steps + t->position.steps);
+    cln_plan_set_updates(t->train_plan, cln__trainer_steps_done(t));
     return CLN_OK;
 }
 

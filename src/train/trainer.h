@@ -18,6 +18,7 @@ typedef struct cln__trainer {
     cln_context *ctx;
     cln_device *device;
     const cln_fit_options *options;
+    cln_fit_options dev_run; /* what `options` are with fast_dev_run */
     void *hparams;
     cln_dataset *train, *test;
     uint32_t data_checksum;
@@ -31,13 +32,19 @@ typedef struct cln__trainer {
     cln_safetensors *resumed; /* the file that is resumed from, until its tensors are on the device */
     cln__position position;
     cln__ranking ranking;
-    cln_score validation;            /* of the best epoch; if none is ranked, of the last */
+    cln_score validation; /* of the best epoch; if none is ranked, of the last */
+    cln_stopping stopping;
     bool stopped;                    /* options->should_stop said so */
     int64_t trained;                 /* images, by this process */
     double saved_s;                  /* when the state to resume from was saved */
     double validation_s, training_s; /* of the last epoch's validation; of all training by this process */
     cln_fit_event event;
 } cln__trainer;
+
+/* Epochs of the run, steps of one of them (from 0; max_steps can cut the last one short), steps until the position. */
+int cln__trainer_epochs(const cln__trainer *t);
+int64_t cln__trainer_steps(const cln__trainer *t, int epoch);
+int64_t cln__trainer_steps_done(const cln__trainer *t);
 
 /* Trains the next epoch from t->position on, to its end or until t->stopped; fills in the event's figures. */
 cln_status cln__train_epoch(cln__trainer *t);

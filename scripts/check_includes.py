@@ -13,6 +13,7 @@ LAYERS = {
     "src/graph": 1,
     "src/ocl": 1,
     "src/plan": 2,
+    "src/onnx": 2,
     "src/ops": 3,
     "src/runtime": 4,
     "src/train": 5,
@@ -36,6 +37,7 @@ PUBLIC = {
     "plan.h": 2,
     "tune.h": 5,
     "data.h": 5,
+    "export.h": 5,
     "train.h": 5,
     "models.h": 6,
 }

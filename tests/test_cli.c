@@ -112,6 +112,18 @@ static const bad misuses[] = {
     {"cltrain test --weights x --data data --image-size 1,2,3", 2, "--image-size: expected N or H,W, found 3 numbers"},
     {"cltrain fit --model ResNet --data data --image-size 1,2,3", 2, "expected N or H,W, found 3 numbers"},
     {"cltrain test --weights x --data data --split half", 2, "--split: expected one of test, val, train, found 'half'"},
+    {"cltrain export", 2, "cltrain: export: --weights is missing (see cltrain export --help)"},
+    {"cltrain export --weights x", 2,
+     "cltrain: export: --format is missing, and --out does not end in .safetensors or .onnx (see"},
+    {"cltrain export --weights x --out x.pt", 2, "--format is missing, and --out does not end in .safetensors or .onnx"},
+    {"cltrain export --weights x --format tflite", 2, "--format: expected one of safetensors, onnx, found 'tflite'"},
+    {"cltrain export --weights x --format onnx --dtype fp16", 2, "--dtype is for --format safetensors"},
+    {"cltrain export --weights x --out x.safetensors --dtype fp8", 2, "--dtype: expected one of fp32, fp16, bf16"},
+    {"cltrain export --weights x --out x.safetensors --fold-batchnorm", 2, "--fold-batchnorm is for --format onnx"},
+    {"cltrain export --weights x --out x.safetensors --with-normalization", 2,
+     "--with-normalization is for --format onnx"},
+    {"cltrain export --weights x --out x.onnx --image-size 1,2,3", 2, "expected N or H,W, found 3 numbers"},
+    {"cltrain export --weights x --out x.onnx --model Resnet", 2, "unknown model 'Resnet': did you mean 'ResNet'?"},
     {"clbench", 2, "no command given"},
     {"clbench tran", 2, "unknown command 'tran': did you mean 'train'?"},
     {"clbench train", 2, "--model is missing"},
@@ -130,8 +142,8 @@ START_TEST(help_and_version) {
     ck_assert_ptr_eq(strstr(output, "cltrain "), output);
     ck_assert_int_eq(run("", "cltrain --help"), 0);
     ck_assert_ptr_nonnull(strstr(output, "no such OpenCL device"));
-    static const char *const commands[] = {"fit", "test", "summary", "devices", "models"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const commands[] = {"fit", "test", "export", "summary", "devices", "models"};
+    for (int i = 0; i < 6; i++) {
         ck_assert_int_eq(run("", "cltrain %s --help", commands[i]), 0);
         ck_assert_ptr_nonnull(strstr(output, "usage: cltrain "));
         ck_assert_str_eq(errors, "");
@@ -223,6 +235,37 @@ START_TEST(fit_then_test) {
 }
 END_TEST
 
+/* After fit_then_test: all files of a run can be exported, without a device, and what comes out be tested. */
+START_TEST(fit_then_export) {
+    if (!has_device)
+        return;
+    static const char *const names[] = {"best", "last", "resume"};
+    for (int i = 0; i < 3; i++) {
+        int status = run("OCL_ICD_VENDORS=/nonexistent", "cltrain export --weights run/%s.safetensors --format onnx",
+                         names[i]);
+        ck_assert_msg(status == 0, "%s", errors);
+        char first[128];
+        snprintf(first, sizeof first, "run/%s.onnx: ResNet, ", names[i]);
+        ck_assert_ptr_eq(strstr(output, first), output);
+        ck_assert_ptr_nonnull(strstr(output, "\ninput: float32 [batch, 3, 32, 32], normalised; logits: float32 [batch, 10]"));
+    }
+    ck_assert_int_eq(run("", "cltrain export --weights run/best.safetensors --out run/u.onnx --fold_batchnorm "
+                             "--with-normalization --quiet"),
+                     0);
+    ck_assert_str_eq(output, "");
+    static const char *const dtypes[] = {"fp32", "fp16", "bf16"};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_msg(run("", "cltrain export --weights run/best.safetensors --out run/%s.safetensors --dtype %s",
+                          dtypes[i], dtypes[i]) == 0,
+                      "%s", errors);
+        ck_assert_ptr_nonnull(strstr(output, " parameters, "));
+        ck_assert_msg(run("", "cltrain test --weights run/%s.safetensors --data data --split val", dtypes[i]) == 0, "%s",
+                      errors);
+        ck_assert_ptr_nonnull(strstr(output, " of 20 correct"));
+    }
+}
+END_TEST
+
 START_TEST(quiet_prints_the_result_only) {
     if (!has_device)
         return;
@@ -268,6 +311,7 @@ START_TEST(speed) {
 END_TEST
 
 #define TEST "cltrain test --data data --weights "
+#define EXPORT "cltrain export --format onnx --weights "
 
 /* Standard error may begin with the line of the device. */
 static const bad bad_inputs[] = {
@@ -292,6 +336,29 @@ static const bad bad_inputs[] = {
     {FIT "--data data --hparams '{\"num_blocks\": [1]}'", 2, "num_blocks has 1 groups and c_hidden 3"},
     {FIT "--data data --out data/test_batch.bin", 4, "there is a file of that name"},
     {FIT "--data data --lr 1e30", 8, "in epoch 1, step "},
+    {EXPORT "nowhere.safetensors", 4, "cltrain: cannot open 'nowhere.safetensors': No such file or directory"},
+    {EXPORT "data", 4, "cltrain: 'data' is a folder, not a regular file"},
+    {EXPORT "data/batches.meta.txt", 3,
+     "cltrain: 'data/batches.meta.txt' holds no weights in a format that is known here: safetensors, and what torch.save"},
+    {EXPORT "weights/short.safetensors", 3, "short.safetensors"},
+    {EXPORT "weights/unnamed.safetensors", 3,
+     "cltrain: weights file 'weights/unnamed.safetensors': its metadata names no model; say which one it belongs to "
+     "(--model)"},
+    {EXPORT "weights/unknown.safetensors", 3,
+     "cltrain: weights file 'weights/unknown.safetensors': it is of an unknown model 'AlexNet'"},
+    {EXPORT "weights/unnamed.safetensors --model ResNet", 3,
+     "cltrain: weights/unnamed.safetensors: weights of another network: it has no tensor 'input_net.0.weight'"},
+    {EXPORT "run/last.safetensors --model ResNet --hparams '{\"num_blocs\": [1]}'", 2,
+     "there is no 'num_blocs': did you mean 'num_blocks'?"},
+    {EXPORT "run/last.safetensors --image-size 1", 2, "does not fit"},
+    {EXPORT "run/last.safetensors --normalize half", 2, "normalisation 'half': expected dataset, cifar10"},
+    {EXPORT "run/last.safetensors --with-normalization --normalize 0.5/0.5", 2,
+     "the normalisation is for 1 channels, the input 'image' has 3"},
+    {EXPORT "run/last.safetensors --out nowhere/x.onnx", 4, "cltrain: cannot create 'nowhere/x.onnx.tmp-"},
+    {EXPORT "run/last.safetensors --out data", 4, "cltrain: cannot put the new file in place of 'data': Is a directory"},
+    {EXPORT "run/last.safetensors --out run/last.safetensors", 2,
+     "cltrain: 'run/last.safetensors' cannot be exported to itself: name another file to write (--out)"},
+    {"cltrain export --format safetensors --weights run/last.safetensors", 2, "cannot be exported to itself"},
     {TEST "nowhere.safetensors", 4, "nowhere.safetensors"},
     {TEST "data/batches.meta.txt", 3, "batches.meta.txt"},
     {TEST "weights/short.safetensors", 3, "short.safetensors"},
@@ -390,6 +457,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, summary);
     tcase_add_test(tests, no_device_at_all);
     tcase_add_test(tests, fit_then_test);
+    tcase_add_test(tests, fit_then_export);
     tcase_add_test(tests, quiet_prints_the_result_only);
     tcase_add_test(tests, devices);
     tcase_add_test(tests, speed);

@@ -199,6 +199,54 @@ START_TEST(types_to_integer) {
 }
 END_TEST
 
+static uint16_t stored(float value, cln_dtype dtype) {
+    uint8_t bytes[2];
+    cln_floats_to_dtype(&value, 1, dtype, bytes);
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static float loaded(uint16_t bits, cln_dtype dtype) {
+    const uint8_t bytes[2] = {(uint8_t)bits, (uint8_t)(bits >> 8)};
+    const cln_file_tensor t = {.name = "x", .dtype = dtype, .rank = 1, .shape = {1}, .count = 1, .data = bytes};
+    float value;
+    cln_file_tensor_to_float(&t, &value);
+    return value;
+}
+
+/* Every number of 16 bits comes back, and what lies between two neighbours goes to the nearer one, from the middle to
+ * the even one. */
+START_TEST(rounding_to_16_bits) {
+    static const cln_dtype dtypes[] = {CLN_F16, CLN_BF16};
+    static const unsigned infinity[] = {0x7c00, 0x7f80};
+    cln_dtype dtype = dtypes[_i];
+    int wrong = 0;
+    for (unsigned bits = 0; bits < infinity[_i]; bits++) {
+        float low = loaded((uint16_t)bits, dtype), high = loaded((uint16_t)(bits + 1), dtype);
+        /* Beyond the largest one rounding goes as if there were another. */
+        double next = isinf(high) ? 2 * (double)low - (double)loaded((uint16_t)(bits - 1), dtype) : (double)high;
+        float middle = (float)(((double)low + next) / 2);
+        unsigned even = bits % 2 == 0 ? bits : bits + 1;
+        wrong += stored(low, dtype) != bits;
+        wrong += stored(-low, dtype) != (bits | 0x8000);
+        wrong += stored(middle, dtype) != even;
+        wrong += stored(-middle, dtype) != (even | 0x8000);
+        wrong += stored(nextafterf(middle, 0), dtype) != bits;
+        wrong += stored(nextafterf(middle, INFINITY), dtype) != bits + 1;
+    }
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_uint_eq(stored(INFINITY, dtype), infinity[_i]);
+    ck_assert_uint_eq(stored(-INFINITY, dtype), infinity[_i] | 0x8000);
+    ck_assert(isnan(loaded(stored(NAN, dtype), dtype)));
+    /* As PyTorch 2.13 has them: torch.tensor(x).to(dtype).view(torch.int16). */
+    static const float values[] = {0.1f, -3.14159f, 65519.996f, 65520, 1e-5f, 2.9802322e-8f, 3e-8f, 3.4e38f};
+    static const uint16_t expected[2][8] = {{0x2e66, 0xc248, 0x7bff, 0x7c00, 0x00a8, 0x0000, 0x0001, 0x7c00},
+                                            {0x3dcd, 0xc049, 0x4780, 0x4780, 0x3728, 0x3300, 0x3301, 0x7f80}};
+    for (int i = 0; i < 8; i++)
+        ck_assert_msg(stored(values[i], dtype) == expected[_i][i], "%g: 0x%04x, expected 0x%04x", (double)values[i],
+                      stored(values[i], dtype), expected[_i][i]);
+}
+END_TEST
+
 START_TEST(type_names) {
     static const char *const names[CLN_DTYPE_COUNT] = {"F32", "F64", "F16", "BF16", "I64",
                                                        "I32", "I16", "I8",  "U8",   "BOOL"};
@@ -439,6 +487,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, accepted_headers);
     tcase_add_test(tests, types_to_float);
     tcase_add_test(tests, types_to_integer);
+    tcase_add_loop_test(tests, rounding_to_16_bits, 0, 2);
     tcase_add_test(tests, type_names);
     tcase_add_test(tests, bad_lengths);
     tcase_add_test(tests, bad_json);

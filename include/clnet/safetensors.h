@@ -52,6 +52,9 @@ CLN_API const char *cln_safetensors_metadata(const cln_safetensors *file, const 
 /* Copies `tensor`'s elements as float into `out` (tensor->count of them): every float and integer type. */
 CLN_API void cln_file_tensor_to_float(const cln_file_tensor *tensor, float *out);
 CLN_API void cln_file_tensor_to_int64(const cln_file_tensor *tensor, int64_t *out);
+/* Writes `count` floats as elements of `dtype`, which is CLN_F32, CLN_F16 or CLN_BF16, into `out`: rounded to the
+ * nearest, and to the even one of two (as PyTorch does); what is too large becomes infinite. */
+CLN_API void cln_floats_to_dtype(const float *values, int64_t count, cln_dtype dtype, void *out);
 
 typedef struct cln_metadata {
     const char *key, *value;

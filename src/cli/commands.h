@@ -24,6 +24,6 @@
             0, 0, NULL                                                                                                 \
     }
 
-extern const cli_command fit_command, test_command, summary_command, devices_command, models_command;
+extern const cli_command fit_command, test_command, export_command, summary_command, devices_command, models_command;
 
 #endif

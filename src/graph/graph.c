@@ -180,6 +180,12 @@ cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const
     return named_add(g, tensor);
 }
 
+void cln__param_axes(const cln__tensor *t, int64_t axes[4]) {
+    const int64_t all[4] = {t->shape.n, t->shape.c, t->shape.h, t->shape.w};
+    for (int i = 0; i < t->rank; i++)
+        axes[i] = t->rank == 1 ? t->shape.c : all[i];
+}
+
 cln_tensor cln__weight_like(cln_graph *g, cln_tensor w) {
     if (g->status != CLN_OK)
         return CLN_NO_TENSOR;

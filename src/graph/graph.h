@@ -11,6 +11,7 @@ enum { CLN__MAX_OUTPUTS = 5 };
 typedef struct cln__node cln__node;
 typedef struct cln__gradients cln__gradients; /* autodiff.h */
 typedef struct cln__lowering cln__lowering;   /* plan/plan.h */
+typedef struct cln__onnx cln__onnx;           /* onnx/onnx.h */
 
 typedef enum cln__role {
     CLN__VALUE, /* made by a node */
@@ -55,6 +56,8 @@ typedef struct cln__op {
     cln_status (*backward)(cln__gradients *grads, const cln__node *node);
     /* Adds the plan's steps. */
     cln_status (*lower)(cln__lowering *l, const cln__node *node);
+    /* Adds what the node is in ONNX, in evaluation. NULL: it has no counterpart there. */
+    void (*to_onnx)(cln__onnx *o, const cln__node *node);
     /* Multiply-adds for the whole batch; NULL: none counted. */
     int64_t (*multiply_adds)(const cln_graph *g, const cln__node *node);
     /* Writes the attributes into `text`, as " kernel 3x3 stride 2"; NULL: none. */
@@ -128,6 +131,9 @@ cln_tensor cln__node_output(const cln_graph *g, cln_tensor x, int index);
  * A name already taken fails. */
 cln_tensor cln__param_add(cln_graph *g, cln__role role, const char *layer, const char *suffix, cln_shape shape,
                           cln__packing packing, cln_tensor like, cln__initial initial, float scale);
+
+/* The axes of a parameter or state that the user sees, t->rank of them. */
+void cln__param_axes(const cln__tensor *t, int64_t axes[4]);
 
 /* A tensor for the gradient of weight `w`, which cln__node_add_for gives a producer. */
 cln_tensor cln__weight_like(cln_graph *g, cln_tensor w);

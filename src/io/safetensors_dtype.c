@@ -82,6 +82,43 @@ static float half_of(uint16_t bits) {
     return sign ? -subnormal : subnormal;
 }
 
+/* `bits` without the lowest `drop` ones (1 to 31), rounded to the nearest, of two to the even one. */
+static uint32_t round_off(uint32_t bits, unsigned drop) {
+    uint32_t half = (uint32_t)1 << (drop - 1), odd = bits >> drop & 1;
+    return (bits + half - 1 + odd) >> drop;
+}
+
+static uint16_t to_bfloat(uint32_t bits) {
+    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return (uint16_t)(nan ? bits >> 16 | 0x40 : round_off(bits, 16));
+}
+
+static uint16_t to_half(uint32_t bits) {
+    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000u) /* 65520, half a step above the largest */
+        return (uint16_t)(sign | 0x7c00);
+    if (magnitude >= 0x38800000u) /* 2^-14, the smallest normal number; the exponents' biases differ by 112 */
+        return (uint16_t)(sign | round_off(magnitude - ((uint32_t)112 << 23), 13));
+    uint32_t exponent = magnitude >> 23, fraction = (magnitude & 0x7fffff) | 0x800000;
+    if (exponent < 102) /* below 2^-25, half of the smallest number */
+        return (uint16_t)sign;
+    return (uint16_t)(sign | round_off(fraction, 126 - exponent));
+}
+
+void cln_floats_to_dtype(const float *values, int64_t count, cln_dtype dtype, void *out) {
+    size_t size = cln_dtype_size(dtype);
+    uint8_t *p = out;
+    for (int64_t i = 0; i < count; i++, p += size) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        uint32_t stored = dtype == CLN_F16 ? to_half(bits) : dtype == CLN_BF16 ? to_bfloat(bits) : bits;
+        for (size_t k = 0; k < size; k++)
+            p[k] = (uint8_t)(stored >> (8 * k));
+    }
+}
+
 static double float_element(cln_dtype dtype, const uint8_t *p) {
     switch (dtype) {
     case CLN_F64:

@@ -102,11 +102,39 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+/* ONNX has an operator for gelu only from edition 20 on; this is what it is made of. */
+static void gelu_to_onnx(cln__onnx *o, const cln__node *node, const char *x, const char *y) {
+    const char *scaled = cln__onnx_inner(o, node, "scaled"), *erf = cln__onnx_inner(o, node, "erf");
+    const char *more = cln__onnx_inner(o, node, "erf+1"), *twice = cln__onnx_inner(o, node, "twice");
+    const char *root = cln__onnx_scalar(o, node, "sqrt(2)", 1.41421356f), *one = cln__onnx_scalar(o, node, "1", 1);
+    const char *half = cln__onnx_scalar(o, node, "0.5", 0.5f);
+    cln__onnx_add(o, "Div", (const char *[]){x, root}, 2, scaled);
+    cln__onnx_add(o, "Erf", &scaled, 1, erf);
+    cln__onnx_add(o, "Add", (const char *[]){erf, one}, 2, more);
+    cln__onnx_add(o, "Mul", (const char *[]){x, more}, 2, twice);
+    cln__onnx_add(o, "Mul", (const char *[]){twice, half}, 2, y);
+}
+
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    static const char *const types[COUNT] = {
+        [CLN_IDENTITY] = "Identity", [CLN_RELU] = "Relu", [CLN_LEAKY_RELU] = "LeakyRelu", [CLN_TANH] = "Tanh"};
+    const char *x = cln__onnx_input(o, node, 0, CLN__ONNX_ANY);
+    const char *y = cln__onnx_output(o, node, cln__onnx_axes(o, node, 0));
+    if (kind_of(node) == CLN_GELU) {
+        gelu_to_onnx(o, node, x, y);
+        return;
+    }
+    cln__onnx_node *act = cln__onnx_add(o, types[kind_of(node)], &x, 1, y);
+    if (kind_of(node) == CLN_LEAKY_RELU)
+        cln__onnx_float(o, act, "alpha", 0.01f);
+}
+
 const cln__op cln__op_activation = {.name = "activation",
                                     .attrs_size = sizeof(attrs),
                                     .outputs = 1,
                                     .backward = backward,
                                     .lower = lower,
+                                    .to_onnx = to_onnx,
                                     .describe = describe,
                                     .in_place = true,
                                     .reads_forms = true};

@@ -63,10 +63,17 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    int axes = cln__onnx_axes(o, node, 0);
+    const char *inputs[2] = {cln__onnx_input(o, node, 0, axes), cln__onnx_input(o, node, 1, axes)};
+    cln__onnx_add(o, "Add", inputs, 2, cln__onnx_output(o, node, axes));
+}
+
 const cln__op cln__op_add = {.name = "add",
                              .outputs = 1,
                              .infer = infer,
                              .backward = backward,
                              .lower = lower,
+                             .to_onnx = to_onnx,
                              .in_place = true,
                              .reads_forms = true};

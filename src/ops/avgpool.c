@@ -42,12 +42,17 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    cln__onnx_int(o, cln__pool_to_onnx(o, node, "AveragePool"), "count_include_pad", 1);
+}
+
 const cln__op cln__op_avgpool = {.name = "avgpool",
                                  .attrs_size = sizeof(cln__pool_attrs),
                                  .outputs = 1,
                                  .infer = cln__pool_infer,
                                  .backward = backward,
                                  .lower = lower,
+                                 .to_onnx = to_onnx,
                                  .describe = cln__pool_describe};
 
 const cln__op cln__op_avgpool_grad = {.name = "avgpool_grad",

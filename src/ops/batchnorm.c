@@ -220,12 +220,29 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+float cln__batchnorm_eps(const cln__node *node) {
+    return ((const attrs *)node->attrs)->eps;
+}
+
+/* ONNX has the inputs in the same order, and counts what remains of a running statistic, not what is new. */
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const attrs *a = node->attrs;
+    const char *inputs[INPUTS];
+    for (int i = 0; i < INPUTS; i++)
+        inputs[i] = cln__onnx_input(o, node, i, CLN__ONNX_ANY);
+    cln__onnx_node *norm =
+        cln__onnx_add(o, "BatchNormalization", inputs, INPUTS, cln__onnx_output(o, node, cln__onnx_axes(o, node, X)));
+    cln__onnx_float(o, norm, "epsilon", a->eps);
+    cln__onnx_float(o, norm, "momentum", 1 - a->momentum);
+}
+
 const cln__op cln__op_batchnorm = {.name = "batchnorm",
                                    .attrs_size = sizeof(attrs),
                                    .outputs = 5,
                                    .infer = infer,
                                    .backward = backward,
                                    .lower = lower,
+                                   .to_onnx = to_onnx,
                                    .describe = describe,
                                    .in_place = true};
 

@@ -3,6 +3,7 @@
 #include "fuse.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* --- concat --- */
 
@@ -160,11 +161,21 @@ static cln_status lower_slice(cln__lowering *l, const cln__node *node) {
     return cln__lower_copy(l, cln__input(node, 0), a->first, y, 0, cln__shape_of(l, y).c);
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    int axes = cln__onnx_axes(o, node, 0);
+    const char **inputs = calloc((size_t)node->input_count, sizeof *inputs);
+    for (int i = 0; inputs && i < node->input_count; i++)
+        inputs[i] = cln__onnx_input(o, node, i, axes);
+    cln__onnx_int(o, cln__onnx_add(o, "Concat", inputs, node->input_count, cln__onnx_output(o, node, axes)), "axis", 1);
+    free(inputs);
+}
+
 const cln__op cln__op_concat = {.name = "concat",
                                 .outputs = 1,
                                 .infer = infer,
                                 .backward = backward,
                                 .lower = lower,
+                                .to_onnx = to_onnx,
                                 .joins = true,
                                 .reads_forms = true};
 

@@ -500,12 +500,27 @@ static void describe_grad(const cln__node *node, char *text, size_t size) {
     describe(&conv, text, size);
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const cln__conv2d_attrs *a = node->attrs;
+    const char *inputs[3];
+    for (int i = 0; i < node->input_count; i++)
+        inputs[i] = cln__onnx_input(o, node, i, CLN__ONNX_IMAGES);
+    cln__onnx_node *conv =
+        cln__onnx_add(o, "Conv", inputs, node->input_count, cln__onnx_output(o, node, CLN__ONNX_IMAGES));
+    cln__onnx_ints(o, conv, "kernel_shape", (int64_t[]){a->kernel_h, a->kernel_w}, 2);
+    cln__onnx_ints(o, conv, "strides", (int64_t[]){a->stride, a->stride}, 2);
+    cln__onnx_ints(o, conv, "pads", (int64_t[]){a->padding, a->padding, a->padding, a->padding}, 4);
+    cln__onnx_ints(o, conv, "dilations", (int64_t[]){a->dilation, a->dilation}, 2);
+    cln__onnx_int(o, conv, "group", a->groups);
+}
+
 const cln__op cln__op_conv2d = {.name = "conv2d",
                                 .attrs_size = sizeof(cln__conv2d_attrs),
                                 .outputs = 1,
                                 .infer = infer,
                                 .backward = backward,
                                 .lower = lower,
+                                .to_onnx = to_onnx,
                                 .multiply_adds = multiply_adds,
                                 .describe = describe,
                                 .needs_dense = needs_dense,

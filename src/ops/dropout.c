@@ -64,11 +64,18 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+/* In evaluation it does nothing. */
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const char *x = cln__onnx_input(o, node, 0, CLN__ONNX_ANY);
+    cln__onnx_add(o, "Identity", &x, 1, cln__onnx_output(o, node, cln__onnx_axes(o, node, 0)));
+}
+
 const cln__op cln__op_dropout = {.name = "dropout",
                                  .attrs_size = sizeof(attrs),
                                  .outputs = 1,
                                  .backward = backward,
                                  .lower = lower,
+                                 .to_onnx = to_onnx,
                                  .describe = describe,
                                  .in_place = true,
                                  .is_view = is_view};

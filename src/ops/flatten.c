@@ -70,11 +70,17 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const char *x = cln__onnx_input(o, node, 0, CLN__ONNX_ANY);
+    cln__onnx_int(o, cln__onnx_add(o, "Flatten", &x, 1, cln__onnx_output(o, node, CLN__ONNX_ROWS)), "axis", 1);
+}
+
 const cln__op cln__op_flatten = {.name = "flatten",
                                  .outputs = 1,
                                  .infer = infer,
                                  .backward = backward,
                                  .lower = lower,
+                                 .to_onnx = to_onnx,
                                  .needs_dense = needs_dense,
                                  .is_view = is_view};
 

@@ -16,6 +16,7 @@ bool cln__normalises_by_batch(const cln__node *node);
 cln_status cln__batchnorm_set_moments(cln_graph *g, cln__node *node, cln_tensor mean, cln_tensor var);
 /* Adds the step that computes the vectors of a batchnorm node. */
 cln_status cln__batchnorm_prepare(cln__lowering *l, const cln__node *node);
+float cln__batchnorm_eps(const cln__node *node);
 
 /* --- moments.c --- */
 

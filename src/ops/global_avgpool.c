@@ -45,8 +45,13 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const char *x = cln__onnx_input(o, node, 0, CLN__ONNX_IMAGES);
+    cln__onnx_add(o, "GlobalAveragePool", &x, 1, cln__onnx_output(o, node, CLN__ONNX_IMAGES));
+}
+
 const cln__op cln__op_global_avgpool = {
-    .name = "global_avgpool", .outputs = 1, .infer = infer, .backward = backward, .lower = lower};
+    .name = "global_avgpool", .outputs = 1, .infer = infer, .backward = backward, .lower = lower, .to_onnx = to_onnx};
 
 const cln__op cln__op_global_avgpool_grad = {
     .name = "global_avgpool_grad", .outputs = 1, .infer = cln__infer_like_1, .lower = lower_grad};

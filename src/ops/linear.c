@@ -218,11 +218,19 @@ static cln_status lower_grad_weight(cln__lowering *l, const cln__node *node) {
         (linear){.pass = GRAD_WEIGHT, .x = cln__input(node, 0), .y = cln__input(node, 1), .w = cln__output(node, 0)});
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    const char *inputs[3];
+    for (int i = 0; i < 3; i++)
+        inputs[i] = cln__onnx_input(o, node, i, CLN__ONNX_ROWS);
+    cln__onnx_int(o, cln__onnx_add(o, "Gemm", inputs, 3, cln__onnx_output(o, node, CLN__ONNX_ROWS)), "transB", 1);
+}
+
 const cln__op cln__op_linear = {.name = "linear",
                                 .outputs = 1,
                                 .infer = infer,
                                 .backward = backward,
                                 .lower = lower,
+                                .to_onnx = to_onnx,
                                 .multiply_adds = multiply_adds};
 
 const cln__op cln__op_linear_grad_input = {

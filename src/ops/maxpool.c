@@ -131,12 +131,17 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
+static void to_onnx(cln__onnx *o, const cln__node *node) {
+    cln__pool_to_onnx(o, node, "MaxPool");
+}
+
 const cln__op cln__op_maxpool = {.name = "maxpool",
                                  .attrs_size = sizeof(cln__pool_attrs),
                                  .outputs = 1,
                                  .infer = cln__pool_infer,
                                  .backward = backward,
                                  .lower = lower,
+                                 .to_onnx = to_onnx,
                                  .describe = cln__pool_describe,
                                  .reads_forms = true};
 

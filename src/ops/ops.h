@@ -2,6 +2,7 @@
 #ifndef CLN_SRC_OPS_H
 #define CLN_SRC_OPS_H
 
+#include "../onnx/onnx.h"
 #include "../plan/plan.h"
 
 #define CLN_OP(name) extern const cln__op cln__op_##name;

@@ -47,6 +47,17 @@ void cln__pool_describe(const cln__node *node, char *text, size_t size) {
     snprintf(text, size, " kernel %dx%d stride %d padding %d", a->kernel, a->kernel, a->stride, a->padding);
 }
 
+cln__onnx_node *cln__pool_to_onnx(cln__onnx *o, const cln__node *node, const char *type) {
+    const cln__pool_attrs *a = node->attrs;
+    const char *x = cln__onnx_input(o, node, 0, CLN__ONNX_IMAGES);
+    cln__onnx_node *pool = cln__onnx_add(o, type, &x, 1, cln__onnx_output(o, node, CLN__ONNX_IMAGES));
+    cln__onnx_ints(o, pool, "kernel_shape", (int64_t[]){a->kernel, a->kernel}, 2);
+    cln__onnx_ints(o, pool, "strides", (int64_t[]){a->stride, a->stride}, 2);
+    cln__onnx_ints(o, pool, "pads", (int64_t[]){a->padding, a->padding, a->padding, a->padding}, 4);
+    cln__onnx_int(o, pool, "ceil_mode", 0);
+    return pool;
+}
+
 cln__step *cln__pool_step(cln__lowering *l, const char *source, const char *kernel, const cln__node *node) {
     const cln__pool_attrs *a = node->attrs;
     cln__step *step = cln__step_new(l, source, kernel);

@@ -14,6 +14,8 @@ cln_status cln__pool_infer(cln_graph *g, const cln__node *node);
 /* Adds the gradient node `op` of (dy, x). */
 cln_status cln__pool_backward(cln__gradients *grads, const cln__node *node, const cln__op *op);
 void cln__pool_describe(const cln__node *node, char *text, size_t size);
+/* Adds the ONNX operator `type` with the window's attributes. */
+cln__onnx_node *cln__pool_to_onnx(cln__onnx *o, const cln__node *node, const char *type);
 
 /* A step whose window is defined (K, S, P). */
 cln__step *cln__pool_step(cln__lowering *l, const char *source, const char *kernel, const cln__node *node);

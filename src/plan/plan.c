@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+cln_weight_info cln__weight_info(const cln__tensor *t) {
+    cln_weight_info info = {.name = t->name, .rank = t->rank, .trainable = t->role == CLN__PARAM};
+    cln__shape_count(t->shape, &info.count);
+    cln__param_axes(t, info.shape);
+    return info;
+}
+
 static cln_status fail_count(cln__lowering *l, const cln__step *step, int64_t count) {
     return cln__lower_fail(l, CLN_UNSUPPORTED, "kernel %s cannot count to %lld", step->kernel, (long long)count);
 }

@@ -44,6 +44,9 @@ typedef struct cln__layouts {
     int64_t values_elements, states_elements; /* sizes of the weights' regions */
 } cln__layouts;
 
+/* What the user sees of a parameter or state. Borrows its name. */
+cln_weight_info cln__weight_info(const cln__tensor *t);
+
 typedef struct cln__fusion cln__fusion;
 
 /* Channel blocks and strides of every tensor, each in a storage of its own. */

@@ -137,13 +137,7 @@ int cln_weights_count(const cln_weights *w) {
 cln_weight_info cln_weights_info(const cln_weights *w, int index) {
     if (index < 0 || index >= w->count)
         return (cln_weight_info){.name = ""};
-    const cln__tensor *t = &w->graph->tensors[w->tensors[index]];
-    cln_weight_info info = {.name = t->name, .rank = t->rank, .trainable = t->role == CLN__PARAM};
-    cln__shape_count(t->shape, &info.count);
-    const int64_t axes[4] = {t->shape.n, t->shape.c, t->shape.h, t->shape.w};
-    for (int i = 0; i < t->rank; i++)
-        info.shape[i] = t->rank == 1 ? t->shape.c : axes[i];
-    return info;
+    return cln__weight_info(&w->graph->tensors[w->tensors[index]]);
 }
 
 /* --- get and set --- */

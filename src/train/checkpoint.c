@@ -44,7 +44,7 @@ static void add_floats(cJSON *object, const char *name, const float *values, int
         cJSON_AddItemToArray(list, cln__json_float(values[i]));
 }
 
-static char *normalization_json(const cln_normalization *n) {
+char *cln__normalization_print(const cln_normalization *n) {
     cJSON *object = cJSON_CreateObject();
     add_floats(object, "mean", n->mean, n->channels);
     add_floats(object, "deviation", n->deviation, n->channels);
@@ -139,7 +139,7 @@ void cln__checkpoint_describe(const cln__checkpoint *c, cln__entries *e) {
     cln__entries_put(e, "model", cln__format("%s", c->options->model->name));
     cln__entries_put(e, "hparams", cln_hparams_print(c->options->model, c->hparams));
     cln__entries_put(e, "image_shape", cln__format("[%d,%d,%d]", data->channels, data->height, data->width));
-    cln__entries_put(e, "normalization", normalization_json(&c->normalization));
+    cln__entries_put(e, "normalization", cln__normalization_print(&c->normalization));
     cln__entries_put(
         e, "class_names",
         cln__json_print(cJSON_CreateStringArray((const char *const *)data->class_names, data->num_classes)));

@@ -32,6 +32,8 @@ typedef struct cln__checkpoint {
 } cln__checkpoint;
 /* Adds what `checkpoint` says to `entries`. */
 void cln__checkpoint_describe(const cln__checkpoint *checkpoint, cln__entries *entries);
+/* As JSON; NULL for lack of memory. The caller frees it. */
+char *cln__normalization_print(const cln_normalization *n);
 cln_status cln__checkpoint_save(cln_context *ctx, cln_weights *weights, const char *path,
                                 const cln__checkpoint *checkpoint);
 

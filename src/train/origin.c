@@ -210,7 +210,7 @@ cln_status cln__origin_hparams(cln_context *ctx, const cln__origin *origin, cons
                                const char *json, const cln_dataset *data, void **out) {
     bool own = !json && origin->hparams && origin->model && strcmp(origin->model, model->name) == 0;
     cln_status status = cln_hparams_new(ctx, model, own ? origin->hparams : json, out);
-    if (status == CLN_OK && !own && !json)
+    if (status == CLN_OK && !own && !json && data)
         cln__hparams_fit_data(model, *out, data);
     if (status == CLN_INVALID_ARGUMENT && own)
         return cln__fail(ctx, CLN_INVALID_FILE, "weights file '%s': %s", path, cln_context_error(ctx));

@@ -28,7 +28,7 @@ void cln__origin_free(cln__origin *origin);
 cln_status cln__origin_model(cln_context *ctx, const cln__origin *origin, const char *path,
                              const cln_model *const *models, int count, const cln_model *wanted, const cln_model **out);
 /* Hyper-parameters of `model`, malloc'ed: from `json` if that is not NULL, else from the file if it is of that model,
- * else the defaults, fitted to the data. */
+ * else the defaults, fitted to the data (NULL: not). */
 cln_status cln__origin_hparams(cln_context *ctx, const cln__origin *origin, const char *path, const cln_model *model,
                                const char *json, const cln_dataset *data, void **out);
 

@@ -48,7 +48,7 @@ OPENCL = re.compile(r"^(CL/|OpenCL/|clblast)")
 OCL_USERS = ("src/ocl", "src/runtime")
 
 # Helpers that a module of the same layer may share.
-SHARED = {"src/io/file.h": ("src/data", "src/train")}
+SHARED = {"src/io/file.h": ("src/data", "src/train"), "src/io/weights_table.h": ("src/train",)}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")')
 

@@ -115,7 +115,8 @@ static const bad misuses[] = {
     {"cltrain export", 2, "cltrain: export: --weights is missing (see cltrain export --help)"},
     {"cltrain export --weights x", 2,
      "cltrain: export: --format is missing, and --out does not end in .safetensors or .onnx (see"},
-    {"cltrain export --weights x --out x.pt", 2, "--format is missing, and --out does not end in .safetensors or .onnx"},
+    {"cltrain export --weights x --out x.pt", 2,
+     "--format is missing, and --out does not end in .safetensors or .onnx"},
     {"cltrain export --weights x --format tflite", 2, "--format: expected one of safetensors, onnx, found 'tflite'"},
     {"cltrain export --weights x --format onnx --dtype fp16", 2, "--dtype is for --format safetensors"},
     {"cltrain export --weights x --out x.safetensors --dtype fp8", 2, "--dtype: expected one of fp32, fp16, bf16"},
@@ -241,13 +242,14 @@ START_TEST(fit_then_export) {
         return;
     static const char *const names[] = {"best", "last", "resume"};
     for (int i = 0; i < 3; i++) {
-        int status = run("OCL_ICD_VENDORS=/nonexistent", "cltrain export --weights run/%s.safetensors --format onnx",
-                         names[i]);
+        int status =
+            run("OCL_ICD_VENDORS=/nonexistent", "cltrain export --weights run/%s.safetensors --format onnx", names[i]);
         ck_assert_msg(status == 0, "%s", errors);
         char first[128];
         snprintf(first, sizeof first, "run/%s.onnx: ResNet, ", names[i]);
         ck_assert_ptr_eq(strstr(output, first), output);
-        ck_assert_ptr_nonnull(strstr(output, "\ninput: float32 [batch, 3, 32, 32], normalised; logits: float32 [batch, 10]"));
+        ck_assert_ptr_nonnull(
+            strstr(output, "\ninput: float32 [batch, 3, 32, 32], normalised; logits: float32 [batch, 10]"));
     }
     ck_assert_int_eq(run("", "cltrain export --weights run/best.safetensors --out run/u.onnx --fold_batchnorm "
                              "--with-normalization --quiet"),
@@ -259,8 +261,8 @@ START_TEST(fit_then_export) {
                           dtypes[i], dtypes[i]) == 0,
                       "%s", errors);
         ck_assert_ptr_nonnull(strstr(output, " parameters, "));
-        ck_assert_msg(run("", "cltrain test --weights run/%s.safetensors --data data --split val", dtypes[i]) == 0, "%s",
-                      errors);
+        ck_assert_msg(run("", "cltrain test --weights run/%s.safetensors --data data --split val", dtypes[i]) == 0,
+                      "%s", errors);
         ck_assert_ptr_nonnull(strstr(output, " of 20 correct"));
     }
 }
@@ -339,7 +341,8 @@ static const bad bad_inputs[] = {
     {EXPORT "nowhere.safetensors", 4, "cltrain: cannot open 'nowhere.safetensors': No such file or directory"},
     {EXPORT "data", 4, "cltrain: 'data' is a folder, not a regular file"},
     {EXPORT "data/batches.meta.txt", 3,
-     "cltrain: 'data/batches.meta.txt' holds no weights in a format that is known here: safetensors, and what torch.save"},
+     "cltrain: 'data/batches.meta.txt' holds no weights in a format that is known here: safetensors, and what "
+     "torch.save"},
     {EXPORT "weights/short.safetensors", 3, "short.safetensors"},
     {EXPORT "weights/unnamed.safetensors", 3,
      "cltrain: weights file 'weights/unnamed.safetensors': its metadata names no model; say which one it belongs to "
@@ -350,12 +353,12 @@ static const bad bad_inputs[] = {
      "cltrain: weights/unnamed.safetensors: weights of another network: it has no tensor 'input_net.0.weight'"},
     {EXPORT "run/last.safetensors --model ResNet --hparams '{\"num_blocs\": [1]}'", 2,
      "there is no 'num_blocs': did you mean 'num_blocks'?"},
-    {EXPORT "run/last.safetensors --image-size 1", 2, "does not fit"},
     {EXPORT "run/last.safetensors --normalize half", 2, "normalisation 'half': expected dataset, cifar10"},
     {EXPORT "run/last.safetensors --with-normalization --normalize 0.5/0.5", 2,
      "the normalisation is for 1 channels, the input 'image' has 3"},
     {EXPORT "run/last.safetensors --out nowhere/x.onnx", 4, "cltrain: cannot create 'nowhere/x.onnx.tmp-"},
-    {EXPORT "run/last.safetensors --out data", 4, "cltrain: cannot put the new file in place of 'data': Is a directory"},
+    {EXPORT "run/last.safetensors --out data", 4,
+     "cltrain: cannot put the new file in place of 'data': Is a directory"},
     {EXPORT "run/last.safetensors --out run/last.safetensors", 2,
      "cltrain: 'run/last.safetensors' cannot be exported to itself: name another file to write (--out)"},
     {"cltrain export --format safetensors --weights run/last.safetensors", 2, "cannot be exported to itself"},

@@ -1,5 +1,6 @@
 /* cln_export: from a weights file and its metadata back to the network, and that to a file for other programs. */
 #include "clnet/export.h"
+#include "../io/weights_table.h"
 #include "checkpoint.h"
 #include "origin.h"
 
@@ -68,6 +69,16 @@ static cln_status normalize(exporter *e) {
                          "weights file '%s': it does not say how its images are normalised; say it (--normalize)",
                          o->weights);
     return CLN_OK;
+}
+
+/* Here, where a message can name the file that was read. */
+static cln_status check_weights(exporter *e) {
+    cln_weight_info *infos;
+    int count;
+    CLN_TRY(cln__graph_weights(e->ctx, e->graph, &infos, &count));
+    cln_status status = cln__weights_match(e->ctx, e->options->weights, infos, count, e->tensors, e->tensor_count);
+    free(infos);
+    return status;
 }
 
 /* The file's tensors; of a state to resume from, not what belongs to the optimiser. */
@@ -148,6 +159,7 @@ static cln_status run(exporter *e) {
     CLN_TRY(build(e));
     CLN_TRY(normalize(e));
     CLN_TRY(list_tensors(e));
+    CLN_TRY(check_weights(e));
     CLN_TRY(describe(e));
     return write_file(e);
 }

@@ -1,5 +1,6 @@
 /* Processes and their folders: see runs.h. */
 #include "runs.h"
+#include "events.h"
 #include "files.h"
 
 #include <check.h>
@@ -136,13 +137,41 @@ static void same_file(const char *a, const char *b, const char *name) {
     free(b_path);
 }
 
+/* Event files have times in their names, and each event has one of its own. */
+static void same_events(const char *a, const char *b) {
+    const char *folders[] = {a, b};
+    events *both[2];
+    for (int i = 0; i < 2; i++) {
+        char *name = events_name(folders[i]), *path = path_of(folders[i], name);
+        both[i] = events_read(path);
+        free(name);
+        free(path);
+    }
+    ck_assert_int_eq(both[0]->count, both[1]->count);
+    for (int i = 0; i < both[0]->count; i++) {
+        uint8_t bytes[2][1 << 16];
+        size_t size[2];
+        for (int k = 0; k < 2; k++) {
+            both[k]->at[i]->wall_time = 0;
+            ck_assert_uint_le(cln__tb__event__get_packed_size(both[k]->at[i]), sizeof bytes[k]);
+            size[k] = cln__tb__event__pack(both[k]->at[i], bytes[k]);
+        }
+        ck_assert_msg(size[0] == size[1] && memcmp(bytes[0], bytes[1], size[0]) == 0, "event %d of %s and %s differs",
+                      i, a, b);
+    }
+    events_free(both[0]);
+    events_free(both[1]);
+}
+
 void runs_same(const char *a, const char *b) {
     char *a_path = path_of(folder, a), *b_path = path_of(folder, b);
     DIR *open = opendir(a_path);
     ck_assert_ptr_nonnull(open);
     ck_assert_int_eq(folder_count(a_path), folder_count(b_path));
     for (struct dirent *entry; (entry = readdir(open));)
-        if (entry->d_name[0] != '.')
+        if (strncmp(entry->d_name, "events.", 7) == 0)
+            same_events(a_path, b_path);
+        else if (entry->d_name[0] != '.')
             same_file(a_path, b_path, entry->d_name);
     closedir(open);
     free(a_path);

@@ -1,6 +1,7 @@
 /* Runs that are interrupted and gone on with end as if nothing had happened; states that are not of the run, or not
  * whole, are refused; what is kept follows the monitor. */
 #include "clnet/models.h"
+#include "events.h"
 #include "files.h"
 #include "runs.h"
 #include "suite.h"
@@ -146,7 +147,6 @@ START_TEST(nothing_to_resume_begins) {
     runs(RUN_FIT "--epochs 1 --out nothing --resume last");
     ck_assert_ptr_nonnull(strstr(run_errors, "warning: there is nothing to resume in 'nothing'"));
     fails(RUN_FIT "--epochs 1 --out nothing2 --resume nothing2/resume.safetensors", 4, "nothing2/resume.safetensors");
-    fails(RUN_FIT "--epochs 1 --resume last", 2, "--resume last needs --out");
 }
 END_TEST
 
@@ -276,6 +276,51 @@ START_TEST(torn_metrics_are_mended) {
 }
 END_TEST
 
+static void append(const char *folder, const char *name, const char *bytes) {
+    char *path = path_of(folder, name);
+    FILE *file = fopen(path, "ab");
+    ck_assert_ptr_nonnull(file);
+    fputs(bytes, file);
+    fclose(file);
+    free(path);
+}
+
+START_TEST(event_files_are_mended) {
+    run r = start_40("events");
+    run_signal(&r, SIGKILL);
+    run_end(&r);
+    char *folder = path_of(root, "events"), *name = events_name(folder);
+    append(folder, name, "half a record");
+    runs(RUN_FIT "--epochs 40 --out events --resume last");
+    runs_same("whole40", "events");
+    ck_assert_str_eq(run_errors, "");
+    /* Of a run that is complete, the test alone is done again. */
+    runs(RUN_FIT "--epochs 40 --out events --resume last");
+    runs_same("whole40", "events");
+    /* What is lost stays lost; the curves go on in a file that has all the rest. */
+    file_remove(folder, name);
+    runs(RUN_FIT "--epochs 41 --milestones 22,33 --out events --resume last");
+    ck_assert_ptr_nonnull(strstr(run_errors, "what was lost stays lost, and a new event file is begun"));
+    free(name);
+    name = events_name(folder);
+    char *path = path_of(folder, name);
+    events *e = events_read(path);
+    ck_assert_ptr_nonnull(events_find(e, "_hparams_/session_start_info"));
+    ck_assert_int_eq(events_scalar(e, "val_acc", NULL, NULL), 1);
+    ck_assert_int_eq(events_scalar(e, "test_acc", NULL, NULL), 1);
+    events_free(e);
+    /* A run from the beginning leaves nothing of the one before; without event files, neither does it write one. */
+    runs(RUN_FIT "--epochs 1 --out events");
+    free(name);
+    name = events_name(folder);
+    free(name);
+    runs(RUN_FIT "--epochs 1 --out events --no-tensorboard");
+    ck_assert_int_eq(folder_count(folder), 5);
+    free(path);
+    free(folder);
+}
+END_TEST
+
 /* As on a disk that becomes full: no file may grow beyond 2 KB any more. */
 START_TEST(full_disk) {
     char command[64];
@@ -291,7 +336,7 @@ START_TEST(full_disk) {
     ck_assert_msg(status == 4, "status %d: %s", status, run_errors);
     ck_assert_msg(strstr(run_errors, "cannot write 'full/") && strstr(run_errors, "too large"), "%s", run_errors);
     char *folder = path_of(root, "full");
-    ck_assert_int_eq(folder_count(folder), 4); /* nothing half-written */
+    ck_assert_int_eq(folder_count(folder), 6); /* nothing half-written */
     free(folder);
     runs(RUN_FIT "--epochs 40 --out full --resume last");
     runs_same("whole40", "full");
@@ -445,6 +490,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_damaged_state_is_refused);
     tcase_add_test(tests, best_weights_must_be_there);
     tcase_add_test(tests, torn_metrics_are_mended);
+    tcase_add_test(tests, event_files_are_mended);
     tcase_add_test(tests, full_disk);
     tcase_add_test(tests, folder_that_goes_away);
     tcase_add_test(tests, what_is_kept_follows_the_monitor);

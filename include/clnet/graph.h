@@ -113,6 +113,9 @@ CLN_API int cln_graph_layers(const cln_graph *graph);
 CLN_API cln_layer cln_graph_layer(const cln_graph *graph, int index);
 CLN_API int64_t cln_graph_parameters(const cln_graph *graph);
 
+/* Writes the layers as a table headed by `name`: output shapes, parameters, multiply-adds for one image. */
+CLN_API void cln_graph_print_summary(const cln_graph *graph, const char *name, FILE *out);
+
 /* Writes the graph as text, a line a node. */
 CLN_API void cln_graph_print(const cln_graph *graph, FILE *out);
 

@@ -180,9 +180,11 @@ typedef struct cln_fit_options {
                                 * cln_split_parse): the last ones are held back, images not listed are left out */
     uint64_t seed;             /* of weights, split, order, augmentation and dropout */
     int workers;               /* threads that prepare batches */
-    /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv, and
-     * resume.safetensors, which holds all that is needed to go on. */
-    const char *out; /* may be NULL with fast_dev_run */
+    /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv,
+     * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
+     * on. May be NULL with fast_dev_run. See cln_run_folder_new. */
+    const char *out;
+    const char *config; /* a text that says what run this is, written into the folder as config.yaml; NULL: none */
     cln_monitor monitor;
     cln_mode mode;
     /* Stop when the monitor has not been better by more than min_delta for so many validations (of train_loss and
@@ -191,6 +193,7 @@ typedef struct cln_fit_options {
     double min_delta;
     int top_k; /* above 1: also keep the weights of the K best epochs, as epoch=NN.safetensors; 0: 1; below 0: none */
     bool no_last;        /* write no last.safetensors */
+    bool no_tensorboard; /* write no event file into the folder; see below */
     double save_every_s; /* seconds between saves of the state within an epoch; 0: 30 */
     /* NULL: from the beginning. Else a resume.safetensors of the same run, to go on from: the result is, byte for byte,
      * that of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones.
@@ -242,9 +245,22 @@ typedef struct cln_fit_result {
  * without validation) on the test set. The same options on the same device, and with options->tuned the same
  * results of the tuner, give the same bytes of weights. A loss that is infinite or undefined stops it with
  * CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is replaced as a whole and
- * resume.safetensors last, so that a run killed at any moment can go on from there. */
+ * resume.safetensors last, so that a run killed at any moment can go on from there.
+ *
+ * The event file is for TensorBoard (clnet/tensorboard.h). Its curves have the names and steps of PyTorch Lightning's:
+ * after each epoch train_loss, train_acc, val_loss and val_acc (means over the epoch) and epoch (from 0) at the index,
+ * from 0, of the epoch's last step; lr-SGD, lr-Adam or lr-AdamW at that of its first, and at every 50th
+ * step if it changes within an epoch; test_loss, test_acc and epoch at
+ * the number of steps of the run. Besides there are the network's graph and the hyper-parameters, with test_acc and
+ * val_acc to compare runs by. Going on cuts off what was written after the state that it goes on from. */
 CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options,
                            cln_fit_result *result);
+
+/* Makes the folder of a new run, <root>/<model>/version_<N> with N one above the highest there, as PyTorch Lightning
+ * does; several processes at once get different ones. *path is malloc'ed, owned by the caller. */
+CLN_API cln_status cln_run_folder_new(cln_context *ctx, const char *root, const char *model, char **path);
+/* The one with the highest N; *path is NULL if there is none. */
+CLN_API cln_status cln_run_folder_latest(cln_context *ctx, const char *root, const char *model, char **path);
 
 /* --- testing --- */
 

@@ -1,21 +1,11 @@
 /* cltrain fit: the options of a training run, resolved against the model's recipe, handed to cln_fit. */
 #include "fit.h"
-#include "interrupt.h"
+#include "json_lines.h"
 #include "progress.h"
 #include "report.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* runs/<model>, or the first of runs/<model>-2, -3 ... that is not there yet. */
-static const char *free_folder(const char *model, char out[INTERRUPT_PATH]) {
-    struct stat info;
-    snprintf(out, INTERRUPT_PATH, "runs/%s", model);
-    for (int i = 2; i < 10000 && stat(out, &info) == 0; i++)
-        snprintf(out, INTERRUPT_PATH, "runs/%s-%d", model, i);
-    return out;
-}
 
 static void show_recipe(const cln_fit_options *o) {
     const cln_recipe *r = &o->recipe;
@@ -28,35 +18,40 @@ static void show_recipe(const cln_fit_options *o) {
     printf("; seed %llu\n", (unsigned long long)o->seed);
 }
 
-/* Where to write and what to go on from. */
-static void choose_paths(const fit_arguments *a, cln_fit_options *o, char folder[INTERRUPT_PATH],
-                         char state[INTERRUPT_PATH]) {
-    o->out = a->out ? a->out : a->resume ? interrupt_folder(a->resume, folder) : free_folder(a->model->name, folder);
-    o->resume = a->resume ? interrupt_state(a->resume, o->out, state) : NULL;
-    if (a->resume && !o->resume)
-        fprintf(stderr, "%s: warning: there is nothing to resume in '%s': starting from the beginning\n", CLI_PROGRAM,
-                o->out);
-}
-
 static void show_end(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {
-    if (result->stopped && o->fast_dev_run == 0) {
-        printf("stopped; %d of %d epochs are complete. To go on:\n", result->epochs, o->recipe.epochs);
-        interrupt_print_command(stdout, a->argc, a->argv, o->out);
+    char path[INTERRUPT_PATH] = "";
+    bool kept = o->fast_dev_run == 0 && (result->best_saved || !o->no_last);
+    if (kept)
+        snprintf(path, sizeof path, "%s/%s.safetensors", o->out, result->best_saved ? "best" : "last");
+    if (a->json_lines) {
+        json_lines_result(result, kept ? path : NULL);
         return;
     }
-    if (!result->stopped)
-        progress_result(result);
-    if (o->fast_dev_run > 0)
+    progress_result(result);
+    if (kept)
+        printf("%s\n", path);
+    else if (o->fast_dev_run > 0)
         printf("a trial run of %d batch%s: nothing was written\n", o->fast_dev_run, o->fast_dev_run == 1 ? "" : "es");
-    else if (result->best_saved || !o->no_last)
-        printf("%s/%s.safetensors\n", o->out, result->best_saved ? "best" : "last");
+}
+
+static void show_stopped(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {
+    char *command = o->out ? interrupt_command(a->argc, a->argv, o->out) : NULL;
+    if (a->json_lines)
+        json_lines_stopped(result, o->recipe.epochs, interrupt_signal(), command);
+    else if (command)
+        printf("stopped; %d of %d epochs are complete. To go on:\n%s\n", result->epochs, o->recipe.epochs, command);
+    else
+        printf("stopped; nothing was written\n");
+    free(command);
 }
 
 static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
-    char folder[INTERRUPT_PATH], state[INTERRUPT_PATH];
+    bool plain = !a->quiet && !a->json_lines;
+    fit_paths paths;
     void *hparams = NULL;
     cln_device *device = NULL;
     progress shown = progress_new(ctx, a->quiet);
+    json_lines lines = {.ctx = ctx};
     cln_fit_result result;
     const char *worker[TUNING_COMMAND];
     tuning_command(a->argv, worker);
@@ -64,7 +59,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
                                    .worker = worker,
                                    .budget_s = a->budget_s,
                                    .should_stop = interrupt_asked,
-                                   .on_event = a->quiet ? NULL : tuning_show};
+                                   .on_event = plain ? tuning_show : NULL};
     cln_fit_options options = {
         .model = a->model,
         .recipe = fit_recipe(a),
@@ -81,6 +76,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
         .mode = (cln_mode)(a->mode + 1),
         .top_k = a->top_k == 0 ? -1 : (int)a->top_k,
         .no_last = !a->last,
+        .no_tensorboard = !a->tensorboard,
         .save_every_s = fmax(a->save_every, 1e-9), /* 0: after each step */
         .should_stop = interrupt_asked,
         .variant = a->variant,
@@ -89,26 +85,33 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
         .tune = a->benchmark ? &tune : NULL,
         .graph_out = a->print_graph ? stdout : NULL,
         .plan_out = a->print_plan ? stdout : NULL,
-        .on_event = progress_show,
-        .user = &shown,
+        .on_event = a->json_lines ? json_lines_show : progress_show,
+        .user = a->json_lines ? (void *)&lines : (void *)&shown,
     };
-    cln_status status = cln_hparams_new(ctx, a->model, a->hparams, &hparams);
-    options.hparams = hparams;
     fit_loop(&fit_command, a, &options);
-    if (a->fast_dev_run == 0)
-        choose_paths(a, &options, folder, state);
+    cln_status status = fit_paths_choose(ctx, a, &paths);
     if (status == CLN_OK)
-        status = report_open_device(ctx, a->device, a->quiet ? stderr : stdout, &device);
-    if (status == CLN_OK && !a->quiet)
+        status = cln_hparams_new(ctx, a->model, a->hparams, &hparams);
+    if (status == CLN_OK)
+        status = report_open_device(ctx, a->device, plain ? stdout : stderr, &device);
+    options.hparams = hparams;
+    options.out = paths.out;
+    options.resume = paths.resume;
+    lines.device = device;
+    lines.options = &options;
+    if (status == CLN_OK && plain)
         show_recipe(&options);
     interrupt_install();
     if (status == CLN_OK)
         status = cln_fit(ctx, device, &options, &result);
     *stopped = status == CLN_OK && result.stopped;
-    if (status != CLN_OK || *stopped)
+    if ((status != CLN_OK || *stopped) && plain)
         progress_stop(&shown);
-    if (status == CLN_OK)
+    if (*stopped)
+        show_stopped(a, &options, &result);
+    else if (status == CLN_OK)
         show_end(a, &options, &result);
+    fit_paths_free(&paths);
     cln_device_free(device);
     free(hparams);
     return status;
@@ -116,8 +119,10 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
 
 static const char *const summary =
     "Trains a network on a data set and tests it. What is not given is the model's recipe (see cltrain models).\n"
-    "Writes best.safetensors (the best epoch in validation), last.safetensors and metrics.csv. The same options on\n"
-    "the same device, and the same tuner's results (--no-tuning: none), give the same weights, byte for byte.\n\n"
+    "Writes best.safetensors (the best epoch in validation), last.safetensors, metrics.csv and TensorBoard's event "
+    "file\n"
+    "into a folder of its own. The same options on the same device, and the same tuner's results (--no-tuning: none),\n"
+    "give the same weights, byte for byte.\n\n"
     "Ctrl-C or SIGTERM saves after the step and ends with status 130 or 143. However a run ends, killed or cut off\n"
     "from power, the same command with --resume last goes on, to the same bytes.\n\n"
     "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";
@@ -155,6 +160,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .warmup_lr = NAN,
                                            .last = true,
                                            .sanity_val_steps = 2,
+                                           .tensorboard = true,
                                            .save_every = 30,
                                            .validation = 0.1};
 
@@ -168,6 +174,7 @@ static int check(const fit_arguments *a) {
     status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_loop(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;
+    status = status == CLN_OK ? fit_check_output(&fit_command, a) : status;
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;
 }
 
@@ -189,6 +196,8 @@ static int run_command(int argc, char **argv) {
         return report_no_memory(CLI_PROGRAM);
     cln_status status = a.pretrained ? fit_score_pretrained(ctx, &a) : run(ctx, &a, &stopped);
     exit_status = report_end(CLI_PROGRAM, ctx, status);
+    if (status != CLN_OK && a.json_lines)
+        json_lines_error(ctx, status);
     cln_context_free(ctx);
     return stopped ? 128 + interrupt_signal() : exit_status;
 }

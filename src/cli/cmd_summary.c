@@ -3,36 +3,13 @@
 #include "options.h"
 #include "report.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-
-static const char *shape_text(cln_shape s, char text[96]) {
-    if (s.h == 1 && s.w == 1)
-        snprintf(text, 96, "%" PRId64, s.c);
-    else
-        snprintf(text, 96, "%" PRId64 "x%" PRId64 "x%" PRId64, s.c, s.h, s.w);
-    return text;
-}
 
 static int64_t total_multiply_adds(const cln_graph *g) {
     int64_t total = 0;
     for (int i = 0; i < cln_graph_layers(g); i++)
         total += cln_graph_layer(g, i).multiply_adds;
     return total;
-}
-
-static void print(const cln_model *model, const cln_graph *g) {
-    char shape[96], parameters[32], work[32];
-    printf("%s, for one image of 3x32x32\n\n", model->name);
-    printf("%-28s %-16s %12s %12s %14s\n", "layer", "operator", "output", "parameters", "multiply-adds");
-    for (int i = 0; i < cln_graph_layers(g); i++) {
-        cln_layer layer = cln_graph_layer(g, i);
-        printf("%-28s %-16s %12s %12s %14s\n", layer.name, layer.op, shape_text(layer.output, shape),
-               layer.parameters ? report_count(layer.parameters, parameters) : "",
-               layer.multiply_adds ? report_count(layer.multiply_adds, work) : "");
-    }
-    printf("%-28s %-16s %12s %12s %14s\n", "total", "", "", report_count(cln_graph_parameters(g), parameters),
-           report_count(total_multiply_adds(g), work));
 }
 
 static cJSON *layer_json(cln_layer layer) {
@@ -80,7 +57,7 @@ static cln_status summarize(cln_context *ctx, cln_graph *g, const arguments *a, 
     else if (status == CLN_OK && a->json)
         *exit_status = report_json(CLI_PROGRAM, to_json(a->model, g, text));
     else if (status == CLN_OK)
-        print(a->model, g);
+        cln_graph_print_summary(g, a->model->name, stdout);
     free(text);
     free(hparams);
     return status;

@@ -5,6 +5,7 @@
 #define CLN_SRC_CLI_FIT_H
 
 #include "commands.h"
+#include "interrupt.h"
 #include "tuning.h"
 
 #include <math.h>
@@ -46,7 +47,7 @@ typedef struct fit_arguments {
     const char *overfit_batches, *limit_train_batches, *limit_val_batches, *limit_test_batches;
     bool detect_anomaly;
     /* output */
-    bool quiet, print_graph, print_plan;
+    bool quiet, json_lines, tensorboard, print_graph, print_plan;
     /* the command line */
     int argc;
     char **argv;
@@ -62,6 +63,7 @@ int fit_check_recipe(const cli_command *command, const fit_arguments *a);
 int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
 int fit_check_loop(const cli_command *command, const fit_arguments *a);
+int fit_check_output(const cli_command *command, const fit_arguments *a);
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
 
 /* Fills in what was not given from the model's recipe: afterwards the arguments say all about the run. */
@@ -80,6 +82,18 @@ void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
 void fit_show_schedule(const cln_recipe *recipe);
 /* "sgd", "adam", "adamw"; NULL: no optimiser. */
 const char *fit_optimizer_name(cln_optimizer_kind kind);
+
+/* Where a run writes and what it goes on from. */
+typedef struct fit_paths {
+    const char *out, *resume; /* resume NULL: from the beginning */
+    char *numbered;           /* owned: the folder that the library chose */
+    bool made;                /* by this run */
+    char folder[INTERRUPT_PATH], state[INTERRUPT_PATH];
+} fit_paths;
+/* From --out and --resume; makes the folder of a new run that has no --out. To be freed, also after a failure. */
+cln_status fit_paths_choose(cln_context *ctx, const fit_arguments *a, fit_paths *out);
+/* A folder that was made here and stayed empty goes. */
+void fit_paths_free(fit_paths *paths);
 
 /* --pretrained: in place of training, the scores of a file's weights. */
 cln_status fit_score_pretrained(cln_context *ctx, const fit_arguments *a);

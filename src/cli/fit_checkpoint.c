@@ -1,17 +1,16 @@
 /* cltrain fit: what is kept, and what is gone on from. */
 #include "fit.h"
 
-#include <string.h>
-
 static const char *const monitors[] = {"val_acc", "val_loss", "train_acc", "train_loss", NULL};
 static const char *const modes[] = {"max", "min", NULL};
 
 const cli_option fit_checkpoint_options[] = {
-    {"out", CLI_TEXT, FIT_AT(out), "DIR", "where to write (default runs/<model>, or the next that is free)", 0, 0,
-     NULL},
+    {"out", CLI_TEXT, FIT_AT(out), "DIR",
+     "where to write (default runs/<model>/version_N, with the next N that is free)", 0, 0, NULL},
     {"resume", CLI_TEXT, FIT_AT(resume), "last|PATH",
-     "go on with a run from its resume.safetensors (or the folder that holds it); last: from that in --out, or from "
-     "the beginning if there is none. The other options must be those of the run; more --epochs are fine with the same "
+     "go on with a run from its resume.safetensors (or the folder that holds it); last: from that in --out, or "
+     "without --out of the model's latest run in runs/, and from the beginning if there is none. The other options "
+     "must be those of the run; more --epochs are fine with the same "
      "--milestones",
      0, 0, NULL},
     {"pretrained", CLI_TEXT, FIT_AT(pretrained), "FILE",
@@ -35,7 +34,5 @@ const cli_option fit_checkpoint_options[] = {
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a) {
     if (a->pretrained && a->resume)
         return cli_misuse(command, "--pretrained and --resume exclude each other");
-    if (a->resume && !a->out && strcmp(a->resume, "last") == 0)
-        return cli_misuse(command, "--resume last needs --out, the folder of the run");
     return CLN_OK;
 }

@@ -1,5 +1,6 @@
 /* cltrain fit --pretrained: in place of training, the scores of a file's weights. */
 #include "fit.h"
+#include "json_lines.h"
 #include "progress.h"
 #include "report.h"
 
@@ -37,10 +38,11 @@ static cln_status score(cln_context *ctx, cln_device *device, const fit_argument
                               .tuning = a->tuning.path};
     o.models = cln_models(&o.model_count);
     cln_status status = cln_training_record_read(ctx, o.weights, &record);
-    if (status == CLN_OK && !a->quiet)
+    bool plain = !a->quiet && !a->json_lines;
+    if (status == CLN_OK && plain)
         show_record(o.weights, &record);
     bool validate = a->validation > 0 && (a->split_indices || !record.has_split || record.validation_images > 0);
-    if (status == CLN_OK && validate && !a->quiet && !a->split_indices && !record.has_split)
+    if (status == CLN_OK && validate && plain && !a->split_indices && !record.has_split)
         printf("validation: the file does not say which images its training held back; those of seed %lld are drawn\n",
                (long long)a->seed);
     if (status == CLN_OK && validate)
@@ -48,14 +50,16 @@ static cln_status score(cln_context *ctx, cln_device *device, const fit_argument
     o.subset = CLN_SUBSET_TEST;
     if (status == CLN_OK)
         status = cln_evaluate(ctx, device, &o, &test);
-    if (status == CLN_OK)
+    if (status == CLN_OK && a->json_lines)
+        json_lines_scores(a->pretrained, &validation, &test);
+    else if (status == CLN_OK)
         progress_scores(&validation, &test);
     return status;
 }
 
 cln_status fit_score_pretrained(cln_context *ctx, const fit_arguments *a) {
     cln_device *device = NULL;
-    cln_status status = report_open_device(ctx, a->device, a->quiet ? stderr : stdout, &device);
+    cln_status status = report_open_device(ctx, a->device, a->quiet || a->json_lines ? stderr : stdout, &device);
     if (status == CLN_OK)
         status = score(ctx, device, a);
     cln_device_free(device);

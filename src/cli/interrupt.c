@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -103,7 +105,7 @@ static int arguments_of(const char *name, const char *text) {
     return text[2 + length] == '\0' ? 2 : text[2 + length] == '=' ? 1 : 0;
 }
 
-void interrupt_print_command(FILE *to, int argc, char **argv, const char *out) {
+static void print_command(FILE *to, int argc, char **argv, const char *out) {
     bool has_out = false;
     for (int i = -1; i < argc; i++) {
         int skipped = i > 0 ? arguments_of("resume", argv[i]) : 0;
@@ -120,5 +122,18 @@ void interrupt_print_command(FILE *to, int argc, char **argv, const char *out) {
         print_quoted(to, out);
         fputc(' ', to);
     }
-    fprintf(to, "--resume last\n");
+    fprintf(to, "--resume last");
+}
+
+char *interrupt_command(int argc, char **argv, const char *out) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&text, &size);
+    if (!to)
+        return NULL;
+    print_command(to, argc, argv, out);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
 }

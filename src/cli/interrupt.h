@@ -3,7 +3,6 @@
 #define CLN_SRC_INTERRUPT_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 /* From now on the first SIGINT or SIGTERM only asks for the end; a SIGINT after that ends the program at once. A file
  * that grows too large for the shell's limit fails to be written instead of ending the program. */
@@ -20,8 +19,8 @@ const char *interrupt_state(const char *resume, const char *out, char *path);
 /* The folder of the state that --resume names by path. */
 const char *interrupt_folder(const char *resume, char *path);
 
-/* Prints, for a shell, the command line with which a run goes on that the present one began: argv[-1] is the program.
- */
-void interrupt_print_command(FILE *to, int argc, char **argv, const char *out);
+/* For a shell, the command line with which a run goes on that the present one began: argv[-1] is the program.
+ * Malloc'ed; NULL for lack of memory. */
+char *interrupt_command(int argc, char **argv, const char *out);
 
 #endif

@@ -1,5 +1,7 @@
 /* cln_fit: data, network and plans are made, epochs run, the best weights tested. Training itself is in epoch.c. */
+#include "board.h"
 #include "checkpoint.h"
+#include "describe.h"
 #include "identity.h"
 #include "kernels.h"
 #include "measure.h"
@@ -196,6 +198,7 @@ static cln_status save(cln__trainer *t) {
     if (!t->options->no_last)
         CLN_TRY(save_weights(t, t->folder.last));
     CLN_TRY(cln__folder_log(t->ctx, &t->folder, &t->event));
+    CLN_TRY(cln__board_epoch(t));
     CLN_TRY(cln__resume_save(t));
     return evicted && t->ranking.capacity > 1 ? cln__folder_drop(t->ctx, &t->folder, evicted) : CLN_OK;
 }
@@ -227,16 +230,20 @@ static cln_status look_at_validation(cln__trainer *t) {
 
 /* From here on there is a state to resume from at any moment, be it the beginning. */
 static cln_status begin(cln__trainer *t) {
+    bool begun;
     t->event.epochs = cln__trainer_epochs(t);
-    if (!t->options->resume) {
+    if (t->options->resume) {
+        CLN_TRY(cln__resume_apply(t));
+        CLN_TRY(drop_unranked(t));
+        t->event.epoch = t->position.epochs;
+        t->event.step = t->position.steps;
+    } else {
         CLN_TRY(look_at_validation(t));
-        return t->folder.path ? cln__resume_save(t) : CLN_OK;
     }
-    CLN_TRY(cln__resume_apply(t));
-    CLN_TRY(drop_unranked(t));
-    t->event.epoch = t->position.epochs;
-    t->event.step = t->position.steps;
-    return CLN_OK;
+    if (!t->folder.path)
+        return CLN_OK;
+    CLN_TRY(cln__board_open(t, &begun));
+    return begun || !t->options->resume ? cln__resume_save(t) : CLN_OK;
 }
 
 static cln_status run_epochs(cln__trainer *t) {
@@ -262,7 +269,8 @@ static cln_status test(cln__trainer *t, cln_score *score) {
         cln_weights_file_free(file);
         CLN_TRY(status);
     }
-    return cln__score(&t->evaluation, t->evaluation_plan, t->test_loader, score);
+    CLN_TRY(cln__score(&t->evaluation, t->evaluation_plan, t->test_loader, score));
+    return cln__board_test(t, score);
 }
 
 static cln_status prepare(cln__trainer *t) {
@@ -281,8 +289,10 @@ static cln_status prepare(cln__trainer *t) {
     /* What can fail soon comes before the plans, which take time. */
     if (o->resume)
         CLN_TRY(cln__resume_open(t));
-    if (o->out)
+    if (o->out) {
         CLN_TRY(cln__folder_open(t->ctx, o->out, !o->resume, t->position.epochs, &t->folder));
+        CLN_TRY(cln__describe_run(t));
+    }
     CLN_TRY(make_plans(t));
     CLN_TRY(begin(t));
     cln__trainer_tell(t, CLN_FIT_READY);
@@ -305,6 +315,7 @@ static cln_status fit(cln__trainer *t, cln_fit_result *result) {
 }
 
 static void release(cln__trainer *t) {
+    cln_tensorboard_close(t->board);
     cln__folder_close(&t->folder);
     cln_safetensors_free(t->resumed);
     cln_plan_free(t->train_plan);

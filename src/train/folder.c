@@ -1,6 +1,7 @@
 /* Making the folder of a run, and metrics.csv in it. */
 #include "folder.h"
 #include "../io/file.h"
+#include "clnet/tensorboard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ static cln_status make(cln_context *ctx, const char *path) {
     return cln__fail(ctx, CLN_IO, "cannot make the folder '%s': there is a file of that name", path);
 }
 
-static cln_status make_all(cln_context *ctx, char *path) {
+static cln_status make_parents(cln_context *ctx, char *path) {
     for (char *slash = path + 1; *path && (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
         cln_status status = make(ctx, path);
@@ -31,7 +32,14 @@ static cln_status make_all(cln_context *ctx, char *path) {
         if (status != CLN_OK)
             return status;
     }
-    return make(ctx, path);
+    return CLN_OK;
+}
+
+cln_status cln__folder_make(cln_context *ctx, const char *path) {
+    char *copy = cln__format("%s", path);
+    cln_status status = copy ? make_parents(ctx, copy) : cln__fail_memory(ctx, "a file name");
+    free(copy);
+    return status == CLN_OK ? make(ctx, path) : status;
 }
 
 /* --- what a process that was killed left behind --- */
@@ -43,7 +51,7 @@ static bool starts_with(const char *text, const char *start) {
 /* A file that was being written aside: see cln__file_write_atomic. */
 static bool is_half_written(const char *name) {
     static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
-                                       "metrics.csv.tmp-"};
+                                       "metrics.csv.tmp-",      "summary.txt.tmp-",      "config.yaml.tmp-"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (starts_with(name, ours[i]))
             return true;
@@ -51,10 +59,10 @@ static bool is_half_written(const char *name) {
 }
 
 /* Best effort: such a file only takes room. */
-static void remove_half_written(const char *path) {
+static void remove_all(const char *path, bool (*is_one)(const char *name)) {
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        char *name = is_half_written(entry->d_name) ? cln__format("%s/%s", path, entry->d_name) : NULL;
+        char *name = is_one(entry->d_name) ? cln__format("%s/%s", path, entry->d_name) : NULL;
         if (name)
             unlink(name);
         free(name);
@@ -122,11 +130,13 @@ static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out)
 cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out) {
     *out = (cln__folder){.csv = NULL};
     CLN_TRY(name_all(ctx, path, out));
-    CLN_TRY(make_all(ctx, out->path));
-    remove_half_written(path);
+    CLN_TRY(cln__folder_make(ctx, path));
+    remove_all(path, is_half_written);
     /* Before anything else of an earlier run is overwritten: its state would not fit the rest any more. */
     if (fresh && unlink(out->resume) != 0 && errno != ENOENT)
         return cln__fail_errno(ctx, "cannot remove", out->resume);
+    if (fresh)
+        remove_all(path, cln_tensorboard_is_name);
     CLN_TRY(cut_metrics(ctx, out->metrics, fresh ? 0 : epochs));
     out->csv = fopen(out->metrics, "a");
     return out->csv ? CLN_OK : cln__fail_errno(ctx, "cannot write", out->metrics);
@@ -170,6 +180,19 @@ cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_
     if (fflush(folder->csv) != 0 || (fsync(fileno(folder->csv)) != 0 && errno != EINVAL))
         return cln__fail_errno(ctx, "cannot write", folder->metrics);
     return CLN_OK;
+}
+
+char *cln__folder_events(const cln__folder *folder) {
+    char *latest = NULL;
+    DIR *open = opendir(folder->path);
+    for (struct dirent *entry; open && (entry = readdir(open));)
+        if (cln_tensorboard_is_name(entry->d_name) && (!latest || strcmp(entry->d_name, latest) > 0)) {
+            free(latest);
+            latest = cln__format("%s", entry->d_name);
+        }
+    if (open)
+        closedir(open);
+    return latest;
 }
 
 char *cln__folder_epoch(const cln__folder *folder, int epoch) {

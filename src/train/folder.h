@@ -10,12 +10,19 @@ typedef struct cln__folder {
     FILE *csv;
 } cln__folder;
 
+/* Makes the folder and its parents, where they are not there. */
+cln_status cln__folder_make(cln_context *ctx, const char *path);
+
 /* Makes the folder `path`, its parents included, and metrics.csv in it, with what is there of the first `epochs`
- * epochs. Half-written files of a process that was killed are removed; if `fresh`, also the state to resume from. */
+ * epochs. Half-written files of a process that was killed are removed; if `fresh`, also the state to resume from and
+ * event files. */
 cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out);
 void cln__folder_close(cln__folder *folder);
 /* Adds a line to metrics.csv for a completed epoch; it is on the disk when this returns. */
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *event);
+
+/* The name of the latest event file that cln_tensorboard_open made in the folder, malloc'ed; NULL if there is none. */
+char *cln__folder_events(const cln__folder *folder);
 
 /* "<folder>/epoch=NN.safetensors", malloc'ed; NULL for lack of memory. */
 char *cln__folder_epoch(const cln__folder *folder, int epoch);

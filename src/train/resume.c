@@ -133,6 +133,8 @@ static char *progress_json(const cln__trainer *t) {
     cJSON_AddNumberToObject(object, "validation_correct", (double)t->validation.correct);
     cJSON_AddNumberToObject(object, "validation_count", (double)t->validation.count);
     cln__json_put_bits(object, "validation_loss", t->validation.loss);
+    if (t->board)
+        cJSON_AddNumberToObject(object, "event_bytes", (double)cln_tensorboard_bytes(t->board));
     return cln__json_print(object);
 }
 
@@ -172,6 +174,8 @@ static bool get_progress(cln__trainer *t, const cJSON *object) {
         !get_int(object, "validation_count", t->event.validation_images, &v->count) ||
         !get_int(object, "validation_correct", v->count, &v->correct) ||
         !cln__json_get_bits(object, "validation_loss", &v->loss))
+        return false;
+    if (cJSON_HasObjectItem(object, "event_bytes") && !get_int(object, "event_bytes", INT64_MAX / 2, &t->event_bytes))
         return false;
     v->accuracy = v->count > 0 ? (double)v->correct / (double)v->count : 0;
     return true;

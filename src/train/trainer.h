@@ -2,6 +2,7 @@
 #ifndef CLN_SRC_TRAINER_H
 #define CLN_SRC_TRAINER_H
 
+#include "clnet/tensorboard.h"
 #include "division.h"
 #include "folder.h"
 #include "network.h"
@@ -29,6 +30,8 @@ typedef struct cln__trainer {
     cln_choices choices; /* of kernels, asked for */
     cln_plan *train_plan, *evaluation_plan;
     cln__folder folder;
+    cln_tensorboard *board;   /* NULL: none */
+    int64_t event_bytes;      /* of the event file that are of the position resumed from; 0: there was none */
     cln_safetensors *resumed; /* the file that is resumed from, until its tensors are on the device */
     cln__position position;
     cln__ranking ranking;

@@ -1,0 +1,137 @@
+/* The event file of a run. */
+#include "board.h"
+#include "checkpoint.h"
+#include "json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RATE_STEPS = 50 };
+
+static const char *rate_tag(cln_optimizer_kind kind) {
+    static const char *const tags[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW"};
+    return tags[kind];
+}
+
+/* --- hyper-parameters --- */
+
+/* Moves the members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed may
+ * have more of them, and its file is none the less that of an uninterrupted one. */
+static bool merge(cJSON *object, const char *text) {
+    cJSON *from = text ? cln__json_parse(text) : NULL;
+    bool good = cJSON_IsObject(from);
+    cJSON_DeleteItemFromObjectCaseSensitive(from, "epochs");
+    while (good && from->child) {
+        cJSON *item = cJSON_DetachItemViaPointer(from, from->child);
+        good = cJSON_AddItemToObject(object, item->string, item);
+    }
+    cJSON_Delete(from);
+    return good;
+}
+
+static char *hparams_json(const cln__trainer *t) {
+    cln__checkpoint checkpoint = {.options = t->options,
+                                  .hparams = t->hparams,
+                                  .data = t->train,
+                                  .division = &t->division,
+                                  .normalization = t->event.normalization};
+    cln__entries e = {.count = 0};
+    cJSON *object = cJSON_CreateObject();
+    cln__checkpoint_describe(&checkpoint, &e);
+    bool good = !e.failed && cJSON_AddStringToObject(object, "model", t->options->model->name) &&
+                merge(object, cln__entries_find(&e, "hparams")) && merge(object, cln__entries_find(&e, "recipe")) &&
+                cJSON_AddNumberToObject(object, "seed", (double)t->options->seed);
+    cln__entries_free(&e);
+    char *text = good ? cln__json_print(object) : NULL;
+    if (!good)
+        cJSON_Delete(object);
+    return text;
+}
+
+static cln_status write_hparams(cln__trainer *t) {
+    static const char *const metrics[] = {"test_acc", "val_acc"};
+    char *json = hparams_json(t);
+    if (!json)
+        return cln__fail_memory(t->ctx, "hyper-parameters for TensorBoard");
+    cln_status status = cln_tensorboard_hparams(t->board, json, metrics, t->validation_loader ? 2 : 1);
+    free(json);
+    return status;
+}
+
+/* --- beginning --- */
+
+static cln_status begin(cln__trainer *t) {
+    CLN_TRY(cln_tensorboard_open(t->ctx, t->folder.path, &t->board));
+    CLN_TRY(cln_tensorboard_graph(t->board, t->network.graph));
+    CLN_TRY(write_hparams(t));
+    return cln_tensorboard_flush(t->board);
+}
+
+/* The file has a name with time and process in it, which the state of the run does not repeat: two runs with the same
+ * options have the same state. A fresh run leaves no event file of ours beside its own. */
+static bool go_on(cln__trainer *t) {
+    char *name = cln__folder_events(&t->folder);
+    cln_status status = name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_IO;
+    if (status != CLN_OK)
+        cln__warn(t->ctx, "%s; what was lost stays lost, and a new event file is begun",
+                  name ? cln_context_error(t->ctx) : "the run's folder has no event file any more");
+    free(name);
+    return status == CLN_OK;
+}
+
+cln_status cln__board_open(cln__trainer *t, bool *begun) {
+    *begun = false;
+    if (t->options->no_tensorboard)
+        return CLN_OK;
+    if (t->event_bytes > 0 && go_on(t))
+        return CLN_OK;
+    *begun = true;
+    return begin(t);
+}
+
+/* --- curves --- */
+
+static cln_status write_losses(cln__trainer *t, int64_t step) {
+    const cln_fit_event *e = &t->event;
+    CLN_TRY(cln_tensorboard_scalar(t->board, "train_loss", step, e->train_loss));
+    CLN_TRY(cln_tensorboard_scalar(t->board, "train_acc", step, e->train_accuracy));
+    if (e->validation.count == 0)
+        return CLN_OK;
+    CLN_TRY(cln_tensorboard_scalar(t->board, "val_loss", step, e->validation.loss));
+    return cln_tensorboard_scalar(t->board, "val_acc", step, e->validation.accuracy);
+}
+
+/* At the epoch's first step, and where it changes within an epoch at every RATE_STEPS-th. */
+static cln_status write_rates(cln__trainer *t, int64_t first, int64_t end) {
+    const cln_recipe *recipe = &t->options->recipe;
+    float shown = 0;
+    for (int64_t step = first; step < end; step++) {
+        float rate = cln_recipe_rates(recipe, step, t->event.steps).learning_rate;
+        if (step != first && (step % RATE_STEPS != 0 || !(rate < shown || rate > shown)))
+            continue;
+        CLN_TRY(cln_tensorboard_scalar(t->board, rate_tag(recipe->optimizer.kind), step, (double)rate));
+        shown = rate;
+    }
+    return CLN_OK;
+}
+
+cln_status cln__board_epoch(cln__trainer *t) {
+    int64_t first = (t->event.epoch - 1) * t->event.steps, end = cln__trainer_steps_done(t);
+    if (!t->board)
+        return CLN_OK;
+    CLN_TRY(write_rates(t, first, end));
+    CLN_TRY(cln_tensorboard_scalar(t->board, "epoch", end - 1, t->event.epoch - 1));
+    CLN_TRY(write_losses(t, end - 1));
+    return cln_tensorboard_flush(t->board);
+}
+
+cln_status cln__board_test(cln__trainer *t, const cln_score *score) {
+    int64_t step = cln__trainer_steps_done(t);
+    if (!t->board)
+        return CLN_OK;
+    CLN_TRY(cln_tensorboard_scalar(t->board, "epoch", step, t->position.epochs));
+    CLN_TRY(cln_tensorboard_scalar(t->board, "test_loss", step, score->loss));
+    CLN_TRY(cln_tensorboard_scalar(t->board, "test_acc", step, score->accuracy));
+    CLN_TRY(cln_tensorboard_end(t->board, true));
+    return cln_tensorboard_flush(t->board);
+}

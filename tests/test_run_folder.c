@@ -1,0 +1,313 @@
+/* What a run leaves in its folder for people and programs, where that folder is, and what --json-lines prints. */
+#include "clnet/train.h"
+#include "events.h"
+#include "files.h"
+#include "runs.h"
+#include "suite.h"
+#include "tiny.h"
+
+#include <cjson/cJSON.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *root;
+
+static void runs(const char *arguments) {
+    ck_assert_msg(run_all("", arguments) == 0, "%s: %s", arguments, run_errors);
+}
+
+static bool is_there(const char *name) {
+    char *path = path_of(root, name);
+    bool there = access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+static char *read_file(const char *name) {
+    char *path = path_of(root, name), *text = calloc(1, 1 << 16);
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "there is no %s", path);
+    ck_assert_uint_lt(fread(text, 1, 1 << 16, file), 1 << 16);
+    fclose(file);
+    free(path);
+    return text;
+}
+
+/* --- numbered folders --- */
+
+static void expect_new(const char *expected) {
+    char *path, *full = path_of(root, expected), *base = path_of(root, "numbered");
+    ok(cln_run_folder_new(ctx, base, "Net", &path));
+    ck_assert_str_eq(path, full);
+    free(path);
+    ok(cln_run_folder_latest(ctx, base, "Net", &path));
+    ck_assert_str_eq(path, full);
+    free(path);
+    free(full);
+    free(base);
+}
+
+START_TEST(folders_are_numbered_from_the_highest) {
+    char *path, *base = path_of(root, "numbered");
+    ok(cln_run_folder_latest(ctx, base, "Net", &path));
+    ck_assert_ptr_null(path);
+    expect_new("numbered/Net/version_0");
+    expect_new("numbered/Net/version_1");
+    folder_make(root, "numbered/Net/version_9");
+    folder_make(root, "numbered/Net/version_012");
+    folder_make(root, "numbered/Net/version_99999999999");
+    folder_make(root, "numbered/Net/version_x");
+    file_write(root, "numbered/Net/version_10", "a file", 6);
+    expect_new("numbered/Net/version_11");
+    folder_make(root, "numbered/Net/version_999999999");
+    ck_assert_int_eq(cln_run_folder_new(ctx, base, "Net", &path), CLN_IO);
+    expect_message("there is no next number");
+    ck_assert_int_eq(cln_run_folder_new(ctx, "/proc/nowhere", "Net", &path), CLN_IO);
+    free(base);
+}
+END_TEST
+
+START_TEST(runs_without_a_folder_get_the_next) {
+    runs(RUN_FIT "--epochs 1 --milestones 1 --resume last");
+    ck_assert_ptr_nonnull(strstr(run_errors, "nothing to resume in 'runs/ResNet/version_0'"));
+    runs(RUN_FIT "--epochs 1 --milestones 1");
+    ck_assert_ptr_nonnull(strstr(run_output, "\nruns/ResNet/version_1/best.safetensors\n"));
+    ck_assert(is_there("runs/ResNet/version_0/metrics.csv") && !is_there("runs/ResNet/version_2"));
+    runs(RUN_FIT "--epochs 2 --milestones 1 --resume last");
+    ck_assert_ptr_nonnull(strstr(run_output, "going on after epoch 1/2"));
+    ck_assert_ptr_nonnull(strstr(run_output, "\nruns/ResNet/version_1/"));
+    /* What fails before it writes leaves no folder behind. */
+    ck_assert_int_eq(run_all("", RUN_FIT "--data nowhere --epochs 1"), 4);
+    ck_assert(!is_there("runs/ResNet/version_2"));
+}
+END_TEST
+
+/* --- files --- */
+
+START_TEST(the_summary_is_that_of_the_command) {
+    runs(RUN_FIT "--epochs 1 --out files");
+    char *text = read_file("files/summary.txt");
+    runs("summary --model ResNet --hparams '{\"num_blocks\": [1], \"c_hidden\": [8]}'");
+    ck_assert_str_eq(text, run_output);
+    free(text);
+}
+END_TEST
+
+/* The `column`-th number (from 0) of line `line` (from 1) of metrics.csv. */
+static double metric(const char *csv, int line, int column) {
+    for (; line > 0; line--)
+        csv = strchr(csv, '\n') + 1;
+    for (; column > 0; column--)
+        csv = strchr(csv, ',') + 1;
+    return atof(csv);
+}
+
+START_TEST(curves_have_lightnings_steps) {
+    static const char *const tags[] = {"epoch", "lr-SGD", "train_loss", "train_acc", "val_loss", "val_acc"};
+    runs(RUN_FIT "--epochs 4 --milestones 2 --out curves");
+    char *folder = path_of(root, "curves"), *name = events_name(folder), *path = path_of(folder, name);
+    char *csv = read_file("curves/metrics.csv");
+    events *e = events_read(path);
+    int at = 0;
+    int64_t steps = 0, step;
+    float value;
+    for (int i = 0; i < e->count; i++) {
+        const Cln__Tb__Value *v = e->at[i]->what_case == CLN__TB__EVENT__WHAT_SUMMARY ? e->at[i]->summary->value[0] : 0;
+        if (!v || strcmp(v->tag, "train_loss") != 0)
+            continue;
+        steps = steps ? steps : e->at[i]->step + 1;
+        at++;
+        ck_assert_int_eq(e->at[i]->step, at * steps - 1);
+        ck_assert_double_eq_tol((double)v->simple_value, metric(csv, at, 2), 1e-6);
+    }
+    ck_assert_int_eq(at, 4);
+    ck_assert_int_ge(steps, 2);
+    for (int i = 1; i < 6; i++) {
+        ck_assert_int_eq(events_scalar(e, tags[i], &step, &value), 4);
+        ck_assert_int_eq(step, i == 1 ? 3 * steps : 4 * steps - 1);
+        ck_assert_double_eq_tol((double)value, metric(csv, 4, i), 1e-6);
+    }
+    ck_assert_int_eq(events_scalar(e, "epoch", &step, &value), 5);
+    ck_assert_int_eq(step, 4 * steps);
+    ck_assert_float_eq(value, 4);
+    ck_assert_int_eq(events_scalar(e, "test_acc", &step, &value), 1);
+    ck_assert_int_eq(step, 4 * steps);
+    ck_assert_int_eq(events_scalar(e, "test_loss", NULL, NULL), 1);
+    events_free(e);
+    free(csv);
+    free(path);
+    free(name);
+    free(folder);
+}
+END_TEST
+
+/* A rate that changes at every step is drawn at every 50th, and the tag names the optimiser. */
+START_TEST(rates_that_change_are_drawn_more_often) {
+    runs(RUN_FIT "--batch-size 1 --epochs 1 --optimizer adamw --lr-scheduler cosine --no-save-last --out rates");
+    char *folder = path_of(root, "rates"), *name = events_name(folder), *path = path_of(folder, name);
+    events *e = events_read(path);
+    int64_t last, step;
+    float value;
+    events_scalar(e, "train_loss", &last, NULL);
+    ck_assert_int_eq(events_scalar(e, "lr-AdamW", &step, &value), last / 50 + 1);
+    ck_assert_int_eq(step, last / 50 * 50);
+    ck_assert_float_lt(value, 1e-3f);
+    events_free(e);
+    free(path);
+    free(name);
+    free(folder);
+}
+END_TEST
+
+/* --- --json-lines --- */
+
+enum { MOST_LINES = 64 };
+typedef struct lines {
+    int count;
+    cJSON *at[MOST_LINES];
+} lines;
+
+/* Every line is an object with "event". */
+static lines parse_output(void) {
+    lines l = {.count = 0};
+    for (char *line = run_output, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        ck_assert_ptr_nonnull(end);
+        *end = '\0';
+        ck_assert_int_lt(l.count, MOST_LINES);
+        l.at[l.count] = cJSON_ParseWithOpts(line, NULL, true);
+        ck_assert_msg(cJSON_IsObject(l.at[l.count]), "%s", line);
+        ck_assert(cJSON_IsString(cJSON_GetObjectItem(l.at[l.count++], "event")));
+    }
+    return l;
+}
+
+static void lines_free(lines *l) {
+    for (int i = 0; i < l->count; i++)
+        cJSON_Delete(l->at[i]);
+}
+
+static const char *text_of(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(object, name));
+    ck_assert_msg(text != NULL, "no text '%s'", name);
+    return text;
+}
+
+static double number_of(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItem(object, name);
+    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
+    return item->valuedouble;
+}
+
+START_TEST(json_lines_tell_all_of_a_run) {
+    static const char *const names[] = {"train_loss", "train_acc", "val_loss", "val_acc"};
+    runs(RUN_FIT "--epochs 3 --json-lines --out lines");
+    char *csv = read_file("lines/metrics.csv");
+    lines l = parse_output();
+    ck_assert_int_eq(l.count, 5);
+    ck_assert_str_eq(text_of(l.at[0], "event"), "start");
+    ck_assert_str_eq(text_of(l.at[0], "model"), "ResNet");
+    ck_assert_str_eq(text_of(l.at[0], "out"), "lines");
+    ck_assert_str_eq(text_of(l.at[0], "optimizer"), "sgd");
+    ck_assert_double_eq(number_of(l.at[0], "epochs_done"), 0);
+    for (int i = 1; i <= 3; i++) {
+        ck_assert_str_eq(text_of(l.at[i], "event"), "epoch");
+        ck_assert_double_eq(number_of(l.at[i], "epoch"), i);
+        for (int k = 0; k < 4; k++)
+            ck_assert_double_eq_tol(number_of(l.at[i], names[k]), metric(csv, i, k + 2), 1e-6);
+        ck_assert(cJSON_IsBool(cJSON_GetObjectItem(l.at[i], "best")));
+    }
+    ck_assert_str_eq(text_of(l.at[4], "event"), "test");
+    ck_assert_str_eq(text_of(l.at[4], "weights"), "lines/best.safetensors");
+    ck_assert_double_eq(number_of(l.at[4], "count"), TINY_TEST);
+    ck_assert_double_eq_tol(number_of(l.at[4], "test_acc"), number_of(l.at[4], "correct") / TINY_TEST, 1e-6);
+    lines_free(&l);
+    free(csv);
+    runs("fit --pretrained lines/best.safetensors --data data --json-lines");
+    l = parse_output();
+    ck_assert_int_eq(l.count, 1);
+    ck_assert_str_eq(text_of(l.at[0], "event"), "test");
+    lines_free(&l);
+}
+END_TEST
+
+START_TEST(json_lines_tell_of_a_stop_and_how_to_go_on) {
+    char command[1024];
+    run r = run_start("", RUN_FIT "--epochs 1000000 --json-lines --save-last --out stop");
+    ck_assert_msg(run_prints(&r, "\"event\":\"epoch\""), "%s", run_errors);
+    run_signal(&r, SIGTERM);
+    ck_assert_int_eq(run_end(&r), 143);
+    char *last = strstr(run_output, "{\"event\":\"stopped\"");
+    ck_assert_ptr_nonnull(last);
+    memmove(run_output, last, strlen(last) + 1);
+    lines l = parse_output();
+    ck_assert_str_eq(text_of(l.at[0], "event"), "stopped");
+    ck_assert_double_eq(number_of(l.at[0], "signal"), SIGTERM);
+    ck_assert_double_ge(number_of(l.at[0], "epochs_done"), 1);
+    snprintf(command, sizeof command, "%s", text_of(l.at[0], "command"));
+    ck_assert_ptr_nonnull(strstr(command, "--json-lines --save-last --out stop --resume last"));
+    lines_free(&l);
+}
+END_TEST
+
+START_TEST(json_lines_tell_of_failures) {
+    static const struct {
+        const char *arguments;
+        int status;
+        const char *message;
+    } cases[] = {{RUN_FIT "--data nowhere --json-lines --out bad", 4, "nowhere"},
+                 {RUN_FIT "--lr 1e30 --json-lines --out bad", 8, "training stopped"},
+                 {RUN_FIT "--device none --json-lines --out bad", 5, "none"}};
+    int status = run_all("", cases[_i].arguments);
+    ck_assert_msg(status == cases[_i].status, "status %d: %s", status, run_errors);
+    lines l = parse_output();
+    const cJSON *last = l.at[l.count - 1];
+    ck_assert_str_eq(text_of(last, "event"), "error");
+    ck_assert_double_eq(number_of(last, "status"), cases[_i].status);
+    ck_assert_msg(strstr(text_of(last, "message"), cases[_i].message) != NULL, "%s", text_of(last, "message"));
+    lines_free(&l);
+}
+END_TEST
+
+START_TEST(json_lines_stand_alone) {
+    ck_assert_int_eq(run_all("", RUN_FIT "--json-lines --quiet"), 2);
+    ck_assert_ptr_nonnull(strstr(run_errors, "--json-lines and --quiet exclude each other"));
+    ck_assert_int_eq(run_all("", RUN_FIT "--json-lines --print-plan"), 2);
+    ck_assert_str_eq(run_output, "");
+}
+END_TEST
+
+static void set_up(void) {
+    root = folder_new();
+    folder_make(root, "data");
+    char *data = path_of(root, "data");
+    tiny_write(data);
+    free(data);
+    run_begin(root);
+}
+
+static void tear_down(void) {
+    folder_remove(root);
+}
+
+static void add_tests(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, folders_are_numbered_from_the_highest);
+    tcase_add_test(tests, runs_without_a_folder_get_the_next);
+    tcase_add_test(tests, the_summary_is_that_of_the_command);
+    tcase_add_test(tests, curves_have_lightnings_steps);
+    tcase_add_test(tests, rates_that_change_are_drawn_more_often);
+    tcase_add_test(tests, json_lines_tell_all_of_a_run);
+    tcase_add_test(tests, json_lines_tell_of_a_stop_and_how_to_go_on);
+    tcase_add_loop_test(tests, json_lines_tell_of_failures, 0, 3);
+    tcase_add_test(tests, json_lines_stand_alone);
+}
+
+int main(void) {
+    if (!getenv("CLNET_BIN_DIR"))
+        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
+    return suite_run_on_device("run_folder", add_tests);
+}

@@ -15,6 +15,12 @@ static void fill_random(uint8_t *bytes, size_t size, uint64_t key) {
         bytes[i] = (uint8_t)cln__philox(key, 0, i).word[0];
 }
 
+/* By the recipe. */
+static cln__draw draw(uint64_t seed, int64_t epoch, int64_t sample, int height, int width) {
+    cln_augmentation a = cln_augmentation_default();
+    return cln__augment_draw(&a, seed, epoch, sample, height, width);
+}
+
 START_TEST(whole_box_is_identity) {
     static const int sizes[][2] = {{1, 1}, {1, 7}, {7, 1}, {5, 9}, {32, 32}, {33, 31}};
     uint8_t image[3 * 33 * 33], out[sizeof image], again[sizeof image];
@@ -140,7 +146,7 @@ START_TEST(draws_follow_the_recipe) {
     double area = 0, ratio = 0;
     const int n = 20000;
     for (int i = 0; i < n; i++) {
-        cln__augmentation a = cln__augment_draw(3, 1, i, 32, 32), b = cln__augment_draw(3, 1, i, 32, 32);
+        cln__draw a = draw(3, 1, i, 32, 32), b = draw(3, 1, i, 32, 32);
         ck_assert(a.flip == b.flip && memcmp(a.box, b.box, sizeof a.box) == 0);
         ck_assert(a.box[0] >= 0 && a.box[1] >= 0 && a.box[0] + a.box[2] <= 32 && a.box[1] + a.box[3] <= 32);
         /* sqrt(0.8 / 1.1) of 32 is 27.3 */
@@ -166,9 +172,8 @@ END_TEST
 START_TEST(draws_depend_on_seed_epoch_sample) {
     int same[3] = {0};
     for (int i = 0; i < 1000; i++) {
-        cln__augmentation a = cln__augment_draw(3, 1, i, 32, 32);
-        cln__augmentation other[3] = {cln__augment_draw(4, 1, i, 32, 32), cln__augment_draw(3, 2, i, 32, 32),
-                                      cln__augment_draw(3, 1, i + 1, 32, 32)};
+        cln__draw a = draw(3, 1, i, 32, 32);
+        cln__draw other[3] = {draw(4, 1, i, 32, 32), draw(3, 2, i, 32, 32), draw(3, 1, i + 1, 32, 32)};
         for (int k = 0; k < 3; k++)
             same[k] += a.flip == other[k].flip && memcmp(a.box, other[k].box, sizeof a.box) == 0;
     }
@@ -180,7 +185,7 @@ END_TEST
 START_TEST(oblong_images_fall_back) {
     static const struct { int height, width, box[4]; } cases[] = {{10, 40, {0, 14, 10, 11}}, {40, 10, {14, 0, 11, 10}}};
     for (int i = 0; i < 2; i++) {
-        cln__augmentation a = cln__augment_draw(1, 0, 0, cases[i].height, cases[i].width);
+        cln__draw a = draw(1, 0, 0, cases[i].height, cases[i].width);
         ck_assert_mem_eq(a.box, cases[i].box, sizeof a.box);
     }
 }

@@ -129,7 +129,8 @@ END_TEST
 START_TEST(workers_do_not_show) {
     static const int workers[] = {0, 1, 3, 20};
     cln_loader_options options = plain_options();
-    options.shuffle = options.augment = true;
+    options.shuffle = true;
+    options.augmentation = cln_augmentation_default();
     epoch *wanted[3] = {NULL, NULL, NULL};
     for (size_t w = 0; w < sizeof workers / sizeof *workers; w++) {
         options.workers = workers[w];
@@ -175,7 +176,7 @@ END_TEST
 
 START_TEST(augmentation_differs_by_epoch) {
     cln_loader_options options = plain_options();
-    options.augment = true;
+    options.augmentation = cln_augmentation_default();
     cln_loader *loader = make(&options, NULL, 0);
     epoch *a = collect(loader, 0, 0), *b = collect(loader, 1, 0);
     ck_assert_mem_eq(a->labels, b->labels, sizeof a->labels);
@@ -188,7 +189,8 @@ END_TEST
 
 START_TEST(restarts) {
     cln_loader_options options = plain_options();
-    options.shuffle = options.augment = true;
+    options.shuffle = true;
+    options.augmentation = cln_augmentation_default();
     for (options.workers = 0; options.workers <= 3; options.workers += 3) {
         cln_loader *loader = make(&options, NULL, 0);
         epoch *all = collect(loader, 4, 0);

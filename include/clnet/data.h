@@ -65,17 +65,59 @@ CLN_API cln_status cln_split_indices(cln_context *ctx, int64_t count, int64_t va
 CLN_API cln_status cln_split_parse(cln_context *ctx, const char *name, const char *text, size_t size, int64_t count,
                                    int64_t **indices, int64_t *index_count);
 
-/* The training augmentation on one image [channels][height][width]: flips it left to right if `flip`, cuts out
+/* The recipe's training augmentation on one image [channels][height][width]: flips it left to right if `flip`, cuts out
  * box = {top, left, height, width} and resizes that to the whole size, as torchvision does with PIL images: bilinear,
  * half-pixel centres, clamped at the crop's edges, rounded to a whole grey level after each of two passes. `out` has
  * the image's size and must not overlap it. Fails if the box does not lie within the image. */
 CLN_API cln_status cln_augment_crop_flip(cln_context *ctx, const uint8_t *image, int channels, int height, int width,
                                          bool flip, const int box[4], uint8_t *out);
 
+/* Bounds between which a number is drawn. */
+typedef struct cln_range {
+    double low, high;
+} cln_range;
+
+typedef enum cln_padding {
+    CLN_PAD_CONSTANT, /* black */
+    CLN_PAD_REFLECT,  /* the image in a mirror, without repeating its edge */
+} cln_padding;
+
+/* What is done at random to the training images, in the order of the members. A part that is zero is off; a struct of
+ * zeros changes nothing. Flip to erasing are drawn for each image from (seed, epoch, sample), mixup and CutMix for each
+ * batch from (seed, epoch, batch), so that the same seed gives the same batches, from any of them on. */
+typedef struct cln_augmentation {
+    double hflip; /* the probability of a flip left to right */
+    /* Random resized crop (Szegedy et al., arXiv 1409.4842), as torchvision's RandomResizedCrop: a box that covers a
+     * share of the image uniform in `scale` (within 0 to 1; high 0: off) and has a ratio of width to height log-uniform
+     * in `ratio`, anywhere in the image, is resized to the whole size. */
+    cln_range scale, ratio;
+    /* Random crop, as torchvision's RandomCrop: the image's size, cut out anywhere in the image padded by so many
+     * pixels on each side; less than the image's sides. */
+    int crop_padding;
+    cln_padding padding_mode;
+    /* Colour jitter, as torchvision's ColorJitter with 8-bit tensors, for images of 1 or 3 channels: in random order
+     * the brightness is multiplied by a number uniform in [max(0, 1 - brightness), 1 + brightness], contrast and
+     * saturation likewise, and the hue moved by a share of the circle uniform in [-hue, hue], hue at most 0.5. Grey
+     * images have neither saturation nor hue. */
+    double brightness, contrast, saturation, hue;
+    /* Cutout (DeVries and Taylor, arXiv 1708.04552): the side, in pixels, of a square whose centre is anywhere in the
+     * image; what is in the image of it becomes zero after normalisation, which is the mean. */
+    int cutout;
+    /* The probability of random erasing (Zhong et al., arXiv 1708.04896), as torchvision's RandomErasing with its own
+     * parameters: a box of 0.02 to 0.33 of the image, of a ratio of 0.3 to 3.3, becomes zero after normalisation. */
+    double erasing;
+    /* Mixup (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899): the alpha of Beta(alpha, alpha)
+     * from which one lambda is drawn for a batch. Each image is blended with another of its batch (the partners are a
+     * permutation), or has a box of that other's pixels. With both, either is drawn for each batch. */
+    double mixup, cutmix;
+} cln_augmentation;
+
+/* The recipe's: flips with probability 1/2, resized crops of scale 0.8 to 1 and ratio 0.9 to 1.1. */
+CLN_API cln_augmentation cln_augmentation_default(void);
+
 typedef struct cln_loader_options {
     int64_t batch_size;
     bool shuffle;   /* a new order each epoch, from (seed, epoch) */
-    bool augment;   /* the recipe's flip and random resized crop, from (seed, epoch, sample) */
     bool drop_last; /* leave out the last partial batch */
     double
         limit; /* only the first batches of an epoch: below 1 a share of them, at least one; else their number; 0: all
@@ -83,6 +125,7 @@ typedef struct cln_loader_options {
     uint64_t seed;
     int workers; /* threads that prepare batches ahead; 0: prepared in the caller's thread */
     cln_normalization normalization;
+    cln_augmentation augmentation; /* zeros: none */
 } cln_loader_options;
 
 /* A batch, owned by the loader, valid until the next call. Rows beyond `count` are zero and labelled -1 (ignored). */
@@ -92,6 +135,10 @@ typedef struct cln_batch {
     int64_t index;         /* of the batch in its epoch */
     const float *images;   /* [size][channels][height][width] */
     const int32_t *labels; /* [size] */
+    /* With mixup or CutMix, else NULL: a row is worth weights[i], at least 1/2, of its label and the rest of its other
+     * label; see cln_softmax_ce_mixed. */
+    const int32_t *others; /* [size] */
+    const float *weights;  /* [size] */
 } cln_batch;
 
 typedef struct cln_loader cln_loader;
@@ -106,6 +153,19 @@ CLN_API int64_t cln_loader_batches(const cln_loader *loader); /* in an epoch */
 CLN_API cln_status cln_loader_start(cln_loader *loader, int64_t epoch, int64_t first);
 /* The next batch, or *batch = NULL at the end of the epoch. */
 CLN_API cln_status cln_loader_next(cln_loader *loader, const cln_batch **batch);
+
+/* An RGB picture, rows from the top. Whoever is given one owns `pixels`, and frees it with free. */
+typedef struct cln_picture {
+    int width, height;
+    uint8_t *pixels; /* [height][width][3] */
+} cln_picture;
+
+/* A picture of what options->augmentation does: `count` images of the data set (`indices`, NULL: the first) side by
+ * side and, below each, what a network sees of it in `epoch`, brought back from the normalisation; 2 pixels of light
+ * grey between and around them. Of the options, augmentation, normalization and seed count. Mixup and CutMix mix the
+ * images shown with each other. The images must have 1 or 3 channels. */
+CLN_API cln_status cln_augmentation_grid(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices,
+                                         int count, const cln_loader_options *options, int64_t epoch, cln_picture *out);
 
 #ifdef __cplusplus
 }

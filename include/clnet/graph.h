@@ -98,6 +98,11 @@ CLN_API cln_tensor cln_dropout(cln_graph *graph, cln_tensor x, float p);
 /* Mean over the rows whose label is a class of the cross-entropy of softmax(logits); with label smoothing e over
  * K classes, (1 - e) CE + e / K * sum of -log p. A scalar; 0 if no row counts. */
 CLN_API cln_tensor cln_softmax_ce(cln_graph *graph, cln_tensor logits, cln_tensor labels, float label_smoothing);
+/* The same for rows of two labels, as mixup (Zhang et al., arXiv 1710.09412) makes them: where that has CE, this has
+ * w * CE(label) + (1 - w) * CE(other label), with the row's own w in `weights`, an input of n x 1 x 1 x 1. A row counts
+ * if both labels are classes. */
+CLN_API cln_tensor cln_softmax_ce_mixed(cln_graph *graph, cln_tensor logits, cln_tensor labels, cln_tensor others,
+                                        cln_tensor weights, float label_smoothing);
 /* How many rows have their largest logit (the first, among equals) at their label. A scalar. */
 CLN_API cln_tensor cln_accuracy(cln_graph *graph, cln_tensor logits, cln_tensor labels);
 

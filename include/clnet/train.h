@@ -180,6 +180,9 @@ typedef struct cln_fit_options {
                                 * cln_split_parse): the last ones are held back, images not listed are left out */
     uint64_t seed;             /* of weights, split, order, augmentation and dropout */
     int workers;               /* threads that prepare batches */
+    /* What is done to the training images; NULL: cln_augmentation_default. With mixup or CutMix, the training accuracy
+     * counts the label that weighs more. */
+    const cln_augmentation *augmentation;
     /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv,
      * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
      * on. May be NULL with fast_dev_run. See cln_run_folder_new. */

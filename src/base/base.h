@@ -66,6 +66,7 @@ enum {
     CLN__STREAM_DROPOUT = 4,
     CLN__STREAM_SPLIT = 5,
     CLN__STREAM_SYNTHETIC = 6,
+    CLN__STREAM_MIX = 7,
 };
 uint64_t cln__stream_key(uint64_t seed, unsigned stream);
 

@@ -1,210 +1,226 @@
-/* Flip and random resized crop on 8-bit images, as torchvision does them on PIL images.
- *
- * Resizing is two one-dimensional passes, columns first, each rounding to whole grey levels. The crop is never larger
- * than the image that it is resized to, so that each pixel of a pass is a blend of two neighbours:
- *
- *   position = (x + 1/2) * crop / size - 1/2,  between floor(position) and the next, clamped to the crop's edges
- *
- * in fixed point with 22 bits of fraction, PIL's own precision, which makes the results the same to the bit. */
+/* A sample's augmentation: what may be asked for, what is drawn, and the order in which it is done. */
 #include "augment.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { FRACTION_BITS = 22, COARSE_BITS = 8, RUN = 128, ROWS = 8, TRIES = 10 };
+enum { TRIES = 10 };
 
-static const double min_area = 0.8, max_area = 1.0, min_ratio = 0.9, max_ratio = 1.1;
+static const cln_range erased_scale = {0.02, 0.33}, erased_ratio = {0.3, 3.3};
 
-/* Two source pixels and the weight of the second; the weights' sum is 1 << FRACTION_BITS. */
-typedef struct blend {
-    int first, second;
-    uint32_t weight;
-} blend;
+/* The top byte of a draw's counter tells the parts and their tries apart; no data set has 2^56 samples. */
+enum part { FLIP = 0, RESIZED_CROP = 1, PADDED_CROP = 16, COLOURS = 17, COLOUR_ORDER = 18, CUTOUT = 19, ERASING = 32 };
 
-static blend blend_at(int x, int crop, int size) {
-    double position = (x + 0.5) * crop / size - 0.5, below = floor(position);
-    int first = (int)below;
-    return (blend){
-        .first = first < 0 ? 0 : first,
-        .second = first + 1 < crop ? first + 1 : crop - 1,
-        .weight = (uint32_t)((position - below) * (1 << FRACTION_BITS) + 0.5),
-    };
+cln_augmentation cln_augmentation_default(void) {
+    return (cln_augmentation){.hflip = 0.5, .scale = {0.8, 1.0}, .ratio = {0.9, 1.1}};
 }
 
-/* The weights of up to RUN neighbouring pixels. A position is a whole number of 1 / (2 * size), so where size is a
- * power of two up to 128 the weights have no more than COARSE_BITS of fraction: a product then fits 16 bits, which is
- * twice as fast, and its result is the same to the bit. */
-typedef struct weights {
-    uint32_t fine[RUN];
-    uint16_t coarse[RUN];
-    bool is_coarse;
-} weights;
+/* --- what may be asked for --- */
 
-static void set_weight(weights *w, int i, uint32_t weight) {
-    w->fine[i] = weight;
-    w->coarse[i] = (uint16_t)(weight >> (FRACTION_BITS - COARSE_BITS));
-    w->is_coarse = w->is_coarse && weight % (1u << (FRACTION_BITS - COARSE_BITS)) == 0;
+static cln_status check_number(cln_context *ctx, const char *name, double value, double max) {
+    if (value >= 0 && value <= max)
+        return CLN_OK;
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT, "augmentation: %s %g, expected 0 to %g", name, value, max);
 }
 
-/* out = a + (b - a) * weight, rounded. From one pixel to the next are `stride` bytes and `step` weights. By way of
- * memory that nothing else refers to, so that the compiler can use vectors. */
-static inline void mix(const uint8_t *a, const uint8_t *b, int stride, const weights *w, int step, int count,
-                       uint8_t *out) {
-    uint8_t mixed[RUN];
-    if (w->is_coarse)
-        for (int i = 0; i < count; i++) {
-            int first = a[i * stride], second = b[i * stride], weight = w->coarse[i * step];
-            uint16_t sum = (uint16_t)((first << COARSE_BITS) + (second - first) * weight + (1 << (COARSE_BITS - 1)));
-            mixed[i] = (uint8_t)(sum >> COARSE_BITS);
-        }
-    else
-        for (int i = 0; i < count; i++) { /* modulo 2^32, differences too */
-            uint32_t first = a[i * stride], second = b[i * stride], weight = w->fine[i * step];
-            uint32_t sum = (first << FRACTION_BITS) + (second - first) * weight + (1u << (FRACTION_BITS - 1));
-            mixed[i] = (uint8_t)(sum >> FRACTION_BITS);
-        }
-    memcpy(out, mixed, (size_t)count);
-}
-
-/* Columns x to x + count - 1 of a crop that is narrower than the image: each is a blend of the image's columns `left`
- * and the next, the weight being that of the right one. */
-typedef struct columns {
-    int x, count, left[RUN];
-    weights weights;
-} columns;
-
-static void set_columns(columns *s, int x, int width, bool flip, const int box[4]) {
-    const uint32_t one = 1u << FRACTION_BITS;
-    s->x = x;
-    s->count = width - x < RUN ? width - x : RUN;
-    s->weights.is_coarse = true;
-    for (int i = 0; i < s->count; i++) {
-        blend b = blend_at(x + i, box[3], width);
-        int first = box[1] + b.first, second = box[1] + b.second;
-        uint32_t weight = first == second ? 0 : b.weight;
-        int left = flip ? width - 1 - second : first;
-        weight = flip && first != second ? one - weight : weight;
-        if (left == width - 1) { /* it has no right neighbour, and is its left one's */
-            left--;
-            weight = one;
-        }
-        s->left[i] = left;
-        set_weight(&s->weights, i, weight);
-    }
-}
-
-/* Into the last box[2] rows of the plane `out`. What is gathered of some rows is read when the processor is done
- * writing it. */
-static void resize_columns(const columns *s, const uint8_t *plane, int height, int width, const int box[4],
-                           uint8_t *out) {
-    uint8_t pairs[ROWS][2 * RUN];
-    plane += (size_t)box[0] * (size_t)width;
-    out += (size_t)(height - box[2]) * (size_t)width + (size_t)s->x;
-    for (int y = 0; y < box[2]; y += ROWS) {
-        int rows = box[2] - y < ROWS ? box[2] - y : ROWS;
-        for (int r = 0; r < rows; r++, plane += width)
-            for (int i = 0; i < s->count; i++)
-                memcpy(pairs[r] + 2 * i, plane + s->left[i], 2);
-        for (int r = 0; r < rows; r++, out += width)
-            mix(pairs[r], pairs[r] + 1, 2, &s->weights, 1, s->count, out);
-    }
-}
-
-/* The same where all columns are taken as they are. */
-static void copy_columns(const uint8_t *plane, int height, int width, bool flip, const int box[4], uint8_t *out) {
-    plane += (size_t)box[0] * (size_t)width;
-    out += (size_t)(height - box[2]) * (size_t)width;
-    if (!flip)
-        memcpy(out, plane, (size_t)box[2] * (size_t)width);
-    for (int y = 0; flip && y < box[2]; y++, plane += width, out += width)
-        for (int x = 0; x < width; x++)
-            out[x] = plane[width - 1 - x];
-}
-
-/* Resizes the last `crop` rows of each plane to all of it, in place. Going down, row y overwrites row y - (height -
- * crop) of the crop, which no row below y reads: their first source row (y + 3/2) * crop / height - 1/2 lies beyond. */
-static void resize_rows(uint8_t *planes, int channels, int crop, int height, int width) {
-    for (int y = 0; y < height; y++) {
-        weights w;
-        blend b = blend_at(y, crop, height);
-        w.is_coarse = true;
-        set_weight(&w, 0, b.weight);
-        for (int c = 0; c < channels; c++) {
-            uint8_t *plane = planes + (size_t)c * (size_t)height * (size_t)width;
-            const uint8_t *first = plane + (size_t)(height - crop + b.first) * (size_t)width;
-            const uint8_t *second = plane + (size_t)(height - crop + b.second) * (size_t)width;
-            uint8_t *out = plane + (size_t)y * (size_t)width;
-            for (int x = 0; x < width; x += RUN)
-                mix(first + x, second + x, 1, &w, 0, width - x < RUN ? width - x : RUN, out + x);
-        }
-    }
-}
-
-void cln__augment_apply(const uint8_t *image, int channels, int height, int width, bool flip, const int box[4],
-                        uint8_t *out) {
-    size_t plane = (size_t)height * (size_t)width;
-    for (int c = 0; c < channels && box[3] == width; c++)
-        copy_columns(image + (size_t)c * plane, height, width, flip, box, out + (size_t)c * plane);
-    for (int x = 0; x < width && box[3] < width; x += RUN) {
-        columns s;
-        set_columns(&s, x, width, flip, box);
-        for (int c = 0; c < channels; c++)
-            resize_columns(&s, image + (size_t)c * plane, height, width, box, out + (size_t)c * plane);
-    }
-    if (box[2] < height)
-        resize_rows(out, channels, box[2], height, width);
-}
-
-cln_status cln_augment_crop_flip(cln_context *ctx, const uint8_t *image, int channels, int height, int width, bool flip,
-                                 const int box[4], uint8_t *out) {
-    if (channels < 1 || height < 1 || width < 1)
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "augmentation: an image of %d channels, %dx%d", channels, height,
-                         width);
-    if (box[0] < 0 || box[1] < 0 || box[2] < 1 || box[3] < 1 || box[2] > height - box[0] || box[3] > width - box[1])
+static cln_status check_resized_crop(cln_context *ctx, const cln_augmentation *a) {
+    if (a->scale.high == 0 && a->scale.low == 0)
+        return CLN_OK;
+    if (!(a->scale.low > 0 && a->scale.low <= a->scale.high && a->scale.high <= 1))
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
-                         "augmentation: the crop of %dx%d at row %d, column %d is not within the image of %dx%d",
-                         box[2], box[3], box[0], box[1], height, width);
-    cln__augment_apply(image, channels, height, width, flip, box, out);
+                         "augmentation: resized crops of scale %g to %g, expected a lower and an upper bound above 0 "
+                         "and at most 1",
+                         a->scale.low, a->scale.high);
+    if (!(a->ratio.low >= 1e-3 && a->ratio.low <= a->ratio.high && a->ratio.high <= 1e3))
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "augmentation: resized crops of ratio %g to %g, expected a lower and an upper bound from "
+                         "0.001 to 1000",
+                         a->ratio.low, a->ratio.high);
     return CLN_OK;
 }
 
-/* Uniform in [low, high). */
-static double between(double low, double high, uint32_t word) {
+static cln_status check_padded_crop(cln_context *ctx, const cln_augmentation *a, int height, int width) {
+    if (a->padding_mode != CLN_PAD_CONSTANT && a->padding_mode != CLN_PAD_REFLECT)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "augmentation: padding mode %d is not known", (int)a->padding_mode);
+    if (a->crop_padding == 0 || (a->crop_padding > 0 && a->crop_padding < height && a->crop_padding < width))
+        return CLN_OK;
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                     "augmentation: random crops with a padding of %d pixels; it must be less than the sides of the "
+                     "images, which are %dx%d",
+                     a->crop_padding, height, width);
+}
+
+static cln_status check_colours(cln_context *ctx, const cln_augmentation *a, int channels) {
+    CLN_TRY(check_number(ctx, "brightness jitter", a->brightness, 1000));
+    CLN_TRY(check_number(ctx, "contrast jitter", a->contrast, 1000));
+    CLN_TRY(check_number(ctx, "saturation jitter", a->saturation, 1000));
+    CLN_TRY(check_number(ctx, "hue jitter", a->hue, 0.5));
+    bool any = a->brightness > 0 || a->contrast > 0 || a->saturation > 0 || a->hue > 0;
+    if (any && channels != 1 && channels != 3)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "augmentation: colour jitter is for images of 1 or 3 channels, these have %d", channels);
+    return CLN_OK;
+}
+
+cln_status cln__augmentation_check(cln_context *ctx, const cln_augmentation *a, int channels, int height, int width) {
+    CLN_TRY(check_number(ctx, "probability of a flip", a->hflip, 1));
+    CLN_TRY(check_resized_crop(ctx, a));
+    CLN_TRY(check_padded_crop(ctx, a, height, width));
+    CLN_TRY(check_colours(ctx, a, channels));
+    CLN_TRY(check_number(ctx, "side of the cutout", a->cutout, 1 << 20));
+    CLN_TRY(check_number(ctx, "probability of erasing", a->erasing, 1));
+    CLN_TRY(check_number(ctx, "alpha of mixup", a->mixup, 1e6));
+    return check_number(ctx, "alpha of CutMix", a->cutmix, 1e6);
+}
+
+/* --- what is drawn --- */
+
+double cln__between(double low, double high, uint32_t word) {
     return low + (high - low) * (double)cln__uniform(word);
 }
 
-/* Uniform in 0..count-1. */
-static int below(int count, uint32_t word) {
+int cln__below(int count, uint32_t word) {
     return (int)((uint64_t)word * (uint64_t)count >> 32);
 }
 
-/* Where no try fits: the largest central crop whose aspect ratio is allowed; of a square image all. */
-static void fall_back(int height, int width, int box[4]) {
-    double ratio = (double)width / height;
-    box[2] = ratio < min_ratio ? (int)rint(width / min_ratio) : height;
-    box[3] = ratio > max_ratio ? (int)rint(height * max_ratio) : width;
+/* The numbers of a sample in an epoch. */
+typedef struct numbers {
+    uint64_t key, epoch, sample;
+} numbers;
+
+static cln__random draw(const numbers *n, unsigned part) {
+    return cln__philox(n->key, n->epoch, n->sample | (uint64_t)part << 56);
+}
+
+/* Where no try fits: the largest central crop whose aspect ratio is allowed; of a square image mostly all. */
+static void fall_back(const cln_range *ratio, int height, int width, int box[4]) {
+    double whole = (double)width / height;
+    box[2] = whole < ratio->low ? (int)fmax(1, rint(width / ratio->low)) : height;
+    box[3] = whole > ratio->high ? (int)fmax(1, rint(height * ratio->high)) : width;
     box[0] = (height - box[2]) / 2;
     box[1] = (width - box[3]) / 2;
 }
 
-cln__augmentation cln__augment_draw(uint64_t seed, int64_t epoch, int64_t sample, int height, int width) {
-    uint64_t key = cln__stream_key(seed, CLN__STREAM_AUGMENT);
-    cln__augmentation result = {.flip = cln__philox(key, (uint64_t)epoch, (uint64_t)sample).word[0] >> 31 != 0};
-    for (int try = 1; try <= TRIES; try++) {
-        /* The counter's top byte tells the tries apart; no data set has 2^56 samples. */
-        cln__random r = cln__philox(key, (uint64_t)epoch, (uint64_t)sample | (uint64_t)try << 56);
-        double area = (double)height * width * between(min_area, max_area, r.word[0]);
-        double ratio = exp(between(log(min_ratio), log(max_ratio), r.word[1]));
+static void draw_resized_crop(const numbers *n, const cln_augmentation *a, int height, int width, int box[4]) {
+    for (int try = 0; try < TRIES; try++) {
+        cln__random r = draw(n, RESIZED_CROP + (unsigned)try);
+        double area = (double)height * width * cln__between(a->scale.low, a->scale.high, r.word[0]);
+        double ratio = exp(cln__between(log(a->ratio.low), log(a->ratio.high), r.word[1]));
         double h = rint(sqrt(area / ratio)), w = rint(sqrt(area * ratio));
         if (h < 1 || h > height || w < 1 || w > width)
             continue;
-        int *box = result.box;
         box[2] = (int)h;
         box[3] = (int)w;
-        box[0] = below(height - box[2] + 1, r.word[2]);
-        box[1] = below(width - box[3] + 1, r.word[3]);
-        return result;
+        box[0] = cln__below(height - box[2] + 1, r.word[2]);
+        box[1] = cln__below(width - box[3] + 1, r.word[3]);
+        return;
     }
-    fall_back(height, width, result.box);
-    return result;
+    fall_back(&a->ratio, height, width, box);
+}
+
+static void draw_colours(const numbers *n, const cln_augmentation *a, cln__draw *d) {
+    const double strength[] = {a->brightness, a->contrast, a->saturation};
+    cln__random r = draw(n, COLOURS), order = draw(n, COLOUR_ORDER);
+    for (int i = 0; i < CLN__HUE; i++)
+        d->factor[i] = cln__between(fmax(0, 1 - strength[i]), 1 + strength[i], r.word[i]);
+    d->factor[CLN__HUE] = cln__between(-a->hue, a->hue, r.word[CLN__HUE]);
+    for (int i = 0; i < CLN__COLOURS; i++) { /* from the inside out, after Fisher and Yates */
+        int j = cln__below(i + 1, order.word[i]);
+        d->order[i] = d->order[j];
+        d->order[j] = (cln__colour)i;
+    }
+}
+
+static void draw_cutout(const numbers *n, int side, int height, int width, int box[4]) {
+    cln__random r = draw(n, CUTOUT);
+    int top = cln__below(height, r.word[0]) - side / 2, left = cln__below(width, r.word[1]) - side / 2;
+    box[0] = top < 0 ? 0 : top;
+    box[1] = left < 0 ? 0 : left;
+    box[2] = (top + side < height ? top + side : height) - box[0];
+    box[3] = (left + side < width ? left + side : width) - box[1];
+}
+
+/* As in the reference, a box that reaches from edge to edge is no box, and ten failures leave the image as it is. */
+static void draw_erasing(const numbers *n, double probability, int height, int width, int box[4]) {
+    if ((double)cln__uniform(draw(n, ERASING).word[0]) < 1 - probability)
+        return;
+    for (int try = 1; try <= TRIES; try++) {
+        cln__random r = draw(n, ERASING + (unsigned)try);
+        double area = (double)height * width * cln__between(erased_scale.low, erased_scale.high, r.word[0]);
+        double ratio = exp(cln__between(log(erased_ratio.low), log(erased_ratio.high), r.word[1]));
+        double h = rint(sqrt(area * ratio)), w = rint(sqrt(area / ratio));
+        if (h < 1 || h >= height || w < 1 || w >= width)
+            continue;
+        box[2] = (int)h;
+        box[3] = (int)w;
+        box[0] = cln__below(height - box[2] + 1, r.word[2]);
+        box[1] = cln__below(width - box[3] + 1, r.word[3]);
+        return;
+    }
+}
+
+static bool has_colours(const cln_augmentation *a) {
+    return a->brightness > 0 || a->contrast > 0 || a->saturation > 0 || a->hue > 0;
+}
+
+cln__draw cln__augment_draw(const cln_augmentation *a, uint64_t seed, int64_t epoch, int64_t sample, int height,
+                            int width) {
+    numbers n = {cln__stream_key(seed, CLN__STREAM_AUGMENT), (uint64_t)epoch, (uint64_t)sample};
+    cln__draw d = {.flip = false};
+    if (a->hflip > 0)
+        d.flip = (double)cln__uniform(draw(&n, FLIP).word[0]) >= 1 - a->hflip;
+    if (a->scale.high > 0)
+        draw_resized_crop(&n, a, height, width, d.box);
+    if (a->crop_padding > 0) {
+        cln__random r = draw(&n, PADDED_CROP);
+        for (int i = 0; i < 2; i++)
+            d.shift[i] = cln__below(2 * a->crop_padding + 1, r.word[i]) - a->crop_padding;
+    }
+    if (has_colours(a))
+        draw_colours(&n, a, &d);
+    if (a->cutout > 0)
+        draw_cutout(&n, a->cutout, height, width, d.cutout);
+    if (a->erasing > 0)
+        draw_erasing(&n, a->erasing, height, width, d.erased);
+    return d;
+}
+
+/* --- and done --- */
+
+static void adjust_colours(const cln_augmentation *a, const cln__draw *d, int channels, size_t plane, uint8_t *image) {
+    const double strength[] = {a->brightness, a->contrast, a->saturation, a->hue};
+    for (int i = 0; i < CLN__COLOURS; i++)
+        if (strength[d->order[i]] > 0)
+            cln__colour_adjust(d->order[i], d->factor[d->order[i]], image, channels, plane);
+}
+
+const uint8_t *cln__augment_pixels(const cln_augmentation *a, const cln__draw *d, const uint8_t *image, int channels,
+                                   int height, int width, uint8_t *scratch) {
+    size_t plane = (size_t)height * (size_t)width;
+    bool resizes = a->scale.high > 0, copies = a->crop_padding > 0 || (!resizes && (d->flip || has_colours(a)));
+    if (!resizes && !copies)
+        return image;
+    uint8_t *out = scratch;
+    if (resizes)
+        cln__crop_resize(image, channels, height, width, d->flip, d->box, out);
+    if (resizes && copies) {
+        image = out;
+        out += (size_t)channels * plane;
+    }
+    if (copies)
+        cln__crop_shift(image, channels, height, width, d->flip && !resizes, d->shift, a->padding_mode, out);
+    if (has_colours(a))
+        adjust_colours(a, d, channels, plane, out);
+    return out;
+}
+
+static void erase(const int box[4], int channels, int height, int width, float *image) {
+    for (int c = 0; c < channels; c++, image += (size_t)height * (size_t)width)
+        for (int y = box[0]; y < box[0] + box[2]; y++)
+            memset(image + (size_t)y * (size_t)width + box[1], 0, (size_t)box[3] * sizeof *image);
+}
+
+void cln__augment_erase(const cln__draw *d, int channels, int height, int width, float *image) {
+    erase(d->cutout, channels, height, width, image);
+    erase(d->erased, channels, height, width, image);
 }

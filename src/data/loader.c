@@ -17,8 +17,11 @@ enum { MAX_WORKERS = 64 };
 typedef struct slot {
     float *images;
     int32_t *labels;
-    uint8_t *scratch; /* one augmented image */
-    int64_t ready;    /* the batch it holds, or -1 */
+    uint8_t *scratch; /* two images on their way through the augmentation */
+    /* Of batches that are mixed, else NULL. */
+    int32_t *others, *partner;
+    float *weights, *aside; /* aside: an image */
+    int64_t ready;          /* the batch it holds, or -1 */
 } slot;
 
 struct cln_loader {
@@ -48,19 +51,30 @@ struct cln_loader {
 
 static void fill_sample(const cln_loader *l, slot *s, int64_t row, int64_t sample) {
     const cln_dataset *d = l->dataset;
-    const uint8_t *pixels = d->images + (size_t)sample * l->image;
-    if (l->options.augment) {
-        cln__augmentation a = cln__augment_draw(l->options.seed, l->epoch, sample, d->height, d->width);
-        cln__augment_apply(pixels, d->channels, d->height, d->width, a.flip, a.box, s->scratch);
-        pixels = s->scratch;
-    }
+    const cln_augmentation *a = &l->options.augmentation;
+    const cln__draw draw = cln__augment_draw(a, l->options.seed, l->epoch, sample, d->height, d->width);
+    const uint8_t *pixels = cln__augment_pixels(a, &draw, d->images + (size_t)sample * l->image, d->channels, d->height,
+                                                d->width, s->scratch);
     float *out = s->images + (size_t)row * l->image;
     for (int c = 0; c < d->channels; c++, pixels += l->plane, out += l->plane) {
         const float *table = l->table[c];
         for (size_t i = 0; i < l->plane; i++)
             out[i] = table[pixels[i]];
     }
+    cln__augment_erase(&draw, d->channels, d->height, d->width, s->images + (size_t)row * l->image);
     s->labels[row] = d->labels[sample];
+}
+
+static void mix_batch(const cln_loader *l, slot *s, int64_t batch, int64_t rows) {
+    const cln_dataset *d = l->dataset;
+    cln__mix mix = cln__mix_draw(&l->options.augmentation, l->options.seed, l->epoch, batch, d->height, d->width, rows,
+                                 s->partner);
+    float weight = cln__mix_labels(&mix, rows, s->partner, s->labels, s->others);
+    cln__mix_images(&mix, rows, d->channels, d->height, d->width, s->partner, s->images, s->aside);
+    for (int64_t i = 0; i < l->options.batch_size; i++)
+        s->weights[i] = weight;
+    for (int64_t i = rows; i < l->options.batch_size; i++)
+        s->others[i] = -1;
 }
 
 static int64_t rows_of(const cln_loader *l, int64_t batch) {
@@ -77,6 +91,8 @@ static void fill_batch(const cln_loader *l, int64_t batch) {
         memset(s->images + (size_t)i * l->image, 0, l->image * sizeof *s->images);
         s->labels[i] = -1;
     }
+    if (s->others)
+        mix_batch(l, s, batch, rows);
 }
 
 /* Takes the next batch and prepares it; called and returns with the mutex held. */
@@ -158,7 +174,7 @@ cln_status cln_loader_next(cln_loader *l, const cln_batch **batch) {
     while (s->ready != b)
         pthread_cond_wait(&l->done, &l->mutex);
     pthread_mutex_unlock(&l->mutex);
-    l->batch = (cln_batch){rows_of(l, b), l->options.batch_size, b, s->images, s->labels};
+    l->batch = (cln_batch){rows_of(l, b), l->options.batch_size, b, s->images, s->labels, s->others, s->weights};
     *batch = &l->batch;
     return CLN_OK;
 }
@@ -190,7 +206,7 @@ static cln_status check_options(cln_context *ctx, const cln_dataset *d, const cl
                          "data loader: the normalisation is for %d channels, the images have %d, and its deviations "
                          "must be above zero",
                          n->channels, d->channels);
-    return CLN_OK;
+    return cln__augmentation_check(ctx, &options->augmentation, d->channels, d->height, d->width);
 }
 
 /* Workers cannot report a bad sample: each is looked at before they start. */
@@ -239,8 +255,17 @@ static cln_status make_order(cln_loader *l, const int64_t *indices, int64_t coun
     return check_samples(l->ctx, l->dataset, l->indices, l->samples);
 }
 
+static bool make_mixing(slot *s, size_t size, size_t image) {
+    s->others = malloc(size * sizeof *s->others);
+    s->partner = malloc(size * sizeof *s->partner);
+    s->weights = malloc(size * sizeof *s->weights);
+    s->aside = malloc(image * sizeof *s->aside);
+    return s->others && s->partner && s->weights && s->aside;
+}
+
 static cln_status make_ring(cln_loader *l) {
     size_t size = (size_t)l->options.batch_size, elements, bytes;
+    bool mixes = cln__mixes(&l->options.augmentation), ok = true;
     l->plane = (size_t)l->dataset->height * (size_t)l->dataset->width;
     if ((uint64_t)l->options.batch_size > SIZE_MAX / sizeof(int32_t) ||
         !cln__mul_size(l->plane, (size_t)l->dataset->channels, &l->image) ||
@@ -249,15 +274,14 @@ static cln_status make_ring(cln_loader *l) {
     /* One held by the caller, one ready and one in the making for each worker. */
     l->slots = 2 * (int64_t)l->options.workers + 1;
     l->ring = calloc((size_t)l->slots, sizeof *l->ring);
-    for (int64_t i = 0; l->ring && i < l->slots; i++) {
+    for (int64_t i = 0; l->ring && ok && i < l->slots; i++) {
         slot *s = &l->ring[i];
         s->images = malloc(bytes);
         s->labels = malloc(size * sizeof *s->labels);
-        s->scratch = malloc(l->image);
-        if (!s->images || !s->labels || !s->scratch)
-            return cln__fail_memory(l->ctx, "the batches of the data loader");
+        s->scratch = malloc(2 * l->image); /* fewer bytes than an image of floats */
+        ok = s->images && s->labels && s->scratch && (!mixes || make_mixing(s, size, l->image));
     }
-    return l->ring ? CLN_OK : cln__fail_memory(l->ctx, "the batches of the data loader");
+    return l->ring && ok ? CLN_OK : cln__fail_memory(l->ctx, "the batches of the data loader");
 }
 
 static void make_table(cln_loader *l) {
@@ -335,6 +359,10 @@ void cln_loader_free(cln_loader *l) {
         free(l->ring[i].images);
         free(l->ring[i].labels);
         free(l->ring[i].scratch);
+        free(l->ring[i].others);
+        free(l->ring[i].partner);
+        free(l->ring[i].weights);
+        free(l->ring[i].aside);
     }
     free(l->ring);
     free(l->order);

@@ -237,7 +237,7 @@ static cln_status set_inputs(cln_graph *g, cln__node *node, const cln_tensor *in
     for (int i = 0; i < node->input_count; i++) {
         if (!is_valid(g, inputs[i]))
             return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "input %d is not a tensor of this graph", i);
-        if (g->tensors[inputs[i].id].is_int && !(node->op->takes_labels && i == 1))
+        if (g->tensors[inputs[i].id].is_int && !(node->op->label_inputs >> i & 1))
             return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "input %d is labels", i);
         node->inputs[i] = inputs[i].id;
     }

@@ -76,7 +76,7 @@ typedef struct cln__op {
     bool joins;
     /* The outputs are input 0's channels, side by side: likewise. */
     bool splits;
-    bool takes_labels; /* as input 1; no other input may be labels */
+    unsigned label_inputs; /* bit i: input i is labels; no other input may be */
 } cln__op;
 
 struct cln__node {

@@ -7,7 +7,7 @@ cln_tensor cln_accuracy(cln_graph *g, cln_tensor logits, cln_tensor labels) {
 }
 
 static cln_status infer(cln_graph *g, const cln__node *node) {
-    CLN_TRY(cln__check_labelled_rows(g, node));
+    CLN_TRY(cln__check_labelled_rows(g, node, 1));
     return cln__set_output(g, node, 0, (cln_shape){1, 1, 1, 1}, CLN__FLAT, -1);
 }
 
@@ -38,5 +38,9 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     return l->status;
 }
 
-const cln__op cln__op_accuracy = {
-    .name = "accuracy", .outputs = 1, .infer = infer, .lower = lower, .needs_dense = needs_dense, .takes_labels = true};
+const cln__op cln__op_accuracy = {.name = "accuracy",
+                                  .outputs = 1,
+                                  .infer = infer,
+                                  .lower = lower,
+                                  .needs_dense = needs_dense,
+                                  .label_inputs = 1 << 1};

@@ -16,8 +16,8 @@ cln_status cln__infer_weight_like_2(cln_graph *g, const cln__node *node) {
     return CLN_OK;
 }
 
-cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node) {
-    const cln__tensor *labels = cln__at(g, node->inputs[1]);
+cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node, int input) {
+    const cln__tensor *labels = cln__at(g, node->inputs[input]);
     cln_shape x = cln__input_shape(g, node, 0);
     if (x.h != 1 || x.w != 1)
         return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its logits have %lldx%lld pixels, they must be flat",

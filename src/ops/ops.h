@@ -14,8 +14,8 @@ cln_status cln__infer_like_1(cln_graph *g, const cln__node *node);
 cln_status cln__infer_like_2(cln_graph *g, const cln__node *node);
 /* Output 0 is a weight like input 2. */
 cln_status cln__infer_weight_like_2(cln_graph *g, const cln__node *node);
-/* Fails unless input 0 has flat rows and input 1 a label for each. */
-cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node);
+/* Fails unless input 0 has flat rows and input `input` a label for each. */
+cln_status cln__check_labelled_rows(cln_graph *g, const cln__node *node, int input);
 
 /* How many of the channels from `first` on (`limit` at most) have stored numbers that follow each other. */
 int64_t cln__channel_run(const cln__layout *layout, int64_t first, int64_t limit);

@@ -115,6 +115,31 @@ static char *recipe_json(const cln_fit_options *o) {
     return cln__json_print(object);
 }
 
+cln_augmentation cln__fit_augmentation(const cln_fit_options *o) {
+    return o->augmentation ? *o->augmentation : cln_augmentation_default();
+}
+
+static void add_range(cJSON *object, const char *name, cln_range range) {
+    const double bounds[] = {range.low, range.high};
+    cJSON_AddItemToObject(object, name, cJSON_CreateDoubleArray(bounds, 2));
+}
+
+static char *augmentation_json(const cln_augmentation *a) {
+    const double colours[] = {a->brightness, a->contrast, a->saturation, a->hue};
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "hflip", a->hflip);
+    add_range(object, "scale", a->scale);
+    add_range(object, "ratio", a->ratio);
+    cJSON_AddNumberToObject(object, "random_crop_padding", a->crop_padding);
+    cJSON_AddStringToObject(object, "padding_mode", a->padding_mode == CLN_PAD_REFLECT ? "reflect" : "constant");
+    cJSON_AddItemToObject(object, "color_jitter", cJSON_CreateDoubleArray(colours, 4));
+    cJSON_AddNumberToObject(object, "cutout", a->cutout);
+    cJSON_AddNumberToObject(object, "reprob", a->erasing);
+    cJSON_AddNumberToObject(object, "mixup", a->mixup);
+    cJSON_AddNumberToObject(object, "cutmix", a->cutmix);
+    return cln__json_print(object);
+}
+
 static char *split_json(const cln__checkpoint *c) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddNumberToObject(object, "training_images", (double)c->data->count);
@@ -144,6 +169,8 @@ void cln__checkpoint_describe(const cln__checkpoint *c, cln__entries *e) {
         e, "class_names",
         cln__json_print(cJSON_CreateStringArray((const char *const *)data->class_names, data->num_classes)));
     cln__entries_put(e, "recipe", recipe_json(c->options));
+    const cln_augmentation augmentation = cln__fit_augmentation(c->options);
+    cln__entries_put(e, "augmentation", augmentation_json(&augmentation));
     cln__entries_put(e, "seed", cln__format("%" PRIu64, c->options->seed));
     cln__entries_put(e, "split", split_json(c));
     if (c->options->split_indices)

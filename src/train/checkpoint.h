@@ -19,6 +19,9 @@ void cln__entries_put(cln__entries *entries, const char *key, char *value);
 const char *cln__entries_find(const cln__entries *entries, const char *key);
 void cln__entries_free(cln__entries *entries);
 
+/* What is done to the run's training images: options->augmentation, or the default. */
+cln_augmentation cln__fit_augmentation(const cln_fit_options *options);
+
 /* The metadata of a file, to be written. Borrows everything. No times: the same run gives the same bytes. */
 typedef struct cln__checkpoint {
     const cln_fit_options *options;

@@ -63,12 +63,10 @@ static bool is_trainable(const cln_weights *weights, const char *name) {
 /* Runs batch `index` of the epoch again, layer by layer. */
 static cln_status find_layer(cln__trainer *t, int epoch, int64_t index, const char **layer) {
     const cln_batch *batch;
-    cln_shape shape = cln_tensor_shape(t->network.graph, t->network.image);
     CLN_TRY(cln_plan_finish(t->train_plan));
     CLN_TRY(cln_loader_start(t->train_loader, epoch, index));
     CLN_TRY(cln_loader_next(t->train_loader, &batch));
-    CLN_TRY(cln_plan_write(t->train_plan, t->network.image, batch->images, batch->size * shape.c * shape.h * shape.w));
-    CLN_TRY(cln_plan_write_labels(t->train_plan, t->network.label, batch->labels, batch->size));
+    CLN_TRY(cln__network_feed(&t->network, t->train_plan, batch));
     return cln_plan_find_nonfinite(t->train_plan, layer);
 }
 

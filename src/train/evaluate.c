@@ -120,7 +120,7 @@ static cln_status evaluate(tester *t, cln_score *score) {
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
     CLN_TRY(cln__origin_hparams(t->ctx, &t->origin, o->weights, t->model, o->hparams, t->data, &t->hparams));
-    CLN_TRY(cln__network_build(t->ctx, t->model, t->hparams, t->data, o->batch_size, 0, &t->network));
+    CLN_TRY(cln__network_build(t->ctx, t->model, t->hparams, t->data, o->batch_size, 0, false, &t->network));
     CLN_TRY(check_classes(t));
     CLN_TRY(cln_weights_new(t->device, t->network.graph, 0, &t->weights));
     CLN_TRY(cln_weights_load(t->ctx, t->weights, t->file, o->weights));

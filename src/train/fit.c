@@ -95,7 +95,8 @@ static cln_status make_loaders(cln__trainer *t) {
         CLN_TRY(make_validation_loader(t, limit_val, &t->validation_loader));
     o.limit = overfits ? of->overfit_batches : of->limit_train_batches;
     o.shuffle = !overfits;
-    o.augment = o.drop_last = true;
+    o.drop_last = true;
+    o.augmentation = cln__fit_augmentation(of);
     CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.train, t->division.train_count, &o, &t->train_loader));
     t->event.steps = cln_loader_batches(t->train_loader);
     return cln__schedule_check_length(t->ctx, &t->options->recipe, t->event.steps);
@@ -114,10 +115,12 @@ static cln_status make_hparams(cln__trainer *t) {
 
 static cln_status make_plans(cln__trainer *t) {
     const cln_fit_options *o = t->options;
+    const cln_augmentation augmentation = cln__fit_augmentation(o);
+    bool mixed = augmentation.mixup > 0 || augmentation.cutmix > 0;
     double start_s = cln__now_s();
-    CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, o->label_smoothing,
+    CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, o->label_smoothing, mixed,
                                &t->network));
-    CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, 0, &t->evaluation));
+    CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, 0, false, &t->evaluation));
     if (o->graph_out)
         cln_graph_print(t->network.graph, o->graph_out);
     CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->weights));

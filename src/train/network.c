@@ -2,15 +2,20 @@
 #include "network.h"
 
 cln_status cln__network_build(cln_context *ctx, const cln_model *model, const void *hparams, const cln_dataset *data,
-                              int64_t batch, float label_smoothing, cln__network *out) {
+                              int64_t batch, float label_smoothing, bool mixed, cln__network *out) {
     cln_graph *g = cln_graph_new(ctx);
     if (!g)
         return cln__fail_memory(ctx, "the graph");
-    *out = (cln__network){.graph = g};
+    *out = (cln__network){.graph = g, .other = CLN_NO_TENSOR, .weight = CLN_NO_TENSOR};
     out->image = cln_input(g, "image", batch, data->channels, data->height, data->width);
     out->label = cln_labels(g, "label", batch);
+    if (mixed) {
+        out->other = cln_labels(g, "other_label", batch);
+        out->weight = cln_input(g, "label_weight", batch, 1, 1, 1);
+    }
     out->logits = model->build(g, out->image, hparams ? hparams : model->defaults);
-    out->loss = cln_softmax_ce(g, out->logits, out->label, label_smoothing);
+    out->loss = mixed ? cln_softmax_ce_mixed(g, out->logits, out->label, out->other, out->weight, label_smoothing)
+                      : cln_softmax_ce(g, out->logits, out->label, label_smoothing);
     out->correct = cln_accuracy(g, out->logits, out->label);
     return cln_graph_status(g);
 }
@@ -47,14 +52,21 @@ void cln__hparams_fit_data(const cln_model *model, void *hparams, const cln_data
     cln_hparams_set_int(model, hparams, "in_channels", data->channels);
 }
 
+cln_status cln__network_feed(const cln__network *network, cln_plan *plan, const cln_batch *batch) {
+    cln_shape shape = cln_tensor_shape(network->graph, network->image);
+    CLN_TRY(cln_plan_write(plan, network->image, batch->images, batch->size * shape.c * shape.h * shape.w));
+    CLN_TRY(cln_plan_write_labels(plan, network->label, batch->labels, batch->size));
+    if (network->other.id < 0)
+        return CLN_OK;
+    CLN_TRY(cln_plan_write_labels(plan, network->other, batch->others, batch->size));
+    return cln_plan_write(plan, network->weight, batch->weights, batch->size);
+}
+
 cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, cln_rates rates,
                              cln__flight *out) {
-    cln_shape shape = cln_tensor_shape(network->graph, network->image);
-    int64_t image = shape.c * shape.h * shape.w;
     out->index = batch->index;
     out->count = batch->count;
-    CLN_TRY(cln_plan_write(plan, network->image, batch->images, batch->size * image));
-    CLN_TRY(cln_plan_write_labels(plan, network->label, batch->labels, batch->size));
+    CLN_TRY(cln__network_feed(network, plan, batch));
     CLN_TRY(cln_plan_step_at(plan, rates));
     CLN_TRY(cln_plan_request_scalar(plan, network->loss, &out->loss));
     return cln_plan_request_scalar(plan, network->correct, &out->correct);

@@ -8,16 +8,20 @@
 typedef struct cln__network {
     cln_graph *graph; /* owned */
     cln_tensor image, label, logits;
+    cln_tensor other, weight; /* of a mixed network: those of cln_softmax_ce_mixed; else CLN_NO_TENSOR */
     cln_tensor loss, correct; /* scalars */
 } cln__network;
 
-/* `hparams` NULL: the model's defaults. */
+/* `hparams` NULL: the model's defaults. `mixed`: its batches come with two labels a row. */
 cln_status cln__network_build(cln_context *ctx, const cln_model *model, const void *hparams, const cln_dataset *data,
-                              int64_t batch, float label_smoothing, cln__network *out);
+                              int64_t batch, float label_smoothing, bool mixed, cln__network *out);
 void cln__network_free(cln__network *network);
 
 /* The options of an evaluation plan that keeps loss and correct; `outputs` is filled in and must live as long. */
 cln_plan_options cln__network_evaluation(const cln__network *network, const char *variant, cln_tensor outputs[2]);
+
+/* Writes the plan's inputs. */
+cln_status cln__network_feed(const cln__network *network, cln_plan *plan, const cln_batch *batch);
 
 /* Enqueues one step on `batch` and the copies of loss and correct; cln__flight_land waits for these. Up to three may be
  * in flight, so that the device need not wait for the host. */

@@ -90,9 +90,9 @@ static cln_status parts_new(const cln__trainer *t, parts *p) {
 /* --- the metadata --- */
 
 /* Of these, in this order, and of the tensors the checksum is made. */
-static const char *const summed[] = {"library",       "model",   "hparams",  "image_shape", "class_names",
-                                     "normalization", "recipe",  "seed",     "split",       "epoch",
-                                     "data",          "monitor", "progress", "choices"};
+static const char *const summed[] = {"library",       "model",  "hparams",      "image_shape", "class_names",
+                                     "normalization", "recipe", "augmentation", "seed",        "split",
+                                     "epoch",         "data",   "monitor",      "progress",    "choices"};
 
 /* A text counts with its final zero, so that neighbours cannot trade characters. */
 static uLong add_text(uLong crc, const char *text) {

@@ -16,6 +16,7 @@ static void show_recipe(const cln_fit_options *o) {
            r->epochs == 1 ? "" : "s");
     fit_show_schedule(r);
     printf("; seed %llu\n", (unsigned long long)o->seed);
+    fit_show_augmentation(o->augmentation);
 }
 
 static void show_end(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {
@@ -60,6 +61,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
                                    .budget_s = a->budget_s,
                                    .should_stop = interrupt_asked,
                                    .on_event = plain ? tuning_show : NULL};
+    const cln_augmentation augmentation = fit_augmentation(a);
     cln_fit_options options = {
         .model = a->model,
         .recipe = fit_recipe(a),
@@ -72,6 +74,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
         .image_width = a->image_size.values[a->image_size.count > 1],
         .seed = (uint64_t)a->seed,
         .workers = (int)a->workers,
+        .augmentation = &augmentation,
         .monitor = (cln_monitor)(a->monitor + 1), /* -1: the default, which is 0 */
         .mode = (cln_mode)(a->mode + 1),
         .top_k = a->top_k == 0 ? -1 : (int)a->top_k,
@@ -130,6 +133,7 @@ static const char *const summary =
 static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
                                    {"learning rate", fit_schedule_options},
                                    {"data", fit_data_options},
+                                   {"augmentation of the training images", fit_augmentation_options},
                                    {"training loop", fit_loop_options},
                                    {"device and kernels", fit_run_options},
                                    {"run folder and checkpoints", fit_checkpoint_options},
@@ -140,6 +144,8 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .batch_size = -1,
                                            .seed = 42,
                                            .workers = 2,
+                                           .augment = true,
+                                           .hflip = NAN,
                                            .top_k = 1,
                                            .optimizer = -1,
                                            .scheduler = -1,
@@ -173,6 +179,7 @@ static int check(const fit_arguments *a) {
     int status = fit_check_recipe(&fit_command, a);
     status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_loop(&fit_command, a) : status;
+    status = status == CLN_OK ? fit_check_augmentation(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_output(&fit_command, a) : status;
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;

@@ -17,6 +17,12 @@ typedef struct fit_arguments {
     cln_ints image_size;
     double validation;
     int64_t workers;
+    /* augmentation */
+    bool augment;
+    double hflip, erasing, mixup, cutmix;
+    cli_reals scale, ratio, color_jitter;
+    int64_t crop_padding, cutout;
+    int padding_mode;
     /* recipe */
     const cln_model *model;
     const char *hparams;
@@ -55,10 +61,11 @@ typedef struct fit_arguments {
 
 #define FIT_AT(member) offsetof(fit_arguments, member)
 
-extern const cli_option fit_data_options[], fit_recipe_options[], fit_schedule_options[], fit_run_options[],
-    fit_checkpoint_options[], fit_loop_options[], fit_output_options[];
+extern const cli_option fit_data_options[], fit_augmentation_options[], fit_recipe_options[], fit_schedule_options[],
+    fit_run_options[], fit_checkpoint_options[], fit_loop_options[], fit_output_options[];
 
 /* Checks of options that concern each other; the exit status. */
+int fit_check_augmentation(const cli_command *command, const fit_arguments *a);
 int fit_check_recipe(const cli_command *command, const fit_arguments *a);
 int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
@@ -75,11 +82,15 @@ void fit_fill(double *value, float from);
 bool fit_cycles_momentum(const fit_arguments *a);
 /* What the arguments of the loop say, into the options; false, with a message, if one of them is not well-formed. */
 bool fit_loop(const cli_command *command, const fit_arguments *a, cln_fit_options *options);
+void fit_resolve_augmentation(fit_arguments *a);
 /* What the resolved arguments say. */
+cln_augmentation fit_augmentation(const fit_arguments *a);
 cln_recipe fit_recipe(const fit_arguments *a);
 void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
 /* Prints the schedule as parts of a sentence: ", warm-up of 3 epochs". */
 void fit_show_schedule(const cln_recipe *recipe);
+/* Prints a line with the parts that are on. */
+void fit_show_augmentation(const cln_augmentation *augmentation);
 /* "sgd", "adam", "adamw"; NULL: no optimiser. */
 const char *fit_optimizer_name(cln_optimizer_kind kind);
 

@@ -72,6 +72,7 @@ void fit_resolve(fit_arguments *a) {
     const cln_recipe *r = a->model->recipe;
     resolve_optimizer(a, r);
     fit_resolve_schedule(a);
+    fit_resolve_augmentation(a);
     if (a->batch_size < 0)
         a->batch_size = r->batch_size;
 }

@@ -15,9 +15,16 @@ typedef enum cli_kind {
     CLI_FLAG_INT, /* the same, or without a value 1: --name, --name N, --name=N, --no-name */
     CLI_REAL,     /* double from min to max */
     CLI_INTS,     /* cln_ints: whole numbers with commas between them, each from min to max */
+    CLI_REALS,    /* cli_reals: numbers with commas between them, each from min to max */
     CLI_CHOICE,   /* int: index into choices */
     CLI_MODEL,    /* const cln_model *: by name */
 } cli_kind;
+
+enum { CLI_MAX_REALS = 4 };
+typedef struct cli_reals {
+    int count;
+    double values[CLI_MAX_REALS];
+} cli_reals;
 
 /* "--name VALUE" or "--name=VALUE"; dashes and underscores are the same. */
 typedef struct cli_option {

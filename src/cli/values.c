@@ -37,12 +37,35 @@ static bool read_int(const cli_option *o, const char *text, int64_t *out, char *
     return parse_int(o, text, text + strlen(text), out) || refuse(expected, text, message);
 }
 
-static bool read_real(const cli_option *o, const char *text, double *out, char *message) {
-    char *after, expected[96];
+static bool parse_real(const cli_option *o, const char *text, const char *end, double *out) {
+    char *after;
     *out = strtod(text, &after);
+    bool number = after != text && after == end && !isspace((unsigned char)*text);
+    return number && *out >= o->min && *out <= o->max;
+}
+
+static bool read_real(const cli_option *o, const char *text, double *out, char *message) {
+    char expected[96];
     snprintf(expected, sizeof expected, "a number from %g to %g", o->min, o->max);
-    bool number = after != text && *after == '\0' && !isspace((unsigned char)*text);
-    return (number && *out >= o->min && *out <= o->max) || refuse(expected, text, message);
+    return parse_real(o, text, text + strlen(text), out) || refuse(expected, text, message);
+}
+
+static bool parse_reals(const cli_option *o, const char *text, cli_reals *out) {
+    for (out->count = 0;; text++) {
+        const char *end = text + strcspn(text, ",");
+        if (out->count == CLI_MAX_REALS || !parse_real(o, text, end, &out->values[out->count++]))
+            return false;
+        if (*end == '\0')
+            return true;
+        text = end;
+    }
+}
+
+static bool read_reals(const cli_option *o, const char *text, cli_reals *out, char *message) {
+    char expected[96];
+    snprintf(expected, sizeof expected, "at most %d numbers from %g to %g with commas between them", CLI_MAX_REALS,
+             o->min, o->max);
+    return parse_reals(o, text, out) || refuse(expected, text, message);
 }
 
 static bool parse_ints(const cli_option *o, const char *text, cln_ints *out) {
@@ -120,6 +143,8 @@ bool cli_read_value(const cli_option *o, const char *text, void *target, char me
         return read_real(o, text, target, message);
     case CLI_INTS:
         return read_ints(o, text, target, message);
+    case CLI_REALS:
+        return read_reals(o, text, target, message);
     case CLI_CHOICE:
         return read_choice(o, text, target, message);
     case CLI_MODEL:

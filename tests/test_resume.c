@@ -55,6 +55,16 @@ START_TEST(killed_with_sgd) {
 }
 END_TEST
 
+/* All that is drawn for an image or a batch, and the loss of two labels. */
+START_TEST(killed_with_every_augmentation) {
+    runs_kill("augmented",
+              "--epochs 8 --save-every 0.02 --milestones 4 --hflip 0.3 --scale 0.5,1 --ratio 0.8,1.2 "
+              "--random-crop-padding 4 --padding-mode reflect --color-jitter 0.4,0.4,0.4,0.1 --cutout 8 --reprob 0.5 "
+              "--mixup 0.4 --cutmix 1 --label-smoothing 0.1",
+              5, 3);
+}
+END_TEST
+
 START_TEST(killed_with_adamw) {
     runs_kill("adamw", "--epochs 8 --optimizer adamw --save-top-k 3 --monitor val_loss --workers 0", 4, 2);
 }
@@ -165,6 +175,10 @@ static const struct {
     {"--epochs 2 --lr-scheduler cosine", "recipe 'lr_scheduler' none, this one \"cosine\""},
     {"--epochs 2 --milestones 1 --warmup-steps 2", "recipe 'warmup_steps' none, this one 2"},
     {"--epochs 2 --milestones 1 --seed 43", "has seed 42, this one 43"},
+    {"--epochs 2 --milestones 1 --hflip 0.25", "augmentation 'hflip' 0.5, this one 0.25"},
+    {"--epochs 2 --milestones 1 --mixup 0.2", "augmentation 'mixup' 0, this one 0.2"},
+    {"--epochs 2 --milestones 1 --scale 0.7,1", "augmentation 'scale' [0.8,1], this one [0.7,1]"},
+    {"--epochs 2 --milestones 1 --no-augment", "augmentation 'hflip' 0.5, this one 0"},
     {"--epochs 2 --milestones 1 --val-split 21", "split 'validation_images' 20, this one 21"},
     {"--epochs 2 --milestones 1 --data data2", "data 'checksum'"},
     {"--epochs 2 --milestones 1 --normalize dataset", "normalization 'mean'"},
@@ -478,6 +492,7 @@ static void tear_down(void) {
 static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, killed_with_sgd);
+    tcase_add_test(tests, killed_with_every_augmentation);
     tcase_add_test(tests, killed_with_adamw);
     tcase_add_test(tests, killed_with_a_busy_loop);
     tcase_add_test(tests, an_early_stop_is_final);

@@ -166,7 +166,9 @@ END_TEST
 START_TEST(it_learns) {
     static const cln_optimizer optimizers[] = {{.kind = CLN_SGD, .momentum = 0.9f, .weight_decay = 1e-4f},
                                                {.kind = CLN_ADAM, .weight_decay = 1e-4f},
+                                               {.kind = CLN_ADAMW, .weight_decay = 1e-4f},
                                                {.kind = CLN_ADAMW, .weight_decay = 1e-4f}};
+    const cln_augmentation mixed = {.hflip = 0.5, .mixup = 0.4, .cutmix = 1};
     char *out = folder_new();
     cln_fit_options o = tiny_options(out);
     o.recipe.optimizer = optimizers[_i];
@@ -175,9 +177,42 @@ START_TEST(it_learns) {
     o.recipe.epochs = 20;
     o.label_smoothing = 0.05f;
     o.validation = 0;
+    if (_i == 3) /* mixed images and labels */
+        o.augmentation = &mixed;
     cln_fit_result r = fit(&o);
     ck_assert_msg(r.test.accuracy > 0.4, "accuracy %g", r.test.accuracy); /* chance is 0.1 */
     folder_remove(out);
+}
+END_TEST
+
+/* What is far from the recipe is recorded with the weights, and told where the images do not allow it. */
+START_TEST(augmentation_is_the_runs_own) {
+    char *root = folder_new(), *a = path_of(root, "a"), *b = path_of(root, "b"), *c = path_of(root, "c");
+    cln_augmentation recipe = cln_augmentation_default(), mixed = {.crop_padding = 4, .mixup = 0.2, .cutmix = 1};
+    cln_fit_options o = tiny_options(a);
+    fit(&o);
+    o.out = b;
+    o.augmentation = &recipe;
+    fit(&o);
+    ck_assert(same_file(a, b, "last.safetensors"));
+    o.out = c;
+    o.augmentation = &mixed;
+    fit(&o);
+    ck_assert(!same_file(a, c, "last.safetensors"));
+    size_t size;
+    char *bytes = read_all(c, "last.safetensors", &size);
+    /* The header, a JSON text behind 8 bytes. */
+    ck_assert_ptr_nonnull(strstr(bytes + 8, "\\\"random_crop_padding\\\":4"));
+    ck_assert_ptr_nonnull(strstr(bytes + 8, "\\\"mixup\\\":0.2,\\\"cutmix\\\":1}"));
+    free(bytes);
+    mixed.crop_padding = 32;
+    cln_fit_result r;
+    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
+          "a padding of 32 pixels; it must be less than the sides of the images, which are 32x32");
+    free(a);
+    free(b);
+    free(c);
+    folder_remove(root);
 }
 END_TEST
 
@@ -236,7 +271,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, same_seed_same_bytes);
     tcase_add_test(tests, events_files_and_scores);
     tcase_add_test(tests, without_validation_the_last_counts);
-    tcase_add_loop_test(tests, it_learns, 0, 3);
+    tcase_add_loop_test(tests, it_learns, 0, 4);
+    tcase_add_test(tests, augmentation_is_the_runs_own);
     tcase_add_test(tests, divergence_names_step_and_layer);
     tcase_add_test(tests, bad_options_are_told);
 }

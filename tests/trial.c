@@ -39,7 +39,8 @@ void check_refused(cln_graph *g, cln_tensor y, const char *message) {
 /* --- the graph --- */
 
 trial trial_begin(void) {
-    return (trial){.g = cln_graph_new(ctx), .labels = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR};
+    return (trial){
+        .g = cln_graph_new(ctx), .labels = CLN_NO_TENSOR, .others = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR};
 }
 
 static operand *add_input(trial *t, cln_shape shape, const int64_t *channels, int parts) {
@@ -67,6 +68,13 @@ operand *trial_input(trial *t, cln_shape shape) {
 cln_tensor trial_labels(trial *t, const int32_t *values, int64_t rows) {
     t->label_values = values;
     return t->labels = cln_labels(t->g, "label", rows);
+}
+
+void trial_mixture(trial *t, const int32_t *others, const float *shares, int64_t rows) {
+    t->other_values = others;
+    t->share_values = shares;
+    t->others = cln_labels(t->g, "other", rows);
+    t->shares = cln_input(t->g, "share", rows, 1, 1, 1);
 }
 
 /* --- the plan --- */
@@ -204,6 +212,11 @@ void trial_step(trial *t, float learning_rate) {
         transfer(t, &t->x[k], true);
     if (t->labels.id >= 0)
         ok(cln_plan_write_labels(t->plan, t->labels, t->label_values, cln_tensor_shape(t->g, t->labels).n));
+    if (t->others.id >= 0) {
+        int64_t rows = cln_tensor_shape(t->g, t->others).n;
+        ok(cln_plan_write_labels(t->plan, t->others, t->other_values, rows));
+        ok(cln_plan_write(t->plan, t->shares, t->share_values, rows));
+    }
     if (t->upstream.id >= 0)
         ok(cln_plan_write(t->plan, t->upstream, t->y.gradient, count_of(t->y.shape)));
     ok(cln_plan_step(t->plan, learning_rate));

@@ -30,8 +30,9 @@ typedef struct trial {
     operand x[TRIAL_INPUTS], y;
     int inputs;
     const char *variant; /* of kernels, to be set before the plan is built; NULL: the rules choose */
-    cln_tensor labels, upstream;
-    const int32_t *label_values;
+    cln_tensor labels, others, shares, upstream;
+    const int32_t *label_values, *other_values;
+    const float *share_values;
     bool training, weights_only; /* the latter, set before: no gradients of inputs */
     cln_weights *weights;
     cln_plan *plan;
@@ -44,6 +45,8 @@ operand *trial_input(trial *t, cln_shape shape);
 operand *trial_plain_input(trial *t, cln_shape shape);
 /* Class indices, which are borrowed. */
 cln_tensor trial_labels(trial *t, const int32_t *values, int64_t rows);
+/* t->others and t->shares: the other inputs of cln_softmax_ce_mixed, likewise. */
+void trial_mixture(trial *t, const int32_t *others, const float *shares, int64_t rows);
 
 /* Plans y = f(the inputs), with noise as weights (of the streams from WEIGHT_STREAM on), and runs a step: t->y.values
  * and, in training, the gradients of inputs and weights for t->y.gradient, which is noise too. */

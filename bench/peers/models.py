@@ -192,7 +192,7 @@ def load(path):
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = bytearray(file.read())
-    types = {"F32": torch.float32, "I64": torch.int64}
+    types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
     state = {}
     for key, entry in header.items():
         if key != "__metadata__":

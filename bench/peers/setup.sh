@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with the PyTorch that bench/peers/pytorch.py compares clnet with.
+# Makes a virtual environment with the PyTorch that bench/peers/pytorch.py compares clnet with, and what else the slow
+# tests compare with: ONNX and onnxruntime.
 # --cpu takes PyTorch's own build without CUDA (some 200 MB); by default pip takes what it is set up to find, which on
 # Linux is a build for CUDA of several GB, good for the processor too. Does nothing where everything is there already.
 #
@@ -45,6 +46,13 @@ else
         printf 'error: pip succeeded, but PyTorch %s does not start with %s\n' "$torch" "$python" >&2
         exit 1
     fi
+fi
+
+if "$python" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; then
+    printf '==> ONNX and onnxruntime are installed in %s\n' "$folder"
+else
+    printf '==> installing ONNX and onnxruntime in %s\n' "$folder"
+    "$python" -m pip install --disable-pip-version-check onnx onnxruntime safetensors
 fi
 
 # torch.compile builds its kernels with these; without them the comparison goes on without it.

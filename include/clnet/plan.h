@@ -167,7 +167,7 @@ typedef struct cln_plan_memory {
     uint64_t planned_bytes;  /* activations, gradients and workspaces */
     uint64_t unshared_bytes; /* what they would need with one buffer each */
     uint64_t weights_bytes;  /* values, gradients and optimiser state */
-    int steps;
+    int steps; /* launches of a step, without those that are repeated only after the weights have changed */
 } cln_plan_memory;
 CLN_API cln_plan_memory cln_plan_get_memory(const cln_plan *plan);
 /* The kernel variants that the steps use, as "conv2d direct, linear reference", each once, in the order of the steps.

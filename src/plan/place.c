@@ -43,6 +43,10 @@ static void find_lifetimes(placing *p) {
         for (int a = 0; a < plan->steps[s].arg_count; a++)
             if (plan->steps[s].args[a].kind == CLN__ARG_TENSOR)
                 use(p, plan->steps[s].args[a].tensor, s);
+    for (int s = 0; s < plan->prepared_count; s++) /* what they leave is there in every step */
+        for (int a = 0; a < plan->steps[s].arg_count; a++)
+            if (plan->steps[s].args[a].kind == CLN__ARG_TENSOR)
+                use(p, plan->steps[s].args[a].tensor, plan->step_count);
     for (int i = 0; i < plan->graph->tensor_count; i++) {
         bool input = plan->graph->tensors[i].role == CLN__INPUT;
         if (input) /* written before the first step, and still there for the next */

@@ -177,6 +177,8 @@ static cln_status make(cln_context *ctx, const cln__caps *caps, const cln__plan_
     cln__fusion_free(l.fusion);
     CLN_TRY(status);
     CLN_TRY(extend_kept(ctx, plan, tensors));
+    if (!r->training)
+        CLN_TRY(cln__prepared_first(ctx, plan));
     cln__traffic_count(plan);
     return cln__place(ctx, plan, caps);
 }
@@ -245,6 +247,8 @@ void cln__plan_text(const cln__host_plan *plan, FILE *out) {
                 print_tensor(plan, &step->args[a], out);
         fprintf(out, "%s\n", step->defines);
     }
+    if (plan->prepared_count > 0)
+        fprintf(out, "the first %d steps are repeated only after the weights have changed\n", plan->prepared_count);
     fprintf(out, "%d steps, %d arenas, %llu bytes planned, %llu bytes with one buffer a tensor\n", plan->step_count,
             plan->arenas.count, (unsigned long long)plan->planned_bytes, (unsigned long long)plan->unshared_bytes);
 }

@@ -275,8 +275,8 @@ typedef struct cln__host_plan {
     cln_graph *graph;          /* owned: the clone with its gradients */
     cln__gradients *gradients; /* owned, NULL in evaluation */
     cln__layouts layouts;
-    cln__step *steps;
-    int step_count;
+    cln__step *steps; /* the first `prepared_count` depend on the weights alone: prepare.c */
+    int step_count, prepared_count;
     cln__decisions decisions; /* in the order of the steps */
     bool *kept;               /* by tensor: holds its value after a step */
     int *arena_of;            /* by root tensor: arena index, or -1 */
@@ -305,6 +305,8 @@ typedef struct cln__plan_request {
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
                           int64_t batch, cln__host_plan *out);
 void cln__plan_drop(cln__host_plan *plan);
+/* Moves the steps that need not be repeated before the weights change to the front. */
+cln_status cln__prepared_first(cln_context *ctx, cln__host_plan *plan);
 /* Fills in the bytes of every step. */
 void cln__traffic_count(cln__host_plan *plan);
 cln_status cln__place(cln_context *ctx, cln__host_plan *plan, const cln__caps *caps);

@@ -309,6 +309,7 @@ cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weight
     plan->device = device;
     plan->weights = weights;
     plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
+    plan->changes_weights = options->training;
     bool sgd = options->optimizer.kind == CLN_SGD;
     plan->momentum = sgd ? options->optimizer.momentum : options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
     plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;
@@ -362,7 +363,7 @@ cln_plan_memory cln_plan_get_memory(const cln_plan *plan) {
     return (cln_plan_memory){.planned_bytes = plan->host.planned_bytes,
                              .unshared_bytes = plan->host.unshared_bytes,
                              .weights_bytes = weights_bytes(&plan->host),
-                             .steps = plan->host.step_count};
+                             .steps = plan->host.step_count - plan->host.prepared_count};
 }
 
 void cln_plan_print(const cln_plan *plan, FILE *out) {

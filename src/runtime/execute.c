@@ -25,11 +25,15 @@ cln_status cln__step_begin(cln_plan *plan, cln_rates rates) {
         if (code != CL_SUCCESS)
             return cln__fail_cl(plan->device, code, "clSetKernelArg", "preparing a step");
     }
+    if (plan->prepared != plan->weights->version)
+        CLN_TRY(cln__enqueue(plan, 0, plan->host.prepared_count));
+    plan->prepared = plan->weights->version;
     return CLN_OK;
 }
 
 cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event) {
     const cln__step *step = &plan->host.steps[index];
+    plan->weights->version += plan->changes_weights;
     if (step->kind == CLN__GEMM)
         return cln__gemm_enqueue(plan, step, queue, event);
     cl_int code = clEnqueueNDRangeKernel(queue, plan->kernels[index], 3, NULL, plan->global[index], plan->local[index],
@@ -60,7 +64,7 @@ cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
 
 cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates) {
     CLN_TRY(cln__step_begin(plan, rates));
-    CLN_TRY(cln__enqueue(plan, 0, plan->host.step_count));
+    CLN_TRY(cln__enqueue(plan, plan->host.prepared_count, plan->host.step_count));
     cln__step_end(plan);
     cl_int code = clFlush(plan->device->queue);
     return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");

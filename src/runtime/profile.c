@@ -23,7 +23,7 @@ static cln_status open_queue(profile *p) {
 static cln_status run(profile *p, float learning_rate) {
     CLN_TRY(cln__step_begin(p->plan, (cln_rates){.learning_rate = learning_rate}));
     CLN_TRY(cln_plan_finish(p->plan));
-    for (int i = 0; i < p->plan->host.step_count; i++)
+    for (int i = p->plan->host.prepared_count; i < p->plan->host.step_count; i++)
         CLN_TRY(cln__launch(p->plan, i, p->queue, &p->events[i]));
     cl_int code = clFinish(p->queue);
     if (code != CL_SUCCESS)
@@ -44,16 +44,16 @@ static cln_status read_clock(const profile *p, int step, cl_profiling_info which
 static cln_status read_times(const profile *p, cln_step_time *times) {
     const cln__host_plan *host = &p->plan->host;
     cl_ulong first = 0, before = 0;
-    for (int i = 0; i < host->step_count; i++) {
+    for (int i = host->prepared_count; i < host->step_count; i++) {
         const cln__step *step = &host->steps[i];
         const cln__node *node = &host->graph->nodes[step->node];
         cl_ulong start, end;
         CLN_TRY(read_clock(p, i, CL_PROFILING_COMMAND_START, &start));
         CLN_TRY(read_clock(p, i, CL_PROFILING_COMMAND_END, &end));
-        if (step->kind == CLN__GEMM && i > 0)
+        if (step->kind == CLN__GEMM && i > host->prepared_count)
             start = before;
-        first = i ? first : start;
-        times[i] = (cln_step_time){.layer = node->name,
+        first = i > host->prepared_count ? first : start;
+        times[i - host->prepared_count] = (cln_step_time){.layer = node->name,
                                    .op = node->op->name,
                                    .variant = step->variant,
                                    .why_not = step->why_not ? step->why_not : "",

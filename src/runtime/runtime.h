@@ -22,7 +22,8 @@ struct cln_weights {
     cln__layouts layouts;
     cl_mem region[CLN__REGION_COUNT]; /* by cln__region; [CLN__ARENA] unused; made when first needed, as zeros */
     int count;
-    int *tensors; /* the graph's parameters and states, in order */
+    int *tensors;     /* the graph's parameters and states, in order */
+    uint64_t version; /* counts changes of values and states */
 };
 
 /* A launch argument that is set anew before each step. */
@@ -52,7 +53,9 @@ struct cln_plan {
     cln__patch *patches;
     int staging_count;
     cln__staging *staging; /* by input */
-    bool updates_weights;
+    bool updates_weights;  /* has an optimiser */
+    bool changes_weights;  /* that, or running statistics */
+    uint64_t prepared;     /* the version of the weights for which the prepared steps last ran; 0: none */
     float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
     int64_t updates;       /* of the optimiser */
     int64_t steps;         /* enqueued so far: the random counter of dropout */
@@ -90,8 +93,12 @@ cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count);
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
 cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_queue queue, cl_event *event);
 
-/* A step in parts, for cln_plan_profile: sets the arguments that change, enqueues one launch, counts the step. */
-cln_status cln__step_begin(cln_plan *plan, cln_rates rates);
+    bool updates_weights;  /* has an optimiser */
+    bool changes_weights;  /* that, or running statistics */
+    uint64_t prepared;     /* the version of the weights for which the prepared steps last ran; 0: none */
+    float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
+    int64_t updates;       /* of the optimiser */
+    int64_t steps;         /* enqueued so far: the random counter of dropout */
 cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event);
 void cln__step_end(cln_plan *plan);
 /* Enqueues steps first..last-1. */

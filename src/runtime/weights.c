@@ -109,6 +109,7 @@ cln_status cln_weights_new(cln_device *device, const cln_graph *graph, uint64_t 
     if (!w)
         return cln__fail_memory(device->ctx, "the weights");
     w->device = device;
+    w->version = 1;
     cln_status status = fill(w, graph, seed);
     if (status != CLN_OK) {
         cln_weights_free(w);
@@ -200,6 +201,7 @@ cln_status cln_weights_set(cln_weights *w, int index, cln_slot slot, const float
     CLN_TRY(new_packed(w, index, &packed));
     cln__pack(w->graph, &w->layouts, w->tensors[index], values, packed);
     cln_status status = move(w, index, slot, packed, true);
+    w->version++;
     free(packed);
     return status;
 }

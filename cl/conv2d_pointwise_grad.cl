@@ -164,7 +164,7 @@ __kernel void conv2d_pointwise_grad(
         chunk_place(x_at, xv, first, live, image_pixels);
         chunk_place(dy_at, dyv, first, live, image_pixels);
         chunk_place(y_at, yv, first, DY_SLOPE ? live : 1, image_pixels);
-        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given);
+        chunk_load(xs, x, xv, x_at, in_blocks, load_scale, load_scalev, load_shift, load_shiftv, given, 1);
         chunk_upstream(ds, dy, dyv, dy_at, y, yv, y_at, live, out_blocks, dy_scale, dy_scalev, dy_slope, dy_slopev,
                        dy_shift, dy_shiftv, db_sum, given);
         int block = 0;

@@ -41,6 +41,8 @@
 #define BLOCKS 16 /* channel blocks that y may have */
 #endif
 
+#define LINE 16 /* floats of a cache line */
+
 #include "fused.clh"
 
 #include "conv2d_fused.clh"
@@ -51,6 +53,12 @@ typedef struct filter {
     __global const float *w;
     int kh, kw, channels, inputs, outputs; /* channels that count, and that are stored */
 } filter;
+
+/* The next image: its lines are asked for while this one is computed, `lines` with each tap of the first blocks. */
+typedef struct ahead {
+    __global const float *next;
+    int lines;
+} ahead;
 
 typedef struct output {
     __global float *y; /* of the image */
@@ -63,19 +71,22 @@ typedef struct output {
 
 /* One tile: `x` is what the first tap of its first column sees. */
 INLINE void tile_convolve(vec *sum, const int tile, const int blocks, const float *x, const int rows, const int columns,
-                          const filter f, const int block) {
+                          const filter f, const int block, ahead *to_come) {
     __global const float *w = f.w + block * B;
     for (int ky = 0; ky < f.kh; ky++)
-        for (int kx = 0; kx < f.kw; kx++, w += f.inputs * f.outputs)
+        for (int kx = 0; kx < f.kw; kx++, w += f.inputs * f.outputs) {
+            for (int i = 0; i < to_come->lines; i++, to_come->next += LINE)
+                PREFETCH(to_come->next);
             for (int c = 0; c < f.channels; c += XB)
                 tile_add(sum, tile, blocks, x + (c / XB * rows * columns + ky * columns + kx) * XB, S * XB,
                          w + c * f.outputs, f.outputs, min(XB, f.channels - c));
+        }
 }
 
 /* All rows of `blocks` blocks of y. */
 INLINE void image_convolve(const float *staged, const int tile, const int blocks, const int rows, const int columns,
                            const filter f, const int block, __global const float *bias, const ulong4 biasv,
-                           const output out) {
+                           const output out, ahead to_come) {
     vec start[NB], sum[WIDE * NB];
     ulong at[WIDE];
 #pragma unroll
@@ -87,7 +98,8 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
         for (int column = 0; column < out.w; column += tile) {
             const int pixel = row * out.w + column;
             tile_start(sum, tile, blocks, start);
-            tile_convolve(sum, tile, blocks, staged + (row * S * columns + column * S) * XB, rows, columns, f, block);
+            tile_convolve(sum, tile, blocks, staged + (row * S * columns + column * S) * XB, rows, columns, f, block,
+                          &to_come);
             tile_finish(sum, tile, blocks, min(tile, out.w - column), out.y + AT(out.view, 0, block, pixel),
                         out.view.s2, at, out.moments + block, out.before + pixel, out.given);
         }
@@ -95,13 +107,13 @@ INLINE void image_convolve(const float *staged, const int tile, const int blocks
 
 /* The two kinds of blocks. */
 APART void pair_convolve(const float *staged, const int rows, const int columns, const filter f, const int block,
-                         __global const float *bias, const ulong4 biasv, const output out) {
-    image_convolve(staged, TILE, NB, rows, columns, f, block, bias, biasv, out);
+                         __global const float *bias, const ulong4 biasv, const output out, const ahead to_come) {
+    image_convolve(staged, TILE, NB, rows, columns, f, block, bias, biasv, out, to_come);
 }
 
 APART void lone_convolve(const float *staged, const int rows, const int columns, const filter f, const int block,
-                         __global const float *bias, const ulong4 biasv, const output out) {
-    image_convolve(staged, WIDE, 1, rows, columns, f, block, bias, biasv, out);
+                         __global const float *bias, const ulong4 biasv, const output out, const ahead to_come) {
+    image_convolve(staged, WIDE, 1, rows, columns, f, block, bias, biasv, out, to_come);
 }
 
 /* `run` images an item, `images` in all, of h x w pixels with `padding` around, staged in rows x columns; results of
@@ -125,11 +137,14 @@ __kernel void conv2d_staged(__global const float *x, const ulong4 xv, __global c
         const output out = {y + n * yv.s1, yv, ho, wo, all, (float)(n - begin) * ho * wo, given};
         image_load((float *)staged, rows, columns, x, xv, n, h, width, padding, in_blocks, load_scale, load_scalev,
                    load_shift, load_shiftv, given);
+        const int lines = (in_blocks * h * width * XB + LINE - 1) / LINE;
+        const int taps = ho * ((wo + TILE - 1) / TILE) * kh * kw;
+        ahead to_come = {x + xv.s0 + (n + 1) * xv.s1, (lines + taps - 1) / taps};
         int block = 0;
-        for (; block + NB <= out_blocks; block += NB)
-            pair_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
-        for (; block < out_blocks; block++)
-            lone_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out);
+        for (; block + NB <= out_blocks; block += NB, to_come.lines = 0)
+            pair_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out, to_come);
+        for (; block < out_blocks; block++, to_come.lines = 0)
+            lone_convolve((const float *)staged, rows, columns, f, block, bias, biasv, out, to_come);
     }
     if (MOMENTS)
         moments_store(all, out_blocks, (float)(end - begin) * ho * wo,

@@ -232,6 +232,39 @@ START_TEST(what_is_kept_is_not_folded) {
 }
 END_TEST
 
+/* One that reads the weights only; what it leaves keeps its memory. */
+START_TEST(what_rests_on_the_weights_alone_is_prepared) {
+    make_evaluation(unit(unit(image, "a", 32, 3, CLN_RELU), "b", 16, 3, CLN_RELU));
+    int weights = steps("conv2d_fold") + steps("conv2d_winograd_weights") + steps("batchnorm_running");
+    ck_assert_int_eq(weights, 6);
+    ck_assert_int_eq(plan.prepared_count, weights);
+    for (int s = 0; s < plan.step_count; s++) {
+        bool convolves = strcmp(plan.steps[s].kernel, "conv2d_winograd") == 0;
+        ck_assert_int_eq(convolves, s >= plan.prepared_count);
+    }
+    train(image);
+    ck_assert_int_eq(plan.prepared_count, 0);
+}
+END_TEST
+
+START_TEST(a_pooling_is_done_while_a_convolution_loads) {
+    static const struct {
+        int stride, kernel; /* of the pooling, of the convolution */
+        const char *variant;
+        bool read_twice, pooled;
+    } cases[] = {
+        {1, 1, NULL, false, true},      {2, 1, NULL, false, false}, {1, 3, NULL, false, false},
+        {1, 1, "direct", false, false}, {1, 1, NULL, true, false},
+    };
+    cln_tensor pool = cln_maxpool(g, unit(image, "a", 32, 3, CLN_RELU), 3, cases[_i].stride, 1);
+    cln_tensor y = unit(pool, "b", 32, cases[_i].kernel, CLN_RELU);
+    variant = cases[_i].variant;
+    make_evaluation(cases[_i].read_twice ? cln_add(g, y, pool) : y);
+    ck_assert_int_eq(steps("maxpool"), !cases[_i].pooled);
+    ck_assert_int_eq(steps_with("conv2d_pointwise", "-DPOOLED=1"), cases[_i].pooled);
+}
+END_TEST
+
 static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, begin, teardown);
     tcase_add_loop_test(tests, what_a_convolution_reads_is_normalised_on_load, 0, 6);
@@ -248,6 +281,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, variants_that_do_not_fuse_get_numbers);
     tcase_add_test(tests, a_gpu_runs_every_layer_by_itself);
     tcase_add_test(tests, normalisation_goes_into_the_weights);
+    tcase_add_test(tests, what_rests_on_the_weights_alone_is_prepared);
+    tcase_add_loop_test(tests, a_pooling_is_done_while_a_convolution_loads, 0, 5);
     tcase_add_test(tests, what_is_kept_is_not_folded);
 }
 

@@ -95,6 +95,33 @@ START_TEST(training_lowers_the_loss_and_evaluation_shares_the_weights) {
 }
 END_TEST
 
+/* What evaluation makes of the weights once is made again. */
+START_TEST(evaluation_sees_weights_that_are_set) {
+    network n = make_network(3);
+    float losses[3];
+    cln_weights *weights;
+    cln_plan *eval;
+    ok(cln_weights_new(device, n.g, 1, &weights));
+    ok(cln_plan_build(device, n.g, weights, &(cln_plan_options){.outputs = &n.loss, .output_count = 1}, &eval));
+    write_batch(eval, &n, 1);
+    int64_t count = cln_weights_info(weights, 0).count;
+    float *values = malloc((size_t)count * sizeof *values), *zeros = calloc((size_t)count, sizeof *zeros);
+    ok(cln_weights_get(weights, 0, CLN_VALUE, values, count));
+    losses[0] = step_loss(eval, &n, 0);
+    ok(cln_weights_set(weights, 0, CLN_VALUE, zeros, count));
+    losses[1] = step_loss(eval, &n, 0);
+    ok(cln_weights_set(weights, 0, CLN_VALUE, values, count));
+    losses[2] = step_loss(eval, &n, 0);
+    ck_assert_float_ne(losses[0], losses[1]);
+    ck_assert_float_eq(losses[0], losses[2]);
+    free(values);
+    free(zeros);
+    cln_plan_free(eval);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
 START_TEST(a_profiled_step_is_a_step_with_times) {
     network n = make_network(12);
     float losses[2];
@@ -349,6 +376,7 @@ END_TEST
 
 static void add_tests(TCase *tests) {
     tcase_add_test(tests, training_lowers_the_loss_and_evaluation_shares_the_weights);
+    tcase_add_test(tests, evaluation_sees_weights_that_are_set);
     tcase_add_test(tests, a_profiled_step_is_a_step_with_times);
     tcase_add_test(tests, weights_come_back_as_they_were_set);
     tcase_add_test(tests, initial_weights_depend_on_the_seed_alone);

@@ -168,11 +168,15 @@ static bool takes_pass(const cln__conv2d_variant *variant, cln__conv2d_pass pass
     return pass == CLN__FORWARD || variant->fuses == (pass == CLN__BACKWARD);
 }
 
+static const char *refusal(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *v) {
+    return p->pooled && !v->pools ? "its input is pooled on load" : v->refuses(l, p);
+}
+
 static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv2d *p) {
     for (int forced = l->forced_variant ? 1 : 0; forced >= 0; forced--)
         for (int i = 0; i < VARIANT_COUNT; i++)
             if ((!forced || strcmp(variants[i]->name, l->forced_variant) == 0) && takes_pass(variants[i], p->pass) &&
-                !variants[i]->refuses(l, p))
+                !refusal(l, p, variants[i]))
                 return variants[i];
     return NULL;
 }
@@ -207,6 +211,11 @@ static cln__conv2d describe_forward(const cln__lowering *l, const cln__node *nod
                                          cln__output(node, 0));
     if (node->input_count > 2)
         p.bias = cln__input(node, 2);
+    int pooled = l->fusion->pooled[node - l->g->nodes];
+    if (pooled >= 0) {
+        p.x.id = pooled;
+        p.pooled = true;
+    }
     return p;
 }
 
@@ -239,6 +248,14 @@ bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node) {
     return variant && variant->fuses;
 }
 
+bool cln__conv2d_pools(cln__lowering *l, const cln__node *node, cln_tensor x) {
+    cln__conv2d p = describe_forward(l, node);
+    const cln__conv2d_variant *variant = choose(l, &p);
+    p.x = x;
+    p.pooled = true;
+    return variant && variant->pools && !refusal(l, &p, variant);
+}
+
 double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
     cln_shape w = cln__shape_of(l, p->w);
     return 2.0 * (double)(p->ys.n * p->ys.c * p->ys.h * p->ys.w) * (double)(w.c * w.h * w.w);
@@ -265,7 +282,7 @@ static void explain(const cln__lowering *l, const cln__conv2d_variant *chosen, c
         const cln__conv2d *asked = takes_pass(variants[i], p->pass) ? p : both;
         if (variants[i] == chosen || !asked || !takes_pass(variants[i], asked->pass))
             continue;
-        const char *reason = variants[i]->refuses(l, asked);
+        const char *reason = refusal(l, asked, variants[i]);
         if (reason)
             append_reason(why->text, sizeof why->text, variants[i]->name, reason);
     }

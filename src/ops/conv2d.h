@@ -20,7 +20,8 @@ typedef struct cln__conv2d_attrs {
 /* One computation, with what is fused into it where the variant can (cln__conv2d_variant.fuses). "None" is
  * CLN_NO_TENSOR; a vector is a tensor (1, c, 1, 1) with its channels laid like those that it meets.
  *
- * FORWARD    xn = load_act(load_scale * x + load_shift), and zero on the padding
+ * FORWARD    xn = load_act(load_scale * x + load_shift), and zero on the padding; if `pooled`, the largest x of 3x3
+ *                 pixels, and nothing else on load
  *            y  = act(conv(xn, w) + bias + (accumulate ? y : 0)), and the moments of y over images and pixels
  *
  * BACKWARD   d  = dy_scale * dy + dy_slope * y + dy_shift        the gradient of the result; y: what it is told by
@@ -42,6 +43,7 @@ typedef struct cln__conv2d {
     cln_activation load_act;
 
     /* FORWARD */
+    bool pooled;     /* variants that pool */
     cln_tensor bias; /* or none */
     bool accumulate;
     cln_activation act;
@@ -66,7 +68,8 @@ enum { CLN__PARAMETERS = 64 };
 
 typedef struct cln__conv2d_variant {
     const char *name;
-    bool fuses; /* serves FORWARD and BACKWARD with everything in cln__conv2d; else only x, w, bias and y */
+    bool fuses; /* serves FORWARD and BACKWARD with everything in cln__conv2d but `pooled`; else only x, w, bias, y */
+    bool pools; /* and with `pooled` */
     /* Why it cannot serve `p`, or NULL if it can. */
     const char *(*refuses)(const cln__lowering *l, const cln__conv2d *p);
     cln_status (*lower)(cln__lowering *l, cln__conv2d *p);

@@ -21,9 +21,9 @@ typedef struct word {
 } word;
 #define WORD(name)                                                                                                     \
     { #name, offsetof(cln__conv2d_case, name) }
-static const word flags[] = {WORD(load_scale), WORD(load_shift), WORD(bias),     WORD(accumulate), WORD(moments),
-                             WORD(dy_scale),   WORD(dy_slope),   WORD(dy_shift), WORD(keep_d),     WORD(db),
-                             WORD(dx),         WORD(dx_before),  WORD(dx_after), WORD(dx_scale)};
+static const word flags[] = {WORD(pooled),  WORD(load_scale), WORD(load_shift), WORD(bias),     WORD(accumulate),
+                             WORD(moments), WORD(dy_scale),   WORD(dy_slope),   WORD(dy_shift), WORD(keep_d),
+                             WORD(db),      WORD(dx),         WORD(dx_before),  WORD(dx_after), WORD(dx_scale)};
 static const word activations[] = {WORD(load_act), WORD(act), WORD(mask)};
 enum { FLAGS = sizeof flags / sizeof *flags, ACTIVATIONS = sizeof activations / sizeof *activations };
 static const char *const sums_names[] = {NULL, "x", "other"};
@@ -50,6 +50,7 @@ cln__conv2d_case cln__conv2d_case_of(const cln__lowering *l, const cln__conv2d *
                               .ys = stored_shape(l, p->y, p->ys),
                               .x_block = cln__layout_of(l, p->x).block,
                               .y_block = cln__layout_of(l, p->y).block,
+                              .pooled = p->pooled,
                               .load_scale = p->load_scale.id >= 0,
                               .load_shift = p->load_shift.id >= 0,
                               .load_act = p->load_act,

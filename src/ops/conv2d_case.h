@@ -13,7 +13,7 @@ typedef struct cln__conv2d_case {
     cln__conv2d_attrs a;
     cln_shape xs, ys; /* where channels have gaps, their number is that of those stored */
     int x_block, y_block;
-    bool load_scale, load_shift, bias, accumulate, moments;
+    bool pooled, load_scale, load_shift, bias, accumulate, moments;
     bool dy_scale, dy_slope, dy_shift, keep_d, db, dx, dx_before, dx_after, dx_scale;
     cln_activation load_act, act, mask;
     cln__sums sums;

@@ -29,14 +29,14 @@ bool cln__conv2d_alternative(const char *const *list, int index, char text[CLN__
 /* Whether nothing is fused into a forward pass, so that variants that do not fuse can do it too. */
 static bool is_plain(const cln__conv2d *p) {
     return p->load_scale.id < 0 && p->load_shift.id < 0 && p->load_act == CLN_IDENTITY && !p->accumulate &&
-           p->act == CLN_IDENTITY && !p->moments;
+           p->act == CLN_IDENTITY && !p->moments && !p->pooled;
 }
 
 /* Whether `v` can do what the rules gave to `rule`; what is around it was planned for that one. */
 static bool can_replace(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *rule,
                         const cln__conv2d_variant *v) {
     bool alike = v->fuses == rule->fuses || (p->pass == CLN__FORWARD && (v->fuses || is_plain(p)));
-    return alike && !v->refuses(l, p);
+    return alike && (v->pools || !p->pooled) && !v->refuses(l, p);
 }
 
 /* The next alternative from *index on that the variant does not refuse. */

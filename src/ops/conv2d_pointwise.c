@@ -30,6 +30,20 @@ static int define_load(cln__lowering *l, cln__step *step, const cln__conv2d *p, 
     return cln__fused_load(l, step, p);
 }
 
+/* Of each of the first 16 channel blocks of x, how many lanes are in use, less 1: four bits a block, in two numbers. */
+static void arg_lanes(cln__lowering *l, cln__step *step, cln_tensor x) {
+    cln__layout layout = cln__layout_of(l, x);
+    int64_t channels = cln__shape_of(l, x).c;
+    uint32_t lanes[2] = {0, 0};
+    for (int64_t c = 0; c < channels; c++) { /* ascending, so the last of a block counts */
+        int64_t block = layout.map[c] / layout.block, lane = layout.map[c] % layout.block;
+        if (block < 16)
+            lanes[block / 8] = (lanes[block / 8] & ~(15u << block % 8 * 4)) | (uint32_t)lane << block % 8 * 4;
+    }
+    cln__arg_int(step, (int32_t)lanes[0]);
+    cln__arg_int(step, (int32_t)lanes[1]);
+}
+
 static cln_status forward(cln__lowering *l, cln__conv2d *p) {
     int64_t image = p->xs.h * p->xs.w, pixels = p->xs.n * image;
     int chunk = cln__conv2d_parameter(p->parameters, "CHUNK", CHUNK);
@@ -38,11 +52,14 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p) {
     p->moment_parts = cln__rows_of(l, p->moments ? shares.items : 0, p->y, 3);
     cln__step *step = cln__step_new(l, "conv2d_pointwise", "conv2d_pointwise");
     int given = define_load(l, step, p, chunk);
+    cln__step_define(l, step, "POOLED=%d", p->pooled);
     given |= cln__fused_forward(l, step, p);
     cln__arg_int(step, shares.per_item * chunk);
     cln__arg_int(step, pixels);
     cln__arg_int(step, image);
+    cln__arg_int(step, p->xs.w);
     cln__arg_int(step, cln__channels_summed(l, p->x));
+    arg_lanes(l, step, p->x);
     cln__arg_int(step, cln__blocks(l, p->x));
     cln__arg_int(step, cln__blocks(l, p->y));
     cln__arg_int(step, given);
@@ -83,4 +100,4 @@ static bool alternative(const cln__lowering *l, const cln__conv2d *p, int index,
 }
 
 const cln__conv2d_variant cln__conv2d_pointwise = {
-    .name = "pointwise", .fuses = true, .refuses = refuses, .lower = lower, .alternative = alternative};
+    .name = "pointwise", .fuses = true, .pools = true, .refuses = refuses, .lower = lower, .alternative = alternative};

@@ -47,6 +47,7 @@ static cln_tensor input(const attrs *a, cln__trial_input which) {
 }
 
 static void describe_forward(const attrs *a, cln__conv2d *p) {
+    p->pooled = a->c.pooled;
     p->accumulate = a->c.accumulate;
     p->bias = input(a, CLN__TRIAL_BIAS);
     p->act = a->c.act;

@@ -142,7 +142,8 @@ static cln_tensor weights_transform(cln__lowering *l, const cln__conv2d *p, cons
     return u;
 }
 
-/* Blocks as large as a cache line are written past the cache: whoever reads them comes much later. */
+/* In training, blocks as large as a cache line are written past the cache: the backward pass reads them much later. In
+ * evaluation the next layer does, and then the memory is used again. */
 enum { LINE_FLOATS = 16 };
 
 static void define(cln__lowering *l, cln__step *step, const problem *q) {
@@ -192,7 +193,7 @@ static cln_status forward(cln__lowering *l, cln__conv2d *p, const problem *q) {
     define(l, step, q);
     cln__step_define(l, step, "TT=%d -DNB=%d", tiles_of(q->o_blocks), blocks_of(q->o_blocks));
     cln__step_define(l, step, "ACCUMULATE=%d -DACT=%d", p->accumulate, (int)p->act);
-    cln__step_define(l, step, "STREAM=%d", q->b == LINE_FLOATS && !p->accumulate);
+    cln__step_define(l, step, "STREAM=%d", l->training && q->b == LINE_FLOATS && !p->accumulate);
     cln__arg_tensor(step, p->x, CLN__READ);
     cln__arg_tensor(step, u, CLN__READ);
     cln__arg_tensor(step, p->y, p->accumulate ? CLN__READ_WRITE : CLN__WRITE);

@@ -2,10 +2,12 @@
  *
  * forward   act(batchnorm(x)) is not written where all its readers can normalise while they load x; an addition takes
  *           in the normalisation before it and the activation behind it; in evaluation a batch normalisation behind a
- *           convolution goes into its weights, and the convolution's kernel does the addition and the activation
- * behind. backward  the kernel of a convolution's gradient adds its result to the gradient that others have left,
- * multiplies by the activation's derivative, and sums what the batch normalisation before it needs; that of max
- * pooling's gradient does the same, but adds to nothing.
+ *           convolution goes into its weights, the convolution's kernel does the addition and the activation behind,
+ *           and max pooling is done while a convolution loads
+ *
+ * backward  the kernel of a convolution's gradient adds its result to the gradient that others have left, multiplies by
+ *           the activation's derivative, and sums what the batch normalisation before it needs; that of max pooling's
+ *           gradient does the same, but adds to nothing.
  *
  * Every rule looks at all readers of a tensor; where one of them needs its numbers, they are written. */
 #include "fuse.h"
@@ -163,7 +165,7 @@ static bool reader_loads(const pass *p, int tensor, const use *u) {
     if (node->op == &cln__op_add)
         return add_loads(p, tensor, u);
     if (node->op == &cln__op_maxpool)
-        return true;
+        return !p->f->absorbed[u->node];
     if (node->op == &cln__op_maxpool_grad || node->op == &cln__op_slice) /* a slice asks for the layout only */
         return u->input == 1;
     return node->op == &cln__op_concat && p->loadable[node->outputs[0]];
@@ -229,7 +231,8 @@ static int last_reader_through(const pass *p, const use *u, int except) {
     const cln__node *node = node_of(p, u);
     bool left =
         node->op == &cln__op_batchnorm || node->op == &cln__op_activation || node->op == &cln__op_batchnorm_grad;
-    bool deferred = node->op->is_view || node->op->joins || (left && u->input == 0);
+    bool pooled = node->op == &cln__op_maxpool && p->f->absorbed[u->node];
+    bool deferred = node->op->is_view || node->op->joins || pooled || (left && u->input == 0);
     int last = deferred ? last_reader(p, node->outputs[0], except) : -1;
     return last > u->node ? last : u->node;
 }
@@ -301,6 +304,20 @@ static const use *addition_in_place(const pass *p, int y, int conv, int *other) 
     const cln__node *producer = add ? producer_of(p, *other) : NULL;
     bool owns_memory = producer && !producer->op->is_view && !producer->op->joins && !producer->op->splits;
     return owns_memory ? add : NULL;
+}
+
+/* A max pooling that only one convolution reads is done while that loads its input. */
+static void pool_on_load(pass *p) {
+    for (int i = 0; i < p->g->node_count; i++) {
+        const cln__node *pool = &p->g->nodes[i];
+        const use *u = cln__maxpool_is_3x3(pool) ? sole_use(p, pool->outputs[0]) : NULL;
+        int x = pool->inputs[0];
+        if (!reads_as(p, u, &cln__op_conv2d, 0) || !laid_alike(p, x, pool->outputs[0]) ||
+            !cln__conv2d_pools(p->l, node_of(p, u), (cln_tensor){x}))
+            continue;
+        p->f->pooled[u->node] = x;
+        p->f->absorbed[i] = true;
+    }
 }
 
 /* The normalisation that alone reads what the convolution or a part of it makes, `y`; or NULL. */
@@ -512,14 +529,15 @@ static cln__fusion *fusion_new(const cln_graph *g) {
     f->alias = malloc(sizeof(int) * tensors);
     f->written = malloc(sizeof(int) * nodes);
     f->folded = malloc(sizeof(int) * nodes);
+    f->pooled = malloc(sizeof(int) * nodes);
     f->sums_by = malloc(sizeof(int) * nodes);
     f->sums_first = calloc(nodes, sizeof *f->sums_first);
     f->absorbed = calloc(nodes, sizeof *f->absorbed);
     f->epilogue = calloc(nodes, sizeof *f->epilogue);
     f->parts = calloc(nodes, sizeof *f->parts);
     f->left = malloc(sizeof(int) * nodes);
-    if (!f->source || !f->alias || !f->written || !f->folded || !f->sums_by || !f->sums_first || !f->absorbed ||
-        !f->epilogue || !f->parts || !f->left) {
+    if (!f->source || !f->alias || !f->written || !f->folded || !f->pooled || !f->sums_by || !f->sums_first ||
+        !f->absorbed || !f->epilogue || !f->parts || !f->left) {
         cln__fusion_free(f);
         return NULL;
     }
@@ -527,6 +545,7 @@ static cln__fusion *fusion_new(const cln_graph *g) {
     memset(f->alias, 0xff, sizeof(int) * tensors);
     memset(f->written, 0xff, sizeof(int) * nodes);
     memset(f->folded, 0xff, sizeof(int) * nodes);
+    memset(f->pooled, 0xff, sizeof(int) * nodes);
     memset(f->sums_by, 0xff, sizeof(int) * nodes);
     memset(f->left, 0xff, sizeof(int) * nodes);
     return f;
@@ -539,6 +558,7 @@ void cln__fusion_free(cln__fusion *f) {
     free(f->alias);
     free(f->written);
     free(f->folded);
+    free(f->pooled);
     free(f->sums_by);
     free(f->sums_first);
     free(f->absorbed);
@@ -549,8 +569,10 @@ void cln__fusion_free(cln__fusion *f) {
 }
 
 static void decide(pass *p) {
-    if (!p->l->training)
+    if (!p->l->training) {
+        pool_on_load(p);
         fold_all(p);
+    }
     find_loadable(p);
     absorb_activations(p);
     for (int i = 0; i < p->g->node_count; i++)

@@ -50,7 +50,13 @@ bool cln__conv2d_is_pointwise(const cln__node *node);
 /* Whether a variant that fuses serves this convolution or gradient of one, with `act` on load. */
 bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node);
 
+/* Whether the variant that serves this convolution can read `x` instead, through max pooling of 3x3 pixels. */
+bool cln__conv2d_pools(cln__lowering *l, const cln__node *node, cln_tensor x);
+
 /* --- maxpool.c --- */
+
+/* Whether this is max pooling of 3x3 pixels around each pixel. */
+bool cln__maxpool_is_3x3(const cln__node *node);
 
 /* Whether the gradient of max pooling, a node, has a kernel with an epilogue. */
 bool cln__maxpool_fuses(const cln__lowering *l, const cln__node *node);

@@ -34,6 +34,11 @@ bool cln__maxpool_fuses(const cln__lowering *l, const cln__node *node) {
     return l->caps->is_cpu && a->kernel <= MAX_KERNEL && a->stride <= MAX_STRIDE;
 }
 
+bool cln__maxpool_is_3x3(const cln__node *node) {
+    const cln__pool_attrs *a = node->attrs;
+    return node->op == &cln__op_maxpool && a->kernel == 3 && a->stride == 1 && a->padding == 1;
+}
+
 static bool has_gradient(const cln__lowering *l, cln_tensor y) {
     for (int i = l->node + 1; i < l->g->node_count; i++)
         if (l->g->nodes[i].op == &cln__op_maxpool_grad && l->g->nodes[i].inputs[2] == y.id)

@@ -93,6 +93,7 @@ struct cln__fusion {
                                  adds to one that takes over another's memory */
     int *folded;              /* by node (conv2d): the batch normalisation that goes into its weights; the split of its
                                  result, if there is one for each part; or -1 */
+    int *pooled;              /* by node (conv2d): the tensor that it reads through max pooling, or -1 */
     bool *absorbed;           /* by node: another node's step does its work */
     int *sums_by;             /* by node (batchnorm_grad): the node that leaves its sums, or -1 */
     int64_t *sums_first;      /* the stored channel of the rows where they begin */

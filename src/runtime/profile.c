@@ -54,14 +54,14 @@ static cln_status read_times(const profile *p, cln_step_time *times) {
             start = before;
         first = i > host->prepared_count ? first : start;
         times[i - host->prepared_count] = (cln_step_time){.layer = node->name,
-                                   .op = node->op->name,
-                                   .variant = step->variant,
-                                   .why_not = step->why_not ? step->why_not : "",
-                                   .kernel = step->kernel,
-                                   .flops = step->flops,
-                                   .bytes = step->bytes,
-                                   .start_s = (double)(start - first) * 1e-9,
-                                   .seconds = (double)(end - start) * 1e-9};
+                                                          .op = node->op->name,
+                                                          .variant = step->variant,
+                                                          .why_not = step->why_not ? step->why_not : "",
+                                                          .kernel = step->kernel,
+                                                          .flops = step->flops,
+                                                          .bytes = step->bytes,
+                                                          .start_s = (double)(start - first) * 1e-9,
+                                                          .seconds = (double)(end - start) * 1e-9};
         before = end;
     }
     return CLN_OK;

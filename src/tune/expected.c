@@ -42,13 +42,24 @@ static int64_t channel(int64_t i, int64_t pixels, int64_t channels) {
 
 /* --- before the convolution --- */
 
+/* The largest of 3x3 pixels around pixel `i` of x. */
+static float pooled(const reference *r, const float *x, int64_t i) {
+    int64_t w = r->c->xs.w, h = r->c->xs.h, column = i % w, row = i / w % h;
+    float largest = x[i];
+    for (int64_t dy = row > 0 ? -1 : 0; dy <= (row < h - 1 ? 1 : 0); dy++)
+        for (int64_t dx = column > 0 ? -1 : 0; dx <= (column < w - 1 ? 1 : 0); dx++)
+            largest = fmaxf(largest, x[i + dy * w + dx]);
+    return largest;
+}
+
 static bool make_loaded(reference *r) {
     const float *x = input(r, CLN__TRIAL_X), *scale = input(r, CLN__TRIAL_LOAD_SCALE);
     const float *shift = input(r, CLN__TRIAL_LOAD_SHIFT);
     r->xn = new_floats(r->xs);
     for (int64_t i = 0; r->xn && i < r->xs; i++) {
         int64_t c = channel(i, r->x_pixels, r->c->xs.c);
-        r->xn[i] = activate(r->c->load_act, (scale ? scale[c] : 1) * x[i] + (shift ? shift[c] : 0));
+        float value = r->c->pooled ? pooled(r, x, i) : x[i];
+        r->xn[i] = activate(r->c->load_act, (scale ? scale[c] : 1) * value + (shift ? shift[c] : 0));
     }
     return r->xn != NULL;
 }

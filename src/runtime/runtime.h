@@ -93,12 +93,9 @@ cln_status cln__plan_read(cln_plan *plan, int id, float *out, int64_t count);
 cln_status cln__gemm_temp_bytes(cln_plan *plan, const cln__step *step, size_t *bytes);
 cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_queue queue, cl_event *event);
 
-    bool updates_weights;  /* has an optimiser */
-    bool changes_weights;  /* that, or running statistics */
-    uint64_t prepared;     /* the version of the weights for which the prepared steps last ran; 0: none */
-    float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
-    int64_t updates;       /* of the optimiser */
-    int64_t steps;         /* enqueued so far: the random counter of dropout */
+/* A step in parts, for cln_plan_profile: sets the arguments that change and enqueues the prepared steps if the weights
+ * have changed, enqueues one launch, counts the step. */
+cln_status cln__step_begin(cln_plan *plan, cln_rates rates);
 cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event);
 void cln__step_end(cln_plan *plan);
 /* Enqueues steps first..last-1. */

@@ -30,6 +30,7 @@ libsqlite3-dev        module  sqlite3                                           
 zlib1g-dev            module  zlib                                                   need
 libprotobuf-c-dev     module  libprotobuf-c                                          need
 protobuf-c-compiler   command protoc-c                                               need
+libyaml-dev           module  yaml-0.1                                               need
 libstb-dev            file    /usr/include/stb/stb_image.h                           need
 check                 module  check                                                  need
 clinfo                command clinfo                                                 want

@@ -64,6 +64,9 @@ CLN_API bool cln_context_take_warning(cln_context *ctx, char *text, size_t size)
  * for "did you mean". */
 CLN_API const char *cln_nearest_name(const char *name, const char *const *names, size_t count);
 
+/* Whether `text` is UTF-8, as every name in the files that the library writes is. */
+CLN_API bool cln_is_utf8(const char *text);
+
 /* Writes a whole file: aside, synced and then renamed, so that `path` is the old file or the new one, never a part. */
 CLN_API cln_status cln_file_write(cln_context *ctx, const char *path, const void *data, size_t size);
 

@@ -41,7 +41,7 @@ size_t cln__utf8_length(const char *text, size_t size) {
     return bad ? 0 : length;
 }
 
-bool cln__is_utf8(const char *text) {
+bool cln_is_utf8(const char *text) {
     size_t size = strlen(text);
     for (size_t at = 0, length; at < size; at += length) {
         length = cln__utf8_length(text + at, size - at);

@@ -1,6 +1,7 @@
 /* cltrain export: a weights file as safetensors or as an ONNX model. Host only. */
 #include "clnet/export.h"
 #include "commands.h"
+#include "config.h"
 #include "options.h"
 #include "report.h"
 
@@ -14,6 +15,7 @@ typedef struct arguments {
     cln_ints image_size;
     int format, dtype;
     bool quiet;
+    cli_config config;
 } arguments;
 
 enum { UNSAID = -1 };
@@ -90,7 +92,7 @@ static const cli_option options[] = {
     {"out", CLI_TEXT, AT(out), "FILE", "the file to write (default: that of the weights with another ending)", 0, 0,
      NULL},
     {"model", CLI_MODEL, AT(export.model), "NAME", "the network, if not the one that the file names", 0, 0, NULL},
-    {"hparams", CLI_TEXT, AT(export.hparams), "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
+    {"hparams", CLI_JSON, AT(export.hparams), "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
     {"image-size", CLI_INTS, AT(image_size), "N|H,W", "size of its images (default: as the file says, else 32)", 1,
      4096, NULL},
     {"normalize", CLI_TEXT, AT(export.normalize), "HOW",
@@ -101,6 +103,7 @@ static const cli_option options[] = {
     {"with-normalization", CLI_FLAG, AT(export.with_normalization), NULL,
      "of onnx: take images as uint8, as they are in image files, and normalise them in the model", 0, 0, NULL},
     {"quiet", CLI_FLAG, AT(quiet), NULL, "print nothing", 0, 0, NULL},
+    CLI_CONFIG_ROWS(arguments, config),
     {.name = NULL}};
 
 static bool check(arguments *a) {
@@ -123,18 +126,27 @@ static bool check(arguments *a) {
     return false;
 }
 
-static int run_command(int argc, char **argv) {
-    arguments a = {.format = UNSAID, .dtype = UNSAID};
-    int exit_status;
-    if (!cli_parse(&export_command, &a, argc, argv, NULL, &exit_status))
-        return exit_status;
-    if (!check(&a))
+static int export(arguments *a) {
+    if (a->config.print) {
+        cli_config_print(&export_command, a, stdout);
+        return CLN_OK;
+    }
+    if (!check(a))
         return CLN_INVALID_ARGUMENT;
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    exit_status = run(ctx, &a);
+    int exit_status = run(ctx, a);
     cln_context_free(ctx);
+    return exit_status;
+}
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.format = UNSAID, .dtype = UNSAID};
+    int exit_status;
+    if (cli_parse(&export_command, &a, argc, argv, NULL, &exit_status))
+        exit_status = export(&a);
+    cli_config_free(&a.config);
     return exit_status;
 }
 

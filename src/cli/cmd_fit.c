@@ -1,4 +1,5 @@
 /* cltrain fit: the options of a training run, resolved against the model's recipe, handed to cln_fit. */
+#include "config.h"
 #include "fit.h"
 #include "json_lines.h"
 #include "progress.h"
@@ -50,6 +51,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     bool plain = !a->quiet && !a->json_lines;
     fit_paths paths;
     void *hparams = NULL;
+    char *config = NULL;
     cln_device *device = NULL;
     progress shown = progress_new(ctx, a->quiet);
     json_lines lines = {.ctx = ctx};
@@ -96,8 +98,11 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     if (status == CLN_OK)
         status = cln_hparams_new(ctx, a->model, a->hparams, &hparams);
     if (status == CLN_OK)
+        status = fit_config_text(ctx, a, &config);
+    if (status == CLN_OK)
         status = report_open_device(ctx, a->device, plain ? stdout : stderr, &device);
     options.hparams = hparams;
+    options.config = config;
     options.out = paths.out;
     options.resume = paths.resume;
     lines.device = device;
@@ -116,6 +121,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
         show_end(a, &options, &result);
     fit_paths_free(&paths);
     cln_device_free(device);
+    free(config);
     free(hparams);
     return status;
 }
@@ -137,7 +143,7 @@ static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
                                    {"training loop", fit_loop_options},
                                    {"device and kernels", fit_run_options},
                                    {"run folder and checkpoints", fit_checkpoint_options},
-                                   {"output", fit_output_options},
+                                   {"configuration and output", fit_output_options},
                                    {NULL, NULL}};
 
 static const fit_arguments fit_defaults = {.epochs = -1,
@@ -172,7 +178,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
 
 /* The exit status. */
 static int check(const fit_arguments *a) {
-    if ((!a->model && !a->pretrained) || !a->data)
+    if ((!a->model && !a->pretrained) || (!a->data && !a->config.print))
         return cli_misuse(&fit_command, "--%s is missing", a->model || a->pretrained ? "data" : "model");
     if (a->image_size.count > 2)
         return cli_misuse(&fit_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
@@ -185,28 +191,35 @@ static int check(const fit_arguments *a) {
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;
 }
 
-static int run_command(int argc, char **argv) {
-    fit_arguments a = fit_defaults;
-    int exit_status;
-    if (!cli_parse(&fit_command, &a, argc, argv, NULL, &exit_status))
-        return exit_status;
-    exit_status = check(&a);
-    if (exit_status != CLN_OK)
-        return exit_status;
-    a.argc = argc;
-    a.argv = argv;
-    if (!a.pretrained)
-        fit_resolve(&a);
+static int fit(fit_arguments *a) {
     cln_context *ctx;
     bool stopped = false;
+    int exit_status = check(a);
+    if (exit_status != CLN_OK)
+        return exit_status;
+    if (!a->pretrained)
+        fit_resolve(a);
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    cln_status status = a.pretrained ? fit_score_pretrained(ctx, &a) : run(ctx, &a, &stopped);
+    cln_status status = a->config.print ? fit_print_config(ctx, a, stdout)
+                        : a->pretrained ? fit_score_pretrained(ctx, a)
+                                        : run(ctx, a, &stopped);
     exit_status = report_end(CLI_PROGRAM, ctx, status);
-    if (status != CLN_OK && a.json_lines)
+    if (status != CLN_OK && a->json_lines)
         json_lines_error(ctx, status);
     cln_context_free(ctx);
     return stopped ? 128 + interrupt_signal() : exit_status;
+}
+
+static int run_command(int argc, char **argv) {
+    fit_arguments a = fit_defaults;
+    int exit_status;
+    a.argc = argc;
+    a.argv = argv;
+    if (cli_parse(&fit_command, &a, argc, argv, NULL, &exit_status))
+        exit_status = fit(&a);
+    cli_config_free(&a.config);
+    return exit_status;
 }
 
 const cli_command fit_command = {CLI_PROGRAM, "fit",      "train a network on a data set, then test it", summary, NULL,

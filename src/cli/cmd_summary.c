@@ -1,6 +1,6 @@
 /* cltrain summary: the layers of a network. Host only. */
 #include "commands.h"
-#include "options.h"
+#include "config.h"
 #include "report.h"
 
 #include <stdlib.h>
@@ -39,6 +39,7 @@ typedef struct arguments {
     const cln_model *model;
     const char *hparams;
     bool json, print_graph;
+    cli_config config;
 } arguments;
 
 /* *exit_status is set where something was to be printed. */
@@ -67,29 +68,39 @@ static cln_status summarize(cln_context *ctx, cln_graph *g, const arguments *a, 
 
 static const cli_option options[] = {
     {"model", CLI_MODEL, AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
-    {"hparams", CLI_TEXT, AT(hparams), "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
+    {"hparams", CLI_JSON, AT(hparams), "JSON", "hyper-parameters to change, as in '{\"num_blocks\": [5,5,5]}'", 0, 0,
      NULL},
     {"json", CLI_FLAG, AT(json), NULL, "print JSON", 0, 0, NULL},
     {"print-graph", CLI_FLAG, AT(print_graph), NULL, "print the graph of operators instead", 0, 0, NULL},
+    CLI_CONFIG_ROWS(arguments, config),
     {.name = NULL}};
 
-static int run_command(int argc, char **argv) {
-    arguments a = {.model = NULL};
-    int exit_status;
-    if (!cli_parse(&summary_command, &a, argc, argv, NULL, &exit_status))
-        return exit_status;
-    if (!a.model)
+static int summary(const arguments *a) {
+    if (a->config.print) {
+        cli_config_print(&summary_command, a, stdout);
+        return CLN_OK;
+    }
+    if (!a->model)
         return cli_misuse(&summary_command, "--model is missing");
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    exit_status = CLN_OK;
+    int exit_status = CLN_OK;
     cln_graph *g = cln_graph_new(ctx);
-    cln_status status = g ? summarize(ctx, g, &a, &exit_status) : CLN_OUT_OF_MEMORY;
+    cln_status status = g ? summarize(ctx, g, a, &exit_status) : CLN_OUT_OF_MEMORY;
     int reported = report_end(CLI_PROGRAM, ctx, status);
     cln_graph_free(g);
     cln_context_free(ctx);
     return reported ? reported : exit_status;
+}
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.model = NULL};
+    int exit_status;
+    if (cli_parse(&summary_command, &a, argc, argv, NULL, &exit_status))
+        exit_status = summary(&a);
+    cli_config_free(&a.config);
+    return exit_status;
 }
 
 const cli_command summary_command = {

@@ -1,6 +1,6 @@
 /* cltrain test: the score of a weights file on a data set. */
 #include "commands.h"
-#include "options.h"
+#include "config.h"
 #include "report.h"
 #include "tuning.h"
 
@@ -12,6 +12,7 @@ typedef struct arguments {
     cln_ints image_size;
     int split;
     bool json;
+    cli_config config;
 } arguments;
 
 static const char *const splits[] = {"test", "val", "train", NULL};
@@ -71,30 +72,40 @@ static const cli_option options[] = {
     {"device", CLI_TEXT, AT(device), "DEVICE", "index as in 0:0, cpu, gpu, or a part of the name", 0, 0, NULL},
     {"batch-size", CLI_INT, AT(batch_size), "N", "images in a step (default 128)", 1, 1 << 24, NULL},
     {"model", CLI_MODEL, AT(evaluate.model), "NAME", "the network, if not the one that the file names", 0, 0, NULL},
-    {"hparams", CLI_TEXT, AT(evaluate.hparams), "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
+    {"hparams", CLI_JSON, AT(evaluate.hparams), "JSON", "its hyper-parameters, if not those of the file", 0, 0, NULL},
     {"normalize", CLI_TEXT, AT(evaluate.normalize), "HOW", "as in cltrain fit, if not as the file says", 0, 0, NULL},
     {"workers", CLI_INT, AT(workers), "N", "threads that prepare batches (default 2)", 0, 64, NULL},
     {"variant", CLI_TEXT, AT(evaluate.variant), "NAME", "use this kernel variant wherever it can serve", 0, 0, NULL},
     TUNING_CLI(arguments, tuning),
+    CLI_CONFIG_ROWS(arguments, config),
     {.name = NULL}};
 
-static int run_command(int argc, char **argv) {
-    arguments a = {.batch_size = 128, .workers = 2};
-    cln_evaluate_options *o = &a.evaluate;
-    int exit_status;
-    if (!cli_parse(&test_command, &a, argc, argv, NULL, &exit_status))
-        return exit_status;
+static int test(arguments *a) {
+    const cln_evaluate_options *o = &a->evaluate;
+    if (a->config.print) {
+        cli_config_print(&test_command, a, stdout);
+        return CLN_OK;
+    }
     if (!o->weights || !o->data)
         return cli_misuse(&test_command, "--%s is missing", o->weights ? "data" : "weights");
     if (o->validation > 0 && !o->split_indices)
         return cli_misuse(&test_command, "--val-split is for --split-indices");
-    if (a.image_size.count > 2)
-        return cli_misuse(&test_command, "--image-size: expected N or H,W, found %d numbers", a.image_size.count);
+    if (a->image_size.count > 2)
+        return cli_misuse(&test_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
     cln_context *ctx;
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    exit_status = run(ctx, &a);
+    int exit_status = run(ctx, a);
     cln_context_free(ctx);
+    return exit_status;
+}
+
+static int run_command(int argc, char **argv) {
+    arguments a = {.batch_size = 128, .workers = 2};
+    int exit_status;
+    if (cli_parse(&test_command, &a, argc, argv, NULL, &exit_status))
+        exit_status = test(&a);
+    cli_config_free(&a.config);
     return exit_status;
 }
 

@@ -9,6 +9,7 @@
 #include "tuning.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* As given; what was not is NULL, NAN, -1 or an empty list. */
 typedef struct fit_arguments {
@@ -54,6 +55,7 @@ typedef struct fit_arguments {
     bool detect_anomaly;
     /* output */
     bool quiet, json_lines, tensorboard, print_graph, print_plan;
+    cli_config config;
     /* the command line */
     int argc;
     char **argv;
@@ -91,6 +93,10 @@ void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
 void fit_show_schedule(const cln_recipe *recipe);
 /* Prints a line with the parts that are on. */
 void fit_show_augmentation(const cln_augmentation *augmentation);
+/* The run's configuration, every hyper-parameter included. */
+cln_status fit_print_config(cln_context *ctx, const fit_arguments *a, FILE *to);
+/* The same as a text for the run's folder, malloc'ed. */
+cln_status fit_config_text(cln_context *ctx, const fit_arguments *a, char **out);
 /* "sgd", "adam", "adamw"; NULL: no optimiser. */
 const char *fit_optimizer_name(cln_optimizer_kind kind);
 

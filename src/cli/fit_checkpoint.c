@@ -7,7 +7,7 @@ static const char *const modes[] = {"max", "min", NULL};
 const cli_option fit_checkpoint_options[] = {
     {"out", CLI_TEXT, FIT_AT(out), "DIR",
      "where to write (default runs/<model>/version_N, with the next N that is free)", 0, 0, NULL},
-    {"resume", CLI_TEXT, FIT_AT(resume), "last|PATH",
+    {"resume", CLI_ONCE, FIT_AT(resume), "last|PATH",
      "go on with a run from its resume.safetensors (or the folder that holds it); last: from that in --out, or "
      "without --out of the model's latest run in runs/, and from the beginning if there is none. The other options "
      "must be those of the run; more --epochs are fine with the same "

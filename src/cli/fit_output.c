@@ -1,4 +1,5 @@
-/* cltrain fit: what is shown. */
+/* cltrain fit: what is shown, and all options in a file. */
+#include "config.h"
 #include "fit.h"
 
 const cli_option fit_output_options[] = {
@@ -9,6 +10,7 @@ const cli_option fit_output_options[] = {
      "write an event file for TensorBoard, as is the default (else: --no-tensorboard)", 0, 0, NULL},
     {"print-graph", CLI_FLAG, FIT_AT(print_graph), NULL, "print the graph of operators", 0, 0, NULL},
     {"print-plan", CLI_FLAG, FIT_AT(print_plan), NULL, "print the steps of the training plan", 0, 0, NULL},
+    CLI_CONFIG_ROWS(fit_arguments, config),
     {.name = NULL}};
 
 int fit_check_output(const cli_command *command, const fit_arguments *a) {

@@ -10,7 +10,7 @@ static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW};
 
 const cli_option fit_recipe_options[] = {
     {"model", CLI_MODEL, FIT_AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
-    {"hparams", CLI_TEXT, FIT_AT(hparams), "JSON",
+    {"hparams", CLI_JSON, FIT_AT(hparams), "JSON",
      "hyper-parameters of the network to change, as in '{\"act_fn_name\": \"gelu\"}'", 0, 0, NULL},
     {"epochs", CLI_INT, FIT_AT(epochs), "N", "passes over the training images", 1, 1000000, NULL},
     {"max-epochs", CLI_INT, FIT_AT(epochs), "N", NULL, 1, 1000000, NULL},

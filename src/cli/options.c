@@ -1,5 +1,6 @@
 /* Parsing of command lines by a table, and the choice of the command. */
-#include "options.h"
+#include "config.h"
+#include "generate.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -83,45 +84,68 @@ static bool unknown_option(const cli_command *command, const char *text, size_t 
 
 /* --- the line --- */
 
-static bool read_option(const cli_command *command, const cli_option *o, const char *text, void *arguments) {
+/* What is parsed into, and which of its members the line sets. */
+typedef struct line {
+    const cli_command *command;
+    void *arguments;
+    bool given[CLI_MAX_ARGUMENTS]; /* by offset */
+} line;
+
+static bool read_option(line *l, const cli_option *o, const char *text) {
     char message[CLI_MESSAGE];
-    if (cli_read_value(o, text, (char *)arguments + o->offset, message))
+    l->given[o->offset] = true;
+    if (cli_read_value(o, text, (char *)l->arguments + o->offset, message))
         return true;
-    cli_misuse(command, "--%s: %s", o->name, message);
+    cli_misuse(l->command, "--%s: %s", o->name, message);
     return false;
 }
 
-/* The flag that --no-<flag> turns off, or NULL. */
-static const cli_option *find_negated(const cli_command *command, const char *text, size_t length) {
+const cli_option *cli_find_negated(const cli_command *command, const char *text, size_t length) {
     if (length < 4 || !same_name("no-", text, 3))
         return NULL;
     const cli_option *o = cli_find(command, text + 3, length - 3);
     return o && (o->kind == CLI_FLAG || o->kind == CLI_FLAG_INT) ? o : NULL;
 }
 
-static bool take_option(const cli_command *command, void *arguments, int argc, char **argv, int *at) {
+static bool take_option(line *l, int argc, char **argv, int *at) {
+    const cli_command *command = l->command;
     const char *text = argv[*at] + 2;
     size_t length = strcspn(text, "=");
     const char *value = text[length] == '=' ? text + length + 1 : NULL;
     const cli_option *o = cli_find(command, text, length);
-    const cli_option *negated = o ? NULL : find_negated(command, text, length);
+    const cli_option *negated = o ? NULL : cli_find_negated(command, text, length);
     if (negated && value) {
         cli_misuse(command, "--%.*s takes no value, found '%s'", (int)length, text, value);
         return false;
     }
     if (negated)
-        return read_option(command, negated, "false", arguments);
+        return read_option(l, negated, "false");
     if (!o)
         return unknown_option(command, text, length);
     bool number_follows = *at + 1 < argc && isdigit((unsigned char)argv[*at + 1][0]);
-    if (!value && (o->kind == CLI_FLAG || (o->kind == CLI_FLAG_INT && !number_follows)))
+    if (!value && (o->kind == CLI_FLAG || o->kind == CLI_PRINT_CONFIG || (o->kind == CLI_FLAG_INT && !number_follows)))
         value = "true";
     if (!value && *at + 1 < argc)
         value = argv[++*at];
     if (value)
-        return read_option(command, o, value, arguments);
+        return read_option(l, o, value);
     cli_misuse(command, "--%s needs a value: %s", o->name, o->value ? o->value : "VALUE");
     return false;
+}
+
+/* What the configuration file says and the line does not; the exit status. */
+static int read_config(line *l) {
+    char message[CLI_MESSAGE];
+    const cli_option *o = NULL;
+    while ((o = cli_next(l->command, o)) && o->kind != CLI_CONFIG)
+        continue;
+    cli_config *config = o ? (cli_config *)((char *)l->arguments + o->offset) : NULL;
+    if (!config || !config->path)
+        return CLN_OK;
+    int status = cli_config_read(l->command, config, l->given, l->arguments, message);
+    if (status != CLN_OK)
+        fprintf(stderr, "%s: %s: %s\n", l->command->program, l->command->name, message);
+    return status;
 }
 
 static bool is_help(const char *text) {
@@ -129,6 +153,7 @@ static bool is_help(const char *text) {
 }
 
 bool cli_parse(const cli_command *command, void *arguments, int argc, char **argv, int *operands, int *exit_status) {
+    line l = {.command = command, .arguments = arguments};
     int count = 0;
     bool only_operands = false;
     *exit_status = CLN_INVALID_ARGUMENT;
@@ -140,7 +165,7 @@ bool cli_parse(const cli_command *command, void *arguments, int argc, char **arg
             *exit_status = CLN_OK;
             return false;
         } else if (!only_operands && strncmp(argv[i], "--", 2) == 0) {
-            if (!take_option(command, arguments, argc, argv, &i))
+            if (!take_option(&l, argc, argv, &i))
                 return false;
         } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
             cli_misuse(command, "unknown option '%s': options begin with two dashes", argv[i]);
@@ -154,8 +179,8 @@ bool cli_parse(const cli_command *command, void *arguments, int argc, char **arg
     }
     if (operands)
         *operands = count;
-    *exit_status = CLN_OK;
-    return true;
+    *exit_status = read_config(&l);
+    return *exit_status == CLN_OK;
 }
 
 /* --- commands --- */
@@ -186,6 +211,8 @@ int cli_dispatch(const char *program, const char *about, const cli_command *cons
         cli_print_commands(program, about, commands);
         return CLN_OK;
     }
+    if (strcmp(argv[1], "--generate") == 0)
+        return cli_generate(&(cli_program){program, about, commands}, argv[2]);
     for (int i = 0; commands[i]; i++)
         if (strcmp(argv[1], commands[i]->name) == 0)
             return commands[i]->run(argc - 1, argv + 1);

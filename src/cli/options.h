@@ -9,15 +9,19 @@
 #include <stddef.h>
 
 typedef enum cli_kind {
-    CLI_FLAG,     /* bool: --name, --name=true, --name=false or --no-name */
-    CLI_TEXT,     /* const char *: borrows from argv */
-    CLI_INT,      /* int64_t from min to max */
-    CLI_FLAG_INT, /* the same, or without a value 1: --name, --name N, --name=N, --no-name */
-    CLI_REAL,     /* double from min to max */
-    CLI_INTS,     /* cln_ints: whole numbers with commas between them, each from min to max */
-    CLI_REALS,    /* cli_reals: numbers with commas between them, each from min to max */
-    CLI_CHOICE,   /* int: index into choices */
-    CLI_MODEL,    /* const cln_model *: by name */
+    CLI_FLAG,         /* bool: --name, --name=true, --name=false or --no-name */
+    CLI_TEXT,         /* const char *: borrows from argv */
+    CLI_ONCE,         /* the same, but of this call rather than of the run: --print-config leaves it out */
+    CLI_JSON,         /* const char *: a JSON object; a mapping in a configuration file */
+    CLI_INT,          /* int64_t from min to max */
+    CLI_FLAG_INT,     /* the same, or without a value 1: --name, --name N, --name=N, --no-name */
+    CLI_REAL,         /* double from min to max */
+    CLI_INTS,         /* cln_ints: whole numbers with commas between them, each from min to max */
+    CLI_REALS,        /* cli_reals: numbers with commas between them, each from min to max */
+    CLI_CHOICE,       /* int: index into choices */
+    CLI_MODEL,        /* const cln_model *: by name */
+    CLI_CONFIG,       /* cli_config: the configuration file */
+    CLI_PRINT_CONFIG, /* bool: print the configuration and end */
 } cli_kind;
 
 enum { CLI_MAX_REALS = 4 };
@@ -36,6 +40,16 @@ typedef struct cli_option {
     double min, max;
     const char *const *choices; /* ends with NULL */
 } cli_option;
+
+/* What the rows CLI_CONFIG_ROWS (config.h) set. To be released by cli_config_free after cli_parse, whatever it says. */
+typedef struct cli_config {
+    const char *path; /* NULL: no file */
+    bool print;
+    struct cli_text *texts; /* read from the file; the arguments borrow them */
+} cli_config;
+
+/* The arguments of a command have at most this many bytes. */
+enum { CLI_MAX_ARGUMENTS = 4096 };
 
 /* Options under one heading of --help. */
 typedef struct cli_group {
@@ -57,8 +71,9 @@ typedef struct cli_command {
 /* The groups of a command with few options. */
 #define CLI_ONE_GROUP(table) ((const cli_group[]){{"options", table}, {NULL, NULL}})
 
-/* Reads argv[1...argc-1] into `arguments`. Operands are moved to argv[1...*operands]. False: the command ends here,
- * with *exit_status: --help was asked for and printed, or one message was printed to standard error. */
+/* Reads argv[1...argc-1] into `arguments`, and where these name a configuration file, what it says besides. Operands
+ * are moved to argv[1...*operands]. False: the command ends here, with *exit_status: --help was asked for and printed,
+ * or one message was printed to standard error. */
 bool cli_parse(const cli_command *command, void *arguments, int argc, char **argv, int *operands, int *exit_status);
 
 /* Prints "<program>: <command>: <message> (see ...)" and returns CLN_INVALID_ARGUMENT. */
@@ -77,6 +92,12 @@ const cli_option *cli_find(const cli_command *command, const char *text, size_t 
 /* The nearest name of a listed option, or NULL. */
 const char *cli_nearest(const cli_command *command, const char *text, size_t length);
 
+/* The option that --no-<name> turns off, NULL: none. */
+const cli_option *cli_find_negated(const cli_command *command, const char *text, size_t length);
+
+/* "a whole number from 1 to 64": what an option takes. */
+enum { CLI_EXPECTED = 512 };
+void cli_expected(const cli_option *o, char expected[CLI_EXPECTED]);
 /* Reads a value of an option from `text` into `target`. False: `message` says what was expected and found. */
 enum { CLI_MESSAGE = 1024 };
 bool cli_read_value(const cli_option *o, const char *text, void *target, char message[CLI_MESSAGE]);

@@ -42,7 +42,7 @@ cln_status cln__dataset_name_classes(cln_context *ctx, cln_dataset *dataset, con
         return cln__fail_memory(ctx, "the class names");
     dataset->num_classes = count;
     for (int i = 0; i < count; i++) {
-        if (names && !cln__is_utf8(names[i]))
+        if (names && !cln_is_utf8(names[i]))
             return cln__fail(ctx, CLN_INVALID_FILE, "'%s': the name of class %d, '%s', is not UTF-8: rename it", path,
                              i, names[i]);
         dataset->class_names[i] = names ? cln__format("%s", names[i]) : cln__format("%d", i);

@@ -9,7 +9,7 @@
 
 /* What the reader of such a string would refuse, the writer refuses. */
 static bool valid_text(const char *text) {
-    return text && cln__is_utf8(text);
+    return text && cln_is_utf8(text);
 }
 
 static int compare_names(const void *a, const void *b) {

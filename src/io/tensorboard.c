@@ -173,7 +173,7 @@ cln_status cln__tensorboard_write(cln_tensorboard *board, Cln__Tb__Event *event)
 static cln_status write_value(cln_tensorboard *board, const char *tag, int64_t step, Cln__Tb__Value *value) {
     Cln__Tb__Event event = CLN__TB__EVENT__INIT;
     Cln__Tb__Summary summary = CLN__TB__SUMMARY__INIT;
-    if (!tag[0] || !cln__is_utf8(tag))
+    if (!tag[0] || !cln_is_utf8(tag))
         return cln__fail(board->ctx, CLN_INVALID_ARGUMENT, "an event's tag must be text in UTF-8, and not empty");
     value->tag = (char *)tag;
     summary.n_value = 1;

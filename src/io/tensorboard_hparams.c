@@ -115,7 +115,7 @@ cln_status cln_tensorboard_hparams(cln_tensorboard *board, const char *json, con
     cln__arena arena = {.limit_bytes = SIZE_MAX};
     cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
     cln_status status = CLN_OK;
-    if (!cJSON_IsObject(object) || !cln__is_utf8(json))
+    if (!cJSON_IsObject(object) || !cln_is_utf8(json))
         status = cln__fail(board->ctx, CLN_INVALID_ARGUMENT,
                            "hyper-parameters for TensorBoard: expected a JSON object, found %.200s", json);
     else if (make(&arena, object, metrics, metric_count, &start, &experiment))

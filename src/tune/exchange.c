@@ -60,7 +60,7 @@ static bool has_control(const char *text) {
 
 static bool get_text(const cJSON *object, const char *name, const char **out) {
     *out = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
-    return *out && **out && strlen(*out) <= MAX_TEXT && cln__is_utf8(*out) && !has_control(*out);
+    return *out && **out && strlen(*out) <= MAX_TEXT && cln_is_utf8(*out) && !has_control(*out);
 }
 
 static bool get_number(const cJSON *object, const char *name, double max, double *out) {

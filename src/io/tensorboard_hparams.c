@@ -32,6 +32,9 @@ static cln_status write_hparams(cln_tensorboard *board, const char *tag, Cln__Tb
 
 /* --- from JSON --- */
 
+/* How many columns of hyper-parameters the page shows unless it is told otherwise. */
+enum { SHOWN = 5 };
+
 static bool set_value(cln__arena *arena, const cJSON *item, Cln__Tb__HParamValue *value, Cln__Tb__HParamType *type) {
     if (cJSON_IsNumber(item)) {
         value->value_case = CLN__TB__HPARAM_VALUE__VALUE_NUMBER;
@@ -67,6 +70,7 @@ static bool add(cln__arena *arena, const cJSON *item, Cln__Tb__SessionStart *sta
     entry->key = hparam->name = item->string;
     entry->value = value;
     start->hparam[start->n_hparam++] = entry;
+    hparam->differs = experiment->n_hparam < SHOWN;
     experiment->hparam[experiment->n_hparam++] = hparam;
     return set_value(arena, item, value, &hparam->type);
 }

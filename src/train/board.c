@@ -15,7 +15,20 @@ static const char *rate_tag(cln_optimizer_kind kind) {
 
 /* --- hyper-parameters --- */
 
-/* Moves the members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed may
+/* The members that the page shows first. */
+static bool begin_hparams(cJSON *object, const cln__trainer *t, const char *recipe) {
+    static const char *const names[] = {"optimizer", "lr", "batch_size", "weight_decay"};
+    cJSON *from = recipe ? cln__json_parse(recipe) : NULL;
+    bool good = cJSON_AddStringToObject(object, "model", t->options->model->name) && cJSON_IsObject(from);
+    for (size_t i = 0; good && i < sizeof names / sizeof *names; i++) {
+        cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(from, names[i]);
+        good = item && cJSON_AddItemToObject(object, names[i], item);
+    }
+    cJSON_Delete(from);
+    return good;
+}
+
+/* Moves the other members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed may
  * have more of them, and its file is none the less that of an uninterrupted one. */
 static bool merge(cJSON *object, const char *text) {
     cJSON *from = text ? cln__json_parse(text) : NULL;
@@ -23,7 +36,10 @@ static bool merge(cJSON *object, const char *text) {
     cJSON_DeleteItemFromObjectCaseSensitive(from, "epochs");
     while (good && from->child) {
         cJSON *item = cJSON_DetachItemViaPointer(from, from->child);
-        good = cJSON_AddItemToObject(object, item->string, item);
+        if (cJSON_HasObjectItem(object, item->string))
+            cJSON_Delete(item);
+        else
+            good = cJSON_AddItemToObject(object, item->string, item);
     }
     cJSON_Delete(from);
     return good;
@@ -38,7 +54,7 @@ static char *hparams_json(const cln__trainer *t) {
     cln__entries e = {.count = 0};
     cJSON *object = cJSON_CreateObject();
     cln__checkpoint_describe(&checkpoint, &e);
-    bool good = !e.failed && cJSON_AddStringToObject(object, "model", t->options->model->name) &&
+    bool good = !e.failed && begin_hparams(object, t, cln__entries_find(&e, "recipe")) &&
                 merge(object, cln__entries_find(&e, "hparams")) && merge(object, cln__entries_find(&e, "recipe")) &&
                 cJSON_AddNumberToObject(object, "seed", (double)t->options->seed);
     cln__entries_free(&e);

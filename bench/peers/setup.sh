@@ -48,11 +48,11 @@ else
     fi
 fi
 
-if "$python" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; then
-    printf '==> ONNX and onnxruntime are installed in %s\n' "$folder"
+if "$python" -c 'import onnx, onnxruntime, safetensors, tensorboard' 2>/dev/null; then
+    printf '==> ONNX, onnxruntime and TensorBoard are installed in %s\n' "$folder"
 else
-    printf '==> installing ONNX and onnxruntime in %s\n' "$folder"
-    "$python" -m pip install --disable-pip-version-check onnx onnxruntime safetensors
+    printf '==> installing ONNX, onnxruntime and TensorBoard in %s\n' "$folder"
+    "$python" -m pip install --disable-pip-version-check onnx onnxruntime safetensors tensorboard
 fi
 
 # torch.compile builds its kernels with these; without them the comparison goes on without it.

@@ -44,8 +44,8 @@ CLN_API cln_status cln_png_encode(cln_context *ctx, int width, int height, int c
  * beside what they belong to. Fails if the graph has failed. */
 CLN_API cln_status cln_tensorboard_graph(cln_tensorboard *board, const cln_graph *graph);
 /* Hyper-parameters, for the HPARAMS page: the members of the JSON object `json`, numbers, strings and booleans;
- * whatever else is shown as its JSON text. The page first shows the first five. `metrics` are tags of scalars by which it
- * compares runs. Once a file. */
+ * whatever else is shown as its JSON text. The page first shows the first five. `metrics` are tags of scalars by which
+ * it compares runs. Once a file. */
 CLN_API cln_status cln_tensorboard_hparams(cln_tensorboard *board, const char *json, const char *const *metrics,
                                            int metric_count);
 /* Tells the HPARAMS page how the run ended. */

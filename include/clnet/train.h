@@ -254,7 +254,8 @@ typedef struct cln_fit_result {
  * after each epoch train_loss, train_acc, val_loss and val_acc (means over the epoch) and epoch (from 0) at the index,
  * from 0, of the epoch's last step; lr-SGD, lr-Adam or lr-AdamW at that of its first, and at every 50th
  * step if it changes within an epoch; test_loss, test_acc and epoch at
- * the number of steps of the run. Besides there are the network's graph and the hyper-parameters, with test_acc and
+ * the number of steps of the run. Besides there are the network's graph, a picture of the augmentation (four training
+ * images above what the network sees of them) and the hyper-parameters, with test_acc and
  * val_acc to compare runs by. Going on cuts off what was written after the state that it goes on from. */
 CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options,
                            cln_fit_result *result);

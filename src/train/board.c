@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RATE_STEPS = 50 };
+enum { RATE_STEPS = 50, PICTURES = 4 };
 
 static const char *rate_tag(cln_optimizer_kind kind) {
     static const char *const tags[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW"};
@@ -28,8 +28,8 @@ static bool begin_hparams(cJSON *object, const cln__trainer *t, const char *reci
     return good;
 }
 
-/* Moves the other members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed may
- * have more of them, and its file is none the less that of an uninterrupted one. */
+/* Moves the other members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed
+ * may have more of them, and its file is none the less that of an uninterrupted one. */
 static bool merge(cJSON *object, const char *text) {
     cJSON *from = text ? cln__json_parse(text) : NULL;
     bool good = cJSON_IsObject(from);
@@ -56,6 +56,7 @@ static char *hparams_json(const cln__trainer *t) {
     cln__checkpoint_describe(&checkpoint, &e);
     bool good = !e.failed && begin_hparams(object, t, cln__entries_find(&e, "recipe")) &&
                 merge(object, cln__entries_find(&e, "hparams")) && merge(object, cln__entries_find(&e, "recipe")) &&
+                merge(object, cln__entries_find(&e, "augmentation")) &&
                 cJSON_AddNumberToObject(object, "seed", (double)t->options->seed);
     cln__entries_free(&e);
     char *text = good ? cln__json_print(object) : NULL;
@@ -76,10 +77,35 @@ static cln_status write_hparams(cln__trainer *t) {
 
 /* --- beginning --- */
 
+static cln_status write_picture(cln__trainer *t, const cln_picture *picture) {
+    uint8_t *png;
+    size_t size;
+    CLN_TRY(cln_png_encode(t->ctx, picture->width, picture->height, 3, picture->pixels, &png, &size));
+    cln_status status = cln_tensorboard_image(t->board, "augmentation", 0, png, size);
+    free(png);
+    return status;
+}
+
+/* The first training images, and what the network sees of them in the first epoch. */
+static cln_status write_augmentation(cln__trainer *t) {
+    const cln_loader_options how = {.seed = t->options->seed,
+                                    .normalization = t->event.normalization,
+                                    .augmentation = cln__fit_augmentation(t->options)};
+    int count = t->division.train_count < PICTURES ? (int)t->division.train_count : PICTURES;
+    cln_picture picture;
+    if (t->train->channels != 1 && t->train->channels != 3)
+        return CLN_OK;
+    CLN_TRY(cln_augmentation_grid(t->ctx, t->train, t->division.train, count, &how, 0, &picture));
+    cln_status status = write_picture(t, &picture);
+    free(picture.pixels);
+    return status;
+}
+
 static cln_status begin(cln__trainer *t) {
     CLN_TRY(cln_tensorboard_open(t->ctx, t->folder.path, &t->board));
     CLN_TRY(cln_tensorboard_graph(t->board, t->network.graph));
     CLN_TRY(write_hparams(t));
+    CLN_TRY(write_augmentation(t));
     return cln_tensorboard_flush(t->board);
 }
 

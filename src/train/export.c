@@ -106,7 +106,7 @@ static void copy(exporter *e, const char *key) {
 }
 
 static cln_status describe(exporter *e) {
-    static const char *const training[] = {"recipe", "seed", "split", "split_indices", "metrics"};
+    static const char *const training[] = {"recipe", "augmentation", "seed", "split", "split_indices", "metrics"};
     cln__entries *to = &e->entries;
     cln_shape s = cln_tensor_shape(e->graph, e->input);
     bool safetensors = e->options->format == CLN_EXPORT_SAFETENSORS;

@@ -1,6 +1,7 @@
 """What other programs make of our exports: PyTorch of the weights, onnxruntime of the models. For test_slow_export.c.
 
     export_peers.py models FOLDER NAME           NAME.onnx and NAME-folded.onnx against NAME.truth.safetensors
+    export_peers.py random FOLDER COUNT          the same of 0 to COUNT - 1, which may have several inputs
     export_peers.py weights FOLDER NAME MODEL    NAME*.safetensors, loaded strictly into bench/peers' MODEL, likewise
     export_peers.py published FOLDER NAME SHARED the same models against the published logits, from 8-bit images
     export_peers.py make FOLDER MODEL            MODEL-<type>.pt, state_dicts of each type, and what PyTorch computes
@@ -46,6 +47,23 @@ def check_models(folder, name):
         peer = session(f"{folder}/{name}{kind}.onnx")
         for batch in (len(truth["input"]), 1):
             compare(f"{name}{kind}.onnx, batch {batch}", run(peer, truth["input"], batch), truth["logits"])
+
+
+def check_random(folder, count):
+    for name in map(str, range(int(count))):
+        truth = load_file(f"{folder}/{name}.truth.safetensors")
+        expected = truth.pop("logits")
+        for kind in ("", "-folded"):
+            peer = session(f"{folder}/{name}{kind}.onnx")
+            names = [entry.name for entry in peer.get_inputs()]
+            given = {key: truth[key if len(names) > 1 else only(truth)].astype(numpy.float32) for key in names}
+            found = peer.run(["logits"], given)[0]
+            compare(f"random network {name}{kind}.onnx", found.reshape(expected.shape), expected)
+
+
+def only(entries):
+    assert len(entries) == 1
+    return next(iter(entries))
 
 
 def logits_of(model, images):
@@ -94,7 +112,13 @@ def make(folder, model_name):
         save_file(truth, f"{folder}/{model_name}-{kind}.truth.safetensors")
 
 
-COMMANDS = {"models": check_models, "weights": check_weights, "published": check_published, "make": make}
+COMMANDS = {
+    "models": check_models,
+    "random": check_random,
+    "weights": check_weights,
+    "published": check_published,
+    "make": make,
+}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])

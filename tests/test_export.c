@@ -405,6 +405,31 @@ START_TEST(attributes_of_batch_normalisation) {
 }
 END_TEST
 
+START_TEST(several_inputs_keep_their_names) {
+    net n = net_new(3, 4, 4);
+    cln_tensor other = cln_input(n.g, "other", 1, 3, 4, 4);
+    cln_input(n.g, "unused", 1, 1, 1, 1);
+    n.y = cln_add(n.g, other, n.x);
+    net_fill(&n);
+    Onnx__ModelProto *m = export_net(&n, NULL);
+    ck_assert_uint_eq(m->graph->n_input, 2);
+    check_value(m->graph->input[0], "image", FLOAT_TYPE, DIMS(3, 4, 4));
+    check_value(m->graph->input[1], "other", FLOAT_TYPE, DIMS(3, 4, 4));
+    ck_assert_str_eq(m->graph->node[0]->input[0], "other");
+    ck_assert_str_eq(m->graph->node[0]->input[1], "image");
+    onnx__model_proto__free_unpacked(m, NULL);
+    char *path = path_of(folder, "net.onnx");
+    const cln_normalization normalization = {.channels = 3, .deviation = {1, 1, 1}};
+    net one = net_new(3, 4, 4);
+    one.y = cln_add(one.g, cln_input(one.g, "b", 1, 3, 4, 4), one.x);
+    fails(cln_onnx_write(ctx, path, one.g, one.y, NULL, 0, &(cln_onnx_options){.normalization = &normalization}),
+          CLN_UNSUPPORTED, "the output depends on 2 inputs; only a single one can be normalised");
+    free(path);
+    net_free(&one);
+    net_free(&n);
+}
+END_TEST
+
 START_TEST(normalisation_of_images) {
     net n = net_new(3, 4, 4);
     n.y = cln_activate(n.g, n.x, CLN_RELU);
@@ -521,20 +546,19 @@ START_TEST(refused_graphs) {
     char *path = path_of(folder, "net.onnx");
     cln_tensor label = cln_labels(n.g, "label", 1), logits = n.y;
     cln_tensor loss = cln_softmax_ce(n.g, logits, label, 0), correct = cln_accuracy(n.g, logits, label);
-    cln_tensor other = cln_input(n.g, "other", 1, 3, 32, 32), sum = cln_add(n.g, n.x, other);
+    cln_tensor other = cln_input(n.g, "logits", 1, 3, 32, 32), sum = cln_add(n.g, n.x, other);
     cln_tensor act = cln_activate(n.g, cln_softmax_ce(n.g, logits, label, 0), CLN_RELU);
     const struct {
         cln_tensor output;
         cln_status status;
         const char *message;
-    } cases[] = {
-        {loss, CLN_UNSUPPORTED, "the output depends on the input 'label'; it may depend on one only, of images"},
-        {correct, CLN_UNSUPPORTED, "depends on the input 'label'"},
-        {act, CLN_UNSUPPORTED, "depends on the input 'label'"},
-        {sum, CLN_UNSUPPORTED, "depends on the input 'other'"},
-        {n.x, CLN_INVALID_ARGUMENT, "the output is the input itself"},
-        {cln__find_tensor(n.g, "output_net.2.bias"), CLN_INVALID_ARGUMENT, "does not depend on any input"},
-        {CLN_NO_TENSOR, CLN_INVALID_ARGUMENT, "the output is not a tensor of the graph"}};
+    } cases[] = {{loss, CLN_UNSUPPORTED, "the output depends on the labels 'label'; it may depend on images only"},
+                 {correct, CLN_UNSUPPORTED, "depends on the labels 'label'"},
+                 {act, CLN_UNSUPPORTED, "depends on the labels 'label'"},
+                 {sum, CLN_INVALID_ARGUMENT, "two values would be called 'logits': rename an input"},
+                 {n.x, CLN_INVALID_ARGUMENT, "the output is the input itself"},
+                 {cln__find_tensor(n.g, "output_net.2.bias"), CLN_INVALID_ARGUMENT, "does not depend on any input"},
+                 {CLN_NO_TENSOR, CLN_INVALID_ARGUMENT, "the output is not a tensor of the graph"}};
     ok(cln_graph_status(n.g));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         fails(cln_onnx_write(ctx, path, n.g, cases[i].output, n.tensors, n.count, NULL), cases[i].status,
@@ -851,6 +875,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, activations_and_dropout);
     tcase_add_test(tests, rows_and_images_are_converted);
     tcase_add_test(tests, attributes_of_batch_normalisation);
+    tcase_add_test(tests, several_inputs_keep_their_names);
     tcase_add_test(tests, normalisation_of_images);
     tcase_add_test(tests, folded_batch_normalisation);
     tcase_add_loop_test(tests, folded_models, 0, 4);

@@ -1,8 +1,10 @@
 /* Networks that leave: what PyTorch and onnxruntime compute from our exports is what we compute, and the other way
  * round. Needs the Python of bench/peers/setup.sh (tests/export_peers.py compares) and is skipped without it. */
+#include "../src/graph/graph.h"
 #include "clnet/export.h"
 #include "clnet/models.h"
 #include "files.h"
+#include "networks.h"
 #include "numbers.h"
 #include "python.h"
 #include "suite.h"
@@ -272,6 +274,59 @@ START_TEST(unusual_networks) {
 }
 END_TEST
 
+/* --- random networks, against their naive twin in double precision --- */
+
+enum { RANDOM = 40, SIDE = 11 };
+
+static cln_file_tensor tensor_of(const char *name, cln_shape s, const double *data) {
+    return (cln_file_tensor){
+        .name = name, .dtype = CLN_F64, .rank = 4, .shape = {s.n, s.c, s.h, s.w}, .count = count_of(s), .data = data};
+}
+
+/* What goes into the network and what its twin makes of it. */
+static void write_random_truth(const network *n, const value *logits, const char *name) {
+    cln_file_tensor tensors[MAX_VALUES];
+    size_t count = 0;
+    for (int i = 0; i < n->value_count; i++)
+        if (n->values[i].operation == INPUT)
+            tensors[count++] = tensor_of(n->g->tensors[n->values[i].t.id].name, n->values[i].shape, n->values[i].data);
+    tensors[count++] = tensor_of("logits", logits->shape, logits->data);
+    char *path = file_of(name, ".truth.safetensors");
+    ok(cln_safetensors_write(ctx, path, tensors, count, NULL, 0));
+    free(path);
+}
+
+static void export_random(network *n, const char *name) {
+    cln_file_tensor weights[MAX_PARAMS];
+    const value *logits = &n->values[n->values[n->value_count - 1].in[0]];
+    for (int i = 0; i < n->param_count; i++) {
+        const param *p = &n->params[i];
+        const cln__tensor *t = cln__at(n->g, cln__find_tensor(n->g, p->name).id);
+        weights[i] = (cln_file_tensor){.name = p->name, .rank = t->rank, .count = p->count, .data = p->start};
+        cln__param_axes(t, weights[i].shape);
+    }
+    for (int folded = 0; folded < 2; folded++) {
+        char *path = file_of(name, folded ? "-folded.onnx" : ".onnx");
+        ok(cln_onnx_write(ctx, path, n->g, logits->t, weights, (size_t)n->param_count,
+                          &(cln_onnx_options){.fold_batchnorm = folded}));
+        free(path);
+    }
+    network_loss(n, false);
+    write_random_truth(n, logits, name);
+}
+
+START_TEST(random_networks) {
+    char name[32];
+    for (int seed = 0; seed < RANDOM; seed++) {
+        network *n = _i ? network_of_blocks_new(seed, SIDE) : network_new(seed, SIDE);
+        snprintf(name, sizeof name, "%d", seed);
+        export_random(n, name);
+        network_free(n);
+    }
+    python_run("export_peers.py", "random '%s' %d", folder, RANDOM);
+}
+END_TEST
+
 /* --- weights from elsewhere --- */
 
 static const double tolerance = 1e-5; /* of the largest logit */
@@ -323,6 +378,7 @@ static void add_tests(TCase *tests) {
         return;
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, unusual_networks, 0, UNUSUAL);
+    tcase_add_loop_test(tests, random_networks, 0, 2);
     tcase_add_loop_test(tests, trained_networks, 0, 4);
     tcase_add_loop_test(tests, published_networks, 0, 4);
     tcase_add_loop_test(tests, state_dicts_of_pytorch, 0, 4);

@@ -33,13 +33,14 @@ typedef struct cln_onnx_options {
 } cln_onnx_options;
 
 /* Writes what `output` is computed from, as it is in evaluation, to `path` (as cln_file_write does). The model has the
- * input "input" (batch, c, h, w), the output "logits", (batch, c) where it is flat, for any batch; parameters are
- * called as in the graph, which is as in PyTorch. `tensors` are the values of all parameters and running statistics of
- * the graph, of any type, and no others ("num_batches_tracked" is ignored). `options` may be NULL.
+ * input "input" (batch, c, h, w), or if there are several, these by their names; the output "logits", (batch, c) where
+ * it is flat, for any batch; parameters are called as in the graph, which is as in PyTorch. `tensors` are the values of
+ * all parameters and running statistics of the graph, of any type, and no others ("num_batches_tracked" is ignored).
+ * `options` may be NULL.
  *
- * CLN_UNSUPPORTED if a layer that `output` needs has no counterpart in ONNX (the loss and the accuracy have none), or
- * if the file would have 2 GiB or more, which the format does not allow; CLN_INVALID_FILE if a tensor is missing,
- * unknown or of another shape than in the graph. */
+ * CLN_UNSUPPORTED if a layer that `output` needs has no counterpart in ONNX (the loss and the accuracy have none, nor
+ * have labels), or if the file would have 2 GiB or more, which the format does not allow; CLN_INVALID_FILE if a tensor
+ * is missing, unknown or of another shape than in the graph. */
 CLN_API cln_status cln_onnx_write(cln_context *ctx, const char *path, const cln_graph *graph, cln_tensor output,
                                   const cln_file_tensor *tensors, size_t count, const cln_onnx_options *options);
 /* The same with the weights that are on a device. */

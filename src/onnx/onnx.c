@@ -220,7 +220,7 @@ const char *cln__onnx_output(cln__onnx *o, const cln__node *node, int axes) {
     return o->names[tensor];
 }
 
-/* --- the input --- */
+/* --- inputs --- */
 
 /* (pixels / 255 - mean) / deviation, in the order in which the loader does it. */
 static void normalize(cln__onnx *o, const char *pixels, int64_t channels, const char *to) {
@@ -237,16 +237,19 @@ static void normalize(cln__onnx *o, const char *pixels, int64_t channels, const 
     cln__onnx_add(o, "Div", scaled, 2, to);
 }
 
-static void add_input(cln__onnx *o, int tensor) {
+/* `alone`: there is no other, so it needs no name of its own. */
+static void add_input(cln__onnx *o, int tensor, bool alone) {
     Onnx__GraphProto *graph = o->model->graph;
-    cln_shape shape = o->graph->tensors[tensor].shape;
+    const cln__tensor *t = &o->graph->tensors[tensor];
+    const char *name = alone ? "input" : t->name;
     bool raw = o->options->mean != NULL;
-    o->names[tensor] = cln__format("%s", raw ? "normalized" : "input");
+    o->names[tensor] = cln__format("%s", raw ? "normalized" : name);
     o->axes[tensor] = CLN__ONNX_IMAGES;
-    declare(o, &graph->input, &graph->n_input, "input",
-            raw ? ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, shape, CLN__ONNX_IMAGES);
+    declare(o, &graph->input, &graph->n_input, name,
+            raw ? ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, t->shape,
+            CLN__ONNX_IMAGES);
     if (raw)
-        normalize(o, "input", shape.c, "normalized");
+        normalize(o, name, t->shape.c, "normalized");
 }
 
 /* --- the walk --- */
@@ -263,20 +266,26 @@ static void mark_needed(const cln_graph *g, cln_tensor output, bool *needed, boo
     }
 }
 
-static cln_status find_input(const cln_graph *g, const bool *read, int *input) {
-    *input = -1;
+static bool is_input(const cln_graph *g, const bool *read, int tensor) {
+    return read[tensor] && g->tensors[tensor].role == CLN__INPUT;
+}
+
+static cln_status check_inputs(const cln__onnx *o, const bool *read, int *count) {
+    const cln_graph *g = o->graph;
+    *count = 0;
     for (int i = 0; i < g->tensor_count; i++) {
-        if (!read[i] || g->tensors[i].role != CLN__INPUT)
-            continue;
-        if (*input >= 0 || g->tensors[i].is_int)
-            return cln__fail(
-                g->ctx, CLN_UNSUPPORTED,
-                "export to ONNX: the output depends on the input '%s'; it may depend on one only, of images",
-                g->tensors[i].name);
-        *input = i;
+        if (is_input(g, read, i) && g->tensors[i].is_int)
+            return cln__fail(g->ctx, CLN_UNSUPPORTED,
+                             "export to ONNX: the output depends on the labels '%s'; it may depend on images only",
+                             g->tensors[i].name);
+        *count += is_input(g, read, i);
     }
-    if (*input < 0)
+    if (*count == 0)
         return cln__fail(g->ctx, CLN_INVALID_ARGUMENT, "export to ONNX: the output does not depend on any input");
+    if (*count > 1 && o->options->mean)
+        return cln__fail(g->ctx, CLN_UNSUPPORTED,
+                         "export to ONNX: the output depends on %d inputs; only a single one can be normalised",
+                         *count);
     return CLN_OK;
 }
 
@@ -293,18 +302,47 @@ static cln_status walk(cln__onnx *o, const bool *needed) {
     return o->status;
 }
 
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The user names layers and inputs, so the names that are made of these could meet. */
+static cln_status check_names(const cln__onnx *o) {
+    const char **names = malloc(sizeof *names * ((size_t)o->graph->tensor_count + o->string_count + 1)), *twice = NULL;
+    size_t count = 0;
+    if (!names)
+        return cln__fail_memory(o->ctx, "an ONNX model");
+    for (int i = 0; i < o->graph->tensor_count; i++)
+        if (o->names[i])
+            names[count++] = o->names[i];
+    for (size_t i = 0; i < o->string_count; i++)
+        names[count++] = o->strings[i];
+    qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            twice = names[i];
+    cln_status status = twice ? cln__fail(o->ctx, CLN_INVALID_ARGUMENT,
+                                          "export to ONNX: two values would be called '%s': rename an input", twice)
+                              : CLN_OK;
+    free(names);
+    return status;
+}
+
 static cln_status fill(cln__onnx *o, bool *needed, bool *read) {
     const cln_graph *g = o->graph;
-    int input;
+    int inputs;
     mark_needed(g, o->output, needed, read);
-    CLN_TRY(find_input(g, read, &input));
+    CLN_TRY(check_inputs(o, read, &inputs));
     if (g->tensors[o->output.id].producer < 0)
         return cln__fail(o->ctx, CLN_INVALID_ARGUMENT, "export to ONNX: the output is the input itself");
     for (size_t i = 0; i < o->options->metadata_count; i++)
         if (!cln__message_metadata(o->model, o->options->metadata[i].key, o->options->metadata[i].value))
             fail_memory(o);
-    add_input(o, input);
-    return walk(o, needed);
+    for (int i = 0; i < g->tensor_count; i++)
+        if (is_input(g, read, i))
+            add_input(o, i, inputs == 1);
+    CLN_TRY(walk(o, needed));
+    return check_names(o);
 }
 
 cln_status cln__onnx_build(const cln_graph *g, cln_tensor output, const float *const *values,

@@ -3,8 +3,6 @@
  * contrast, whose last digit depends on the order of a sum. */
 #include "augment.h"
 
-#include <math.h>
-
 static uint8_t to_byte(float value) {
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
@@ -47,7 +45,8 @@ static void adjust_saturation(double factor, uint8_t *image, size_t plane) {
 static float hue_of(float r, float g, float b, float max, float range) {
     float from_r = (max - r) / range, from_g = (max - g) / range, from_b = (max - b) / range;
     float sixths = max == r ? from_b - from_g : max == g ? 2 + from_r - from_b : 4 + from_g - from_r;
-    return fmodf(sixths / 6 + 1, 1);
+    float hue = sixths / 6 + 1;
+    return hue >= 1 ? hue - 1 : hue;
 }
 
 static uint8_t from_unit(float value) {
@@ -56,11 +55,12 @@ static uint8_t from_unit(float value) {
 
 /* From hue (times 6), saturation and value back. */
 static void set_colour(float sixths, float s, float v, uint8_t *r, uint8_t *g, uint8_t *b) {
-    float whole = floorf(sixths), f = sixths - whole;
+    int whole = (int)sixths;
+    float f = sixths - (float)whole;
     uint8_t top = from_unit(v), p = from_unit(v * (1 - s)), q = from_unit(v * (1 - s * f)),
             t = from_unit(v * (1 - s * (1 - f)));
     const uint8_t by_sixth[6][3] = {{top, t, p}, {q, top, p}, {p, top, t}, {p, q, top}, {t, p, top}, {top, p, q}};
-    const uint8_t *colour = by_sixth[(int)whole % 6];
+    const uint8_t *colour = by_sixth[whole % 6];
     *r = colour[0];
     *g = colour[1];
     *b = colour[2];
@@ -69,12 +69,16 @@ static void set_colour(float sixths, float s, float v, uint8_t *r, uint8_t *g, u
 static void adjust_hue(double turn, uint8_t *image, size_t plane) {
     uint8_t *red = image, *green = red + plane, *blue = green + plane;
     for (size_t i = 0; i < plane; i++) {
-        float r = (float)red[i] / 255, g = (float)green[i] / 255, b = (float)blue[i] / 255;
-        float max = fmaxf(r, fmaxf(g, b)), range = max - fminf(r, fminf(g, b));
-        if (range == 0) /* grey has no hue */
+        uint8_t high = red[i] > green[i] ? red[i] : green[i], low = red[i] < green[i] ? red[i] : green[i];
+        high = high > blue[i] ? high : blue[i];
+        low = low < blue[i] ? low : blue[i];
+        if (high == low) /* grey has no hue */
             continue;
+        float r = (float)red[i] / 255, g = (float)green[i] / 255, b = (float)blue[i] / 255;
+        float max = (float)high / 255, range = max - (float)low / 255;
         float hue = hue_of(r, g, b, max, range) + (float)turn;
-        set_colour((hue - floorf(hue)) * 6, range / max, max, &red[i], &green[i], &blue[i]);
+        hue = hue < 0 ? hue + 1 : hue >= 1 ? hue - 1 : hue;
+        set_colour(hue * 6, range / max, max, &red[i], &green[i], &blue[i]);
     }
 }
 

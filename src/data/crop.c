@@ -175,11 +175,25 @@ static int source(int at, int size, cln_padding mode) {
     return mode == CLN_PAD_CONSTANT ? -1 : at < 0 ? -at : 2 * size - 2 - at;
 }
 
-static void shift_row(const uint8_t *row, int width, bool flip, int shift, cln_padding mode, uint8_t *out) {
-    for (int x = 0; x < width; x++) {
+/* Columns `first` to `end` - 1 of those from `shift` on of the flipped row. */
+static void pad_row(const uint8_t *row, int width, bool flip, int shift, cln_padding mode, int first, int end,
+                    uint8_t *out) {
+    for (int x = first; x < end; x++) {
         int from = source(x + shift, width, mode);
         out[x] = from < 0 ? 0 : row[flip ? width - 1 - from : from];
     }
+}
+
+/* All of them; those in the middle are within it. */
+static void shift_row(const uint8_t *restrict row, int width, bool flip, int shift, cln_padding mode,
+                      uint8_t *restrict out) {
+    int first = shift < 0 ? -shift : 0, end = shift > 0 ? width - shift : width;
+    pad_row(row, width, flip, shift, mode, 0, first, out);
+    for (int x = first; flip && x < end; x++)
+        out[x] = row[width - 1 - shift - x];
+    if (!flip)
+        memcpy(out + first, row + first + shift, (size_t)(end - first));
+    pad_row(row, width, flip, shift, mode, end, width, out);
 }
 
 void cln__crop_shift(const uint8_t *image, int channels, int height, int width, bool flip, const int shift[2],

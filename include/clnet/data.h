@@ -149,6 +149,7 @@ CLN_API cln_status cln_loader_new(cln_context *ctx, const cln_dataset *dataset, 
                                   const cln_loader_options *options, cln_loader **out);
 CLN_API void cln_loader_free(cln_loader *loader);
 CLN_API int64_t cln_loader_batches(const cln_loader *loader); /* in an epoch */
+CLN_API int64_t cln_loader_samples(const cln_loader *loader); /* that were picked */
 /* Starts `epoch` at its batch `first`; whatever was prepared of another is dropped. */
 CLN_API cln_status cln_loader_start(cln_loader *loader, int64_t epoch, int64_t first);
 /* The next batch, or *batch = NULL at the end of the epoch. */

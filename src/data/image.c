@@ -119,31 +119,46 @@ static void separate(const uint8_t *pixels, int components, size_t count, int ch
     }
 }
 
+cln_status cln__image_separate(cln_context *ctx, const cln_image *from, int channels, cln__image *out) {
+    size_t count = (size_t)from->height * (size_t)from->width;
+    *out = (cln__image){.channels = channels, .height = from->height, .width = from->width};
+    out->planes = malloc(count * (size_t)channels);
+    if (!out->planes)
+        return cln__fail_memory(ctx, "an image");
+    separate(from->pixels, from->components, count, channels, out->planes);
+    return CLN_OK;
+}
+
 static bool begins_with(const uint8_t *bytes, size_t size, const char *mark) {
     size_t length = strlen(mark);
     return size >= length && memcmp(bytes, mark, length) == 0;
 }
 
-cln_status cln__image_decode(cln_context *ctx, const char *path, const uint8_t *bytes, size_t size, cln__image *image) {
+cln_status cln__image_pixels(cln_context *ctx, const char *path, const uint8_t *bytes, size_t size,
+                             const cln__image *image, uint8_t **out, int *components) {
     static const stbi_io_callbacks calls = {source_read, source_skip, source_eof};
     /* Around faults of version 2.27: its reader of HDR waits for ever for the rest of a run if it finds the end of the
      * file, and after failing to read PIC it goes on, unless there is nothing to convert from PIC's four components. */
     bool hdr = begins_with(bytes, size, "#?"), pic = begins_with(bytes, size, "\x53\x80\xf6\x34");
     source s = {.bytes = bytes, .size = size, .endless = hdr};
-    int width = 0, height = 0, components = 0;
+    int width = 0, height = 0;
+    *components = 0;
     cln__stb_limit(HEADER_BYTES + 2 * size + PIXEL_BYTES * ((size_t)image->height * (size_t)image->width));
-    uint8_t *pixels = stbi_load_from_callbacks(&calls, &s, &width, &height, &components, pic ? 4 : 0);
+    *out = stbi_load_from_callbacks(&calls, &s, &width, &height, components, pic ? 4 : 0);
     if (pic)
-        components = 4;
-    if (!pixels || s.ended || width != image->width || height != image->height || components < 1 || components > 4) {
-        const char *reason = s.ended ? "the file ends too early" : pixels ? "its sizes differ" : stbi_failure_reason();
-        stbi_image_free(pixels);
-        return cln__fail(ctx, CLN_INVALID_FILE, "image '%s' cannot be decoded (%s)", path, reason);
-    }
-    size_t count = (size_t)width * (size_t)height;
-    image->planes = malloc(count * (size_t)image->channels);
-    if (image->planes)
-        separate(pixels, components, count, image->channels, image->planes);
-    stbi_image_free(pixels);
-    return image->planes ? CLN_OK : cln__fail_memory(ctx, path);
+        *components = 4;
+    if (*out && !s.ended && width == image->width && height == image->height && *components >= 1 && *components <= 4)
+        return CLN_OK;
+    const char *reason = s.ended ? "the file ends too early" : *out ? "its sizes differ" : stbi_failure_reason();
+    stbi_image_free(*out);
+    *out = NULL;
+    return cln__fail(ctx, CLN_INVALID_FILE, "image '%s' cannot be decoded (%s)", path, reason);
+}
+
+cln_status cln__image_decode(cln_context *ctx, const char *path, const uint8_t *bytes, size_t size, cln__image *image) {
+    cln_image pixels = {.height = image->height, .width = image->width};
+    CLN_TRY(cln__image_pixels(ctx, path, bytes, size, image, &pixels.pixels, &pixels.components));
+    cln_status status = cln__image_separate(ctx, &pixels, image->channels, image);
+    stbi_image_free(pixels.pixels);
+    return status;
 }

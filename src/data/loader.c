@@ -183,6 +183,10 @@ int64_t cln_loader_batches(const cln_loader *l) {
     return l->batches;
 }
 
+int64_t cln_loader_samples(const cln_loader *l) {
+    return l->samples;
+}
+
 static cln_status check_options(cln_context *ctx, const cln_dataset *d, const cln_loader_options *options) {
     if (options->batch_size < 1)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "data loader: batch size %" PRId64 ", expected 1 or more",

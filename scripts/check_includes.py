@@ -20,6 +20,7 @@ LAYERS = {
     "src/data": 5,
     "src/io": 5,
     "src/tune": 5,
+    "src/plot": 5,
     "models": 6,
     "src/cli": 7,
     "bench": 7,
@@ -37,8 +38,11 @@ PUBLIC = {
     "plan.h": 2,
     "tune.h": 5,
     "data.h": 5,
+    "image.h": 5,
     "export.h": 5,
     "train.h": 5,
+    "evaluate.h": 5,
+    "plot.h": 5,
     "models.h": 6,
 }
 
@@ -48,7 +52,11 @@ OPENCL = re.compile(r"^(CL/|OpenCL/|clblast)")
 OCL_USERS = ("src/ocl", "src/runtime")
 
 # Helpers that a module of the same layer may share.
-SHARED = {"src/io/file.h": ("src/data", "src/train"), "src/io/weights_table.h": ("src/train",)}
+SHARED = {
+    "src/io/file.h": ("src/data", "src/train", "src/plot"),
+    "src/io/weights_table.h": ("src/train",),
+    "src/data/image.h": ("src/train",),
+}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")')
 

@@ -27,6 +27,7 @@ libclblast-dev        module  clblast                                           
 libcjson-dev          module  libcjson                                               need
 libzip-dev            module  libzip                                                 need
 libsqlite3-dev        module  sqlite3                                                need
+libcairo2-dev         module  cairo                                                  need
 zlib1g-dev            module  zlib                                                   need
 libprotobuf-c-dev     module  libprotobuf-c                                          need
 protobuf-c-compiler   command protoc-c                                               need

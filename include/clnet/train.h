@@ -95,8 +95,9 @@ typedef struct cln_model {
 /* Hyper-parameters of `model`: the defaults, changed by what the JSON object `json` says (NULL: nothing). *out is
  * malloc'ed, the caller frees it with free. An unknown member or a value out of range is CLN_INVALID_ARGUMENT. */
 CLN_API cln_status cln_hparams_new(cln_context *ctx, const cln_model *model, const char *json, void **out);
-/* Sets a whole number; false if the model has no such field. */
+/* Sets or gets a whole number; false if the model has no such field. */
 CLN_API bool cln_hparams_set_int(const cln_model *model, void *hparams, const char *name, int value);
+CLN_API bool cln_hparams_get_int(const cln_model *model, const void *hparams, const char *name, int *value);
 /* The hyper-parameters as a JSON object on one line, malloc'ed; NULL for lack of memory. */
 CLN_API char *cln_hparams_print(const cln_model *model, const void *hparams);
 
@@ -292,9 +293,11 @@ typedef struct cln_evaluate_options {
     const char *variant;
     bool tuned; /* as in cln_fit_options */
     const char *tuning;
+    int top_k; /* of cln_evaluation_new (clnet/evaluate.h): how many classes count as named; 0: 5 */
 } cln_evaluate_options;
 
-/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation. A
+/* Rebuilds the network of a weights file and counts what it gets right on a data set, without augmentation
+ * (clnet/evaluate.h tells more of it). A
  * checkpoint of PyTorch Lightning that has "model_name" and "model_hparams" among its hyper-parameters says all that is
  * needed, and its images are normalised by the published values of CIFAR-10. For a bare state_dict, give the model. */
 CLN_API cln_status cln_evaluate(cln_context *ctx, cln_device *device, const cln_evaluate_options *options,

@@ -1,7 +1,7 @@
-/* cln_evaluate: from a weights file and its metadata back to the network, and that over a data set. */
+/* cln_evaluate and cln_evaluation_new: a network rebuilt from a weights file, over a data set. */
 #include "division.h"
-#include "network.h"
-#include "origin.h"
+#include "evaluation.h"
+#include "restored.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,23 +13,17 @@ typedef struct tester {
     cln_context *ctx;
     cln_device *device;
     const cln_evaluate_options *options;
-    cln_weights_file *file;
-    cln__origin origin;
-    const cln_model *model;
-    void *hparams;
+    cln__source source;
+    cln__restored network;
     cln_dataset *data, *train; /* train: only to compute a normalisation from, if data is not it */
     cln_normalization normalization;
     cln__division division;
-    cln__network network;
-    cln_weights *weights;
-    cln_choices choices;
-    cln_plan *plan;
     cln_loader *loader;
 } tester;
 
 static cln_status load_data(tester *t) {
     const cln_evaluate_options *o = t->options;
-    const cln__origin *origin = &t->origin;
+    const cln__origin *origin = &t->network.origin;
     cln_split split = o->subset == CLN_SUBSET_TEST ? CLN_SPLIT_TEST : CLN_SPLIT_TRAIN;
     if (o->image_height || o->image_width) {
         CLN_TRY(cln__load_data(t->ctx, o->data, split, origin->channels, o->image_height, o->image_width, &t->data));
@@ -54,7 +48,7 @@ static cln_status load_data(tester *t) {
 
 static cln_status split_data(tester *t) {
     const cln_evaluate_options *o = t->options;
-    const cln__origin *origin = &t->origin;
+    const cln__origin *origin = &t->network.origin;
     if (o->subset == CLN_SUBSET_TEST)
         return CLN_OK;
     int64_t count = t->data->count;
@@ -95,60 +89,101 @@ static cln_status make_loader(tester *t) {
 }
 
 static cln_status check_classes(tester *t) {
-    int64_t classes = cln_tensor_shape(t->network.graph, t->network.logits).c;
-    if (classes == t->data->num_classes)
+    if (t->network.classes == t->data->num_classes)
         return CLN_OK;
-    return cln__fail(t->ctx, CLN_INVALID_ARGUMENT, "weights file '%s' knows %" PRId64 " classes, '%s' has %d",
-                     t->options->weights, classes, t->options->data, t->data->num_classes);
+    return cln__fail(t->ctx, CLN_INVALID_ARGUMENT, "weights file '%s' knows %d classes, '%s' has %d",
+                     t->options->weights, t->network.classes, t->options->data, t->data->num_classes);
 }
 
-static cln_status make_plan(tester *t) {
-    cln_tensor outputs[2];
-    cln_plan_options options = cln__network_evaluation(&t->network, t->options->variant, outputs);
-    if (t->options->tuned)
-        CLN_TRY(cln_choices_load(t->ctx, t->device, t->options->tuning, &t->choices));
-    options.choices = t->choices.of;
-    options.choice_count = t->choices.count;
-    return cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->plan);
-}
-
-static cln_status evaluate(tester *t, cln_score *score) {
-    const cln_evaluate_options *o = t->options;
-    CLN_TRY(cln_weights_file_read(t->ctx, o->weights, &t->file));
-    CLN_TRY(cln__origin_read(t->ctx, t->file, o->weights, &t->origin));
-    CLN_TRY(cln__origin_model(t->ctx, &t->origin, o->weights, o->models, o->model_count, o->model, &t->model));
+static cln_status prepare(tester *t) {
+    CLN_TRY(cln__restored_read(t->ctx, &t->source, &t->network));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
-    CLN_TRY(cln__origin_hparams(t->ctx, &t->origin, o->weights, t->model, o->hparams, t->data, &t->hparams));
-    CLN_TRY(cln__network_build(t->ctx, t->model, t->hparams, t->data, o->batch_size, 0, false, &t->network));
+    CLN_TRY(cln__restored_build(t->ctx, &t->source, t->data, &t->network));
     CLN_TRY(check_classes(t));
-    CLN_TRY(cln_weights_new(t->device, t->network.graph, 0, &t->weights));
-    CLN_TRY(cln_weights_load(t->ctx, t->weights, t->file, o->weights));
-    CLN_TRY(make_plan(t));
-    CLN_TRY(make_loader(t));
-    return cln__score(&t->network, t->plan, t->loader, score);
+    CLN_TRY(cln__restored_load(t->ctx, t->device, &t->source, &t->network));
+    return make_loader(t);
 }
 
 static void release(tester *t) {
     cln_loader_free(t->loader);
-    cln_plan_free(t->plan);
-    cln_choices_free(&t->choices);
-    cln_weights_free(t->weights);
-    cln__network_free(&t->network);
+    cln__restored_free(&t->network);
     cln__division_free(&t->division);
     cln_dataset_free(t->data);
     cln_dataset_free(t->train);
-    free(t->hparams);
-    cln__origin_free(&t->origin);
-    cln_weights_file_free(t->file);
+}
+
+static cln_status start(cln_context *ctx, cln_device *device, const cln_evaluate_options *o, tester *out) {
+    *out = (tester){.ctx = ctx,
+                    .device = device,
+                    .options = o,
+                    .source = {.weights = o->weights,
+                               .models = o->models,
+                               .model_count = o->model_count,
+                               .model = o->model,
+                               .hparams = o->hparams,
+                               .batch_size = o->batch_size,
+                               .variant = o->variant,
+                               .tuned = o->tuned,
+                               .tuning = o->tuning}};
+    if (!o->weights || !o->data || o->batch_size < 1)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "evaluating needs weights, a data set and a batch size above 0");
+    return prepare(out);
 }
 
 cln_status cln_evaluate(cln_context *ctx, cln_device *device, const cln_evaluate_options *options, cln_score *score) {
+    tester t;
     *score = (cln_score){0};
-    if (!options->weights || !options->data || options->batch_size < 1)
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "cln_evaluate needs weights, a data set and a batch size above 0");
-    tester t = {.ctx = ctx, .device = device, .options = options};
-    cln_status status = evaluate(&t, score);
+    cln_status status = start(ctx, device, options, &t);
+    if (status == CLN_OK)
+        status = cln__score(&t.network.network, t.network.plan, t.loader, score);
+    release(&t);
+    return status;
+}
+
+/* --- with everything it says --- */
+
+static cln_status run_all(tester *t, float *logits, int32_t *labels) {
+    const cln_batch *batch;
+    CLN_TRY(cln_loader_start(t->loader, 0, 0));
+    for (int64_t done = 0;; done += batch->count) {
+        CLN_TRY(cln_loader_next(t->loader, &batch));
+        if (!batch)
+            return CLN_OK;
+        memcpy(labels + done, batch->labels, (size_t)batch->count * sizeof *labels);
+        /* Rows of the last batch beyond the images have room too. */
+        CLN_TRY(cln__restored_run(&t->network, batch->images, batch->labels, logits + done * t->network.classes));
+    }
+}
+
+static cln_status evaluate(tester *t, cln_evaluation **out) {
+    const cln_dataset *d = t->data;
+    const int64_t *order = t->options->subset == CLN_SUBSET_TRAINING ? t->division.train : t->division.validation;
+    int64_t count = cln_loader_samples(t->loader);
+    size_t rows = (size_t)cln__round_up(count, t->options->batch_size), bytes;
+    bool fits = cln__mul_size(rows, (size_t)d->num_classes * sizeof(float), &bytes);
+    float *logits = fits ? malloc(bytes) : NULL;
+    int32_t *labels = malloc(rows * sizeof *labels);
+    cln_status status = logits && labels ? run_all(t, logits, labels) : cln__fail_memory(t->ctx, "the logits");
+    if (status == CLN_OK)
+        status = cln__evaluation_measure(t->ctx, logits, labels, order, count, d->num_classes,
+                                         (const char *const *)d->class_names, t->options->top_k, out);
+    free(logits);
+    free(labels);
+    return status;
+}
+
+cln_status cln_evaluation_new(cln_context *ctx, cln_device *device, const cln_evaluate_options *options,
+                              cln_evaluation **out) {
+    tester t;
+    *out = NULL;
+    cln_status status = start(ctx, device, options, &t);
+    if (status == CLN_OK)
+        status = evaluate(&t, out);
+    if (status == CLN_OK) {
+        (*out)->data = t.data;
+        t.data = NULL;
+    }
     release(&t);
     return status;
 }

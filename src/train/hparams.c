@@ -135,6 +135,14 @@ bool cln_hparams_set_int(const cln_model *model, void *hparams, const char *name
     return true;
 }
 
+bool cln_hparams_get_int(const cln_model *model, const void *hparams, const char *name, int *value) {
+    const cln_field *field = find(model, name);
+    if (!field || field->kind != CLN_FIELD_INT)
+        return false;
+    *value = *(const int *)at(field, hparams);
+    return true;
+}
+
 /* --- to JSON --- */
 
 static cJSON *print_field(const cln_field *field, const void *value) {

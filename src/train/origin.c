@@ -77,6 +77,23 @@ static bool read_epoch(const cJSON *json, cln__origin *out) {
     return true;
 }
 
+/* Drawn and written elsewhere, so they must be UTF-8. */
+static bool read_class_names(const cJSON *json, cln__origin *out) {
+    int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : 0;
+    out->class_names = count > 0 ? calloc((size_t)count, sizeof *out->class_names) : NULL;
+    if (!out->class_names)
+        return false;
+    const cJSON *item = json->child;
+    for (; out->class_count < count; out->class_count++, item = item->next) {
+        const char *name = cJSON_GetStringValue(item);
+        char *copy = name && cln_is_utf8(name) ? cln__format("%s", name) : NULL;
+        if (!copy)
+            return false;
+        out->class_names[out->class_count] = copy;
+    }
+    return true;
+}
+
 static bool read_seed(const char *text, cln__origin *out) {
     char *end;
     errno = 0;
@@ -118,6 +135,7 @@ static cln_status import_lightning(cln_context *ctx, const cJSON *hyper, cln__or
     const cJSON *hparams = member(hyper, "model_hparams");
     if (!name)
         return CLN_OK;
+    out->lightning = true;
     read_recipe(member(hyper, "optimizer_hparams"), out);
     out->optimizer.kind = optimizer_kind(cJSON_GetStringValue(member(hyper, "optimizer_name")));
     char *text = cJSON_IsObject(hparams) ? cJSON_PrintUnformatted(hparams) : NULL;
@@ -142,11 +160,9 @@ static cln_status read_parts(cln_context *ctx, const cln_weights_file *file, con
     static const struct {
         const char *key;
         bool (*read)(const cJSON *json, cln__origin *out);
-    } parts[] = {{"image_shape", read_shape},
-                 {"normalization", read_normalization},
-                 {"split", read_split},
-                 {"recipe", read_recipe},
-                 {"epoch", read_epoch}};
+    } parts[] = {{"image_shape", read_shape},       {"normalization", read_normalization},
+                 {"class_names", read_class_names}, {"split", read_split},
+                 {"recipe", read_recipe},           {"epoch", read_epoch}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const char *text = cln_weights_file_metadata(file, parts[i].key);
         if (!text)
@@ -184,6 +200,9 @@ void cln__origin_free(cln__origin *origin) {
     free(origin->model);
     free(origin->hparams);
     free(origin->split_indices);
+    for (int i = 0; i < origin->class_count; i++)
+        free(origin->class_names[i]);
+    free(origin->class_names);
     *origin = (cln__origin){.model = NULL};
 }
 

@@ -10,6 +10,9 @@
 typedef struct cln__origin {
     char *model, *hparams; /* owned; the latter is JSON */
     char *split_indices;   /* owned; a list as cln_split_parse takes it, if the split was not drawn by the seed */
+    char **class_names;    /* owned, `class_count` of them */
+    int class_count;
+    bool lightning; /* a checkpoint of the published code: its images are those of CIFAR-10 */
     bool has_shape, has_normalization, has_split;
     int channels, height, width;
     cln_normalization normalization;

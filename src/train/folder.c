@@ -51,7 +51,8 @@ static bool starts_with(const char *text, const char *start) {
 /* A file that was being written aside: see cln__file_write_atomic. */
 static bool is_half_written(const char *name) {
     static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
-                                       "metrics.csv.tmp-",      "summary.txt.tmp-",      "config.yaml.tmp-"};
+                                       "metrics.csv.tmp-",      "summary.txt.tmp-",      "config.yaml.tmp-",
+                                       "curves.png.tmp-"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (starts_with(name, ours[i]))
             return true;

@@ -46,7 +46,6 @@ char *cln__format_va(const char *format, va_list arguments);
 
 /* The bytes of the UTF-8 sequence at `text` (`size` bytes are left, at least 1), 0 if it is not valid. */
 size_t cln__utf8_length(const char *text, size_t size);
-/* Whether all of the string is UTF-8, as JSON must be. */
 
 /* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words
  * that depend on (key, counter) alone, so any sample's numbers can be drawn at any time, in any order. */

@@ -1,5 +1,6 @@
 /* cltrain fit: the options of a training run, resolved against the model's recipe, handed to cln_fit. */
 #include "config.h"
+#include "curves.h"
 #include "fit.h"
 #include "json_lines.h"
 #include "progress.h"
@@ -45,6 +46,14 @@ static void show_stopped(const fit_arguments *a, const cln_fit_options *o, const
     else
         printf("stopped; nothing was written\n");
     free(command);
+}
+
+/* curves.png beside the metrics that it shows. */
+static cln_status draw_curves(cln_context *ctx, const cln_fit_options *o) {
+    char *path = curves_path(o->out);
+    cln_status status = path ? curves_plot(ctx, &o->out, 1, path) : CLN_OUT_OF_MEMORY;
+    free(path);
+    return status;
 }
 
 static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
@@ -115,6 +124,8 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     *stopped = status == CLN_OK && result.stopped;
     if ((status != CLN_OK || *stopped) && plain)
         progress_stop(&shown);
+    if (status == CLN_OK && !*stopped && options.out)
+        status = draw_curves(ctx, &options);
     if (*stopped)
         show_stopped(a, &options, &result);
     else if (status == CLN_OK)

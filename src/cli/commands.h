@@ -24,6 +24,7 @@
             0, 0, NULL                                                                                                 \
     }
 
-extern const cli_command fit_command, test_command, export_command, summary_command, devices_command, models_command;
+extern const cli_command fit_command, validate_command, test_command, predict_command, plot_command, export_command,
+    summary_command, devices_command, models_command;
 
 #endif

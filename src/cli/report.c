@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void report_warnings(const char *program, cln_context *ctx) {
     char text[1024];
@@ -71,6 +72,15 @@ void report_json_float(cJSON *object, const char *name, double value) {
     }
     snprintf(text, sizeof text, "%.7g", value);
     cJSON_AddNumberToObject(object, name, strtod(text, NULL));
+}
+
+void report_json_text(cJSON *object, const char *name, const char *text) {
+    char *copy = strdup(text);
+    for (char *c = copy; c && *c && !cln_is_utf8(text); c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    cJSON_AddStringToObject(object, name, copy ? copy : "");
+    free(copy);
 }
 
 char *report_count(int64_t value, char text[32]) {

@@ -26,6 +26,9 @@ int report_json(const char *program, cJSON *object);
 /* Adds a number with no more digits than a float has. */
 void report_json_float(cJSON *object, const char *name, double value);
 
+/* Adds a text; JSON is UTF-8, so if that is not (a file name can be any bytes), what is not ASCII in it becomes '?'. */
+void report_json_text(cJSON *object, const char *name, const char *text);
+
 /* "1,234,567" into `text`; returns `text`. */
 char *report_count(int64_t value, char text[32]);
 /* "1:02:03" or "2:03" into `text`; returns `text`. */

@@ -329,7 +329,7 @@ START_TEST(event_files_are_mended) {
     name = events_name(folder);
     free(name);
     runs(RUN_FIT "--epochs 1 --out events --no-tensorboard");
-    ck_assert_int_eq(folder_count(folder), 5);
+    ck_assert_int_eq(folder_count(folder), 7);
     free(path);
     free(folder);
 }
@@ -350,7 +350,7 @@ START_TEST(full_disk) {
     ck_assert_msg(status == 4, "status %d: %s", status, run_errors);
     ck_assert_msg(strstr(run_errors, "cannot write 'full/") && strstr(run_errors, "too large"), "%s", run_errors);
     char *folder = path_of(root, "full");
-    ck_assert_int_eq(folder_count(folder), 6); /* nothing half-written */
+    ck_assert_int_eq(folder_count(folder), 7); /* nothing half-written */
     free(folder);
     runs(RUN_FIT "--epochs 40 --out full --resume last");
     runs_same("whole40", "full");

@@ -1,0 +1,257 @@
+/* cltrain test, validate, predict and plot as a user runs them: what they print and write, and how they fail. */
+#include "clnet/image.h"
+#include "files.h"
+#include "pictures.h"
+#include "runs.h"
+#include "suite.h"
+#include "tiny.h"
+
+#include <cjson/cJSON.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *folder; /* data/, run/ and what the programs write */
+static bool has_device = true;
+
+static void succeeds(const char *arguments) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == 0, "%s: status %d: %s", arguments, status, run_errors);
+}
+
+static void prints(const char *text) {
+    ck_assert_msg(strstr(run_output, text) != NULL, "no '%s' in: %s", text, run_output);
+}
+
+static void fails(const char *arguments, int expected, const char *message) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == expected, "%s: status %d: %s", arguments, status, run_errors);
+    ck_assert_msg(strstr(run_errors, message) != NULL, "%s: expected '%s', found: %s", arguments, message, run_errors);
+}
+
+static bool exists(const char *name) {
+    char *path = path_of(folder, name);
+    bool there = access(path, R_OK) == 0;
+    free(path);
+    return there;
+}
+
+static void check_picture(const char *name) {
+    char *path = path_of(folder, name);
+    cln_image image;
+    ok(cln_image_read(ctx, path, &image));
+    ck_assert_int_gt(image.width, 300);
+    cln_image_free(&image);
+    free(path);
+}
+
+static int count_lines(const char *name) {
+    char *path = path_of(folder, name);
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "no %s", path);
+    int lines = 0;
+    for (int c; (c = getc(file)) != EOF;)
+        lines += c == '\n';
+    fclose(file);
+    free(path);
+    return lines;
+}
+
+static double number(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItem(object, name);
+    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
+    return item->valuedouble;
+}
+
+#define TEST "test --weights run/last.safetensors --data data "
+
+START_TEST(tables_and_json) {
+    succeeds(TEST);
+    prints(" of 30 correct: accuracy ");
+    prints("top-5 accuracy ");
+    prints("expected calibration error ");
+    prints("confusion matrix: a row for each true class");
+    succeeds("validate --weights run/last.safetensors --data data --topk 3");
+    prints(" of 20 correct: accuracy ");
+    prints("top-3 accuracy ");
+    succeeds(TEST "--json --topk 2");
+    cJSON *json = cJSON_Parse(run_output);
+    ck_assert_msg(json != NULL, "%s", run_output);
+    double correct = number(json, "correct"), sum = 0, diagonal = 0;
+    const cJSON *confusion = cJSON_GetObjectItem(json, "confusion"), *classes = cJSON_GetObjectItem(json, "classes");
+    ck_assert_int_eq(cJSON_GetArraySize(confusion), 10);
+    for (int i = 0; i < 10; i++)
+        for (int j = 0; j < 10; j++) {
+            double cell = cJSON_GetNumberValue(cJSON_GetArrayItem(cJSON_GetArrayItem(confusion, i), j));
+            sum += cell;
+            diagonal += i == j ? cell : 0;
+        }
+    ck_assert_double_eq(sum, 30);
+    ck_assert_double_eq(diagonal, correct);
+    ck_assert_double_eq(number(json, "top_k"), 2);
+    ck_assert_double_ge(number(json, "top_k_accuracy"), number(json, "accuracy"));
+    ck_assert_double_ge(number(json, "calibration_error"), 0);
+    ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(classes, 3), "name")), "cat");
+    cJSON_Delete(json);
+}
+END_TEST
+
+START_TEST(files_of_a_test) {
+    succeeds(TEST "--csv c.csv --confusion m.csv --predictions p.csv --misclassified w.png");
+    prints("confusion matrix: m.csv");
+    ck_assert_int_eq(count_lines("c.csv"), 11);
+    ck_assert_int_eq(count_lines("m.csv"), 11);
+    ck_assert_int_eq(count_lines("p.csv"), 31);
+    check_picture("w.png");
+    succeeds(TEST "--confusion m.png --json");
+    check_picture("m.png");
+    ck_assert_ptr_eq(strchr(run_output, '{'), run_output);
+    succeeds(TEST "--confusion m.SVG");
+    ck_assert(exists("m.SVG"));
+    fails(TEST "--csv nowhere/c.csv", 4, "nowhere/c.csv");
+}
+END_TEST
+
+static void write_images(void) {
+    picture_flat(folder, "images/a/grey.png", 40, 20, 1, 100);
+    picture_flat(folder, "images/a/large.jpg", 300, 200, 3, 120);
+    picture_flat(folder, "images/b.png", 32, 32, 4, 140);
+    picture_bytes(folder, "images/damaged.png", "\x89PNG\r\n\x1a\nrubbish", 15);
+    picture_bytes(folder, "images/.hidden", "x", 1);
+}
+
+START_TEST(predictions) {
+    write_images();
+    succeeds("predict --weights run/last.safetensors images/b.png images/a --topk 2");
+    ck_assert_ptr_eq(strstr(run_output, "images/b.png: "), run_output);
+    prints("\nimages/a/grey.png: ");
+    prints("\nimages/a/large.jpg: ");
+    prints("%, ");
+    fails("predict --weights run/last.safetensors images --json", 3, "images/damaged.png");
+    cJSON *json = cJSON_Parse(run_output);
+    ck_assert_int_eq(cJSON_GetArraySize(json), 4);
+    for (int i = 0; i < 4; i++) { /* a/grey, a/large, b, damaged */
+        const cJSON *image = cJSON_GetArrayItem(json, i), *list = cJSON_GetObjectItem(image, "predictions");
+        double sum = 0;
+        if (i == 3) {
+            ck_assert(cJSON_IsString(cJSON_GetObjectItem(image, "error")));
+            continue;
+        }
+        ck_assert_int_eq(cJSON_GetArraySize(list), 5);
+        for (int k = 0; k < 5; k++)
+            sum += number(cJSON_GetArrayItem(list, k), "probability");
+        ck_assert(sum > 0.5 && sum <= 1.00001);
+        ck_assert(cJSON_IsString(cJSON_GetObjectItem(cJSON_GetArrayItem(list, 0), "class")));
+    }
+    cJSON_Delete(json);
+}
+END_TEST
+
+/* More than are held at a time, and one that is damaged among them: in order, nothing lost. */
+START_TEST(many_images) {
+    char name[32];
+    for (int i = 0; i < 150; i++) {
+        snprintf(name, sizeof name, "many/%03d.png", i);
+        if (i == 70)
+            picture_bytes(folder, name, "rubbish", 7);
+        else
+            picture_flat(folder, name, 32, 32, 3, i);
+    }
+    fails("predict --weights run/last.safetensors many --topk 1", 3, "many/070.png");
+    const char *at = run_output;
+    for (int i = 0; i < 150; i++) {
+        snprintf(name, sizeof name, "many/%03d.png: ", i);
+        const char *line = strstr(at, name);
+        ck_assert_msg((line != NULL) == (i != 70), "%s", name);
+        at = line ? line : at;
+    }
+}
+END_TEST
+
+START_TEST(names_of_classes) {
+    write_images();
+    file_write(folder, "names", "0\n1\n2\n3\n4\n5\n6\n7\n8\nnine\n", 23);
+    succeeds("predict --weights run/last.safetensors images/b.png --topk 10 --class-names names");
+    prints(" nine ");
+    file_write(folder, "names", "0\n1\n", 4);
+    fails("predict --weights run/last.safetensors images/b.png --class-names names", 2,
+          "knows 10 classes, and 2 are named");
+    fails("predict --weights run/last.safetensors images/b.png --class-names nowhere", 4, "nowhere");
+}
+END_TEST
+
+START_TEST(plots) {
+    ck_assert(exists("run/curves.png")); /* by cltrain fit */
+    check_picture("run/curves.png");
+    succeeds("plot run");
+    prints("run/curves.png");
+    succeeds("plot run run/metrics.csv --out both.svg");
+    ck_assert(exists("both.svg"));
+    succeeds("plot --filters run/last.safetensors --layer blocks.0.net.0 --out f.png");
+    check_picture("f.png");
+    fails("plot nowhere", 4, "nowhere");
+    fails("plot run --out nowhere/x.png", 4, "nowhere/x.png");
+    fails("plot run/last.safetensors", 3, "run/last.safetensors");
+    fails("plot --filters run/metrics.csv", 3, "run/metrics.csv");
+    fails("plot --filters run/last.safetensors --layer x", 2, "there is no layer 'x'");
+}
+END_TEST
+
+static const struct {
+    const char *arguments, *message;
+} misuses[] = {
+    {"test --weights x --data data --confusion m.pdf", "--confusion: expected a file that ends in .csv, .png or .svg"},
+    {"test --weights x --data data --misclassified m.jpg", "--misclassified: expected a file that ends in .png"},
+    {"test --weights x --data data --topk 0", "--topk: expected a whole number"},
+    {"validate --data data", "--weights is missing"},
+    {"predict x.png", "--weights is missing"},
+    {"predict --weights x", "no image is given"},
+    {"predict --weights x empty", "there is no file in 'empty'"},
+    {"plot", "no run is given"},
+    {"plot run --filters x", "--filters and runs exclude each other"},
+    {"plot run --layer x", "--layer is for --filters"},
+    {"plot run --out x.pdf", "--out: expected a file that ends in .png or .svg, found 'x.pdf'"},
+    {"plot 1 2 3 4 5 6 7 8 9", "9 runs are given, at most 8"},
+};
+
+START_TEST(misuse_is_told) {
+    fails(misuses[_i].arguments, 2, misuses[_i].message);
+    ck_assert_str_eq(run_output, "");
+}
+END_TEST
+
+static void set_up(void) {
+    folder = folder_new();
+    run_begin(folder);
+    folder_make(folder, "empty");
+    folder_make(folder, "data");
+    char *path = path_of(folder, "data");
+    tiny_write(path);
+    free(path);
+    if (has_device)
+        succeeds(RUN_FIT "--epochs 2 --out run --quiet");
+}
+
+static void tear_down(void) {
+    folder_remove(folder);
+}
+
+static void add_tests(TCase *tests) {
+    has_device = suite_has_device();
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, misuse_is_told, 0, (int)(sizeof misuses / sizeof *misuses));
+    if (!has_device)
+        return;
+    tcase_add_test(tests, tables_and_json);
+    tcase_add_test(tests, files_of_a_test);
+    tcase_add_test(tests, predictions);
+    tcase_add_test(tests, many_images);
+    tcase_add_test(tests, names_of_classes);
+    tcase_add_test(tests, plots);
+}
+
+int main(void) {
+    return suite_run("cli_evaluate", add_tests);
+}

@@ -1,13 +1,16 @@
 /* The update of every parameter, in vectors of V elements, all regions of the weights side by side: values w, gradients
  * g, momentum or first moment m, second moment v. The padding between parameters holds zeros and stays so.
  *
+ * First g is multiplied by *scale (CLIP_NORM) or limited to [-limit, limit] (CLIP_VALUE), where asked for.
+ *
  *   SGD     g += decay * w;  m = momentum * m + g;  w -= rate * (NESTEROV ? g + momentum * m : m)
  *           (m starts as zeros, so the first m is the first g; without MOMENTUM, w -= rate * g)
  *   Adam    g += decay * w (with DECOUPLED instead w -= rate * decay * w, w being the value before)
  *           m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2
  *           w -= rate * (m / correction1) / (sqrt(v / correction2) + eps)
  *
- * Nothing happens where the loss is infinite or undefined. Work-items: runs of `run` vectors. */
+ * Nothing happens where the loss is infinite or undefined. Work-items: runs of `run` vectors, from `first` to before
+ * `last`. */
 #include "tensor.clh"
 
 #ifndef V
@@ -23,20 +26,38 @@
 #define DECOUPLED 0 /* weight decay apart from the gradient: AdamW */
 #endif
 
+#ifndef CLIP_NORM
+#define CLIP_NORM 0
+#endif
+#ifndef CLIP_VALUE
+#define CLIP_VALUE 0
+#endif
+
 typedef VEC(V) vec;
 
-__kernel void optimizer_sgd(__global const float *loss, ulong4 lv, int vectors, int run, __global float *restrict w,
-                            __global const float *restrict g,
+#if CLIP_NORM
+#define CLIP_ARGUMENTS __global const float *scale, ulong4 cv,
+#define CLIPPED(x) (scale[cv.s0] * (x))
+#elif CLIP_VALUE
+#define CLIP_ARGUMENTS float limit,
+#define CLIPPED(x) clamp(x, -limit, limit)
+#else
+#define CLIP_ARGUMENTS
+#define CLIPPED(x) (x)
+#endif
+
+__kernel void optimizer_sgd(__global const float *loss, ulong4 lv, CLIP_ARGUMENTS int first, int last, int run,
+                            __global float *restrict w, __global const float *restrict g,
 #if MOMENTUM
                             __global float *restrict m,
 #endif
                             float rate, float decay, float momentum) {
     if (!isfinite(loss[lv.s0]))
         return;
-    int first = get_global_id(0) * run;
-    for (int i = first; i < min(first + run, vectors); i++) {
+    int begin = first + get_global_id(0) * run;
+    for (int i = begin; i < min(begin + run, last); i++) {
         ulong at = (ulong)i * V;
-        vec value = LOAD(V, w + at), step = LOAD(V, g + at) + decay * value;
+        vec value = LOAD(V, w + at), step = CLIPPED(LOAD(V, g + at)) + decay * value;
 #if MOMENTUM
         vec velocity = momentum * LOAD(V, m + at) + step;
         STORE(V, velocity, m + at);
@@ -46,16 +67,17 @@ __kernel void optimizer_sgd(__global const float *loss, ulong4 lv, int vectors, 
     }
 }
 
-__kernel void optimizer_adam(__global const float *loss, ulong4 lv, int vectors, int run, __global float *restrict w,
-                             __global const float *restrict g, __global float *restrict m, __global float *restrict v,
+__kernel void optimizer_adam(__global const float *loss, ulong4 lv, CLIP_ARGUMENTS int first, int last, int run,
+                             __global float *restrict w, __global const float *restrict g,
+                             __global float *restrict m, __global float *restrict v,
                              float rate, float correction1, float correction2, float decay, float beta1, float rest1,
                              float beta2, float rest2, float eps) {
     if (!isfinite(loss[lv.s0]))
         return;
-    int first = get_global_id(0) * run;
-    for (int i = first; i < min(first + run, vectors); i++) {
+    int begin = first + get_global_id(0) * run;
+    for (int i = begin; i < min(begin + run, last); i++) {
         ulong at = (ulong)i * V;
-        vec value = LOAD(V, w + at), gradient = LOAD(V, g + at);
+        vec value = LOAD(V, w + at), gradient = CLIPPED(LOAD(V, g + at));
         if (!DECOUPLED)
             gradient += decay * value;
         vec mean = beta1 * LOAD(V, m + at) + rest1 * gradient;

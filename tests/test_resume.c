@@ -80,6 +80,15 @@ START_TEST(killed_with_a_busy_loop) {
 }
 END_TEST
 
+/* Updates of several steps: a run is left between two of them only. */
+START_TEST(killed_with_everything) {
+    runs_kill("all",
+              "--epochs 8 --save-every 0.001 --lr-scheduler onecycle --warmup-steps 3 --accumulate-grad-batches 4 "
+              "--gradient-clip-val 0.5 --no-weight-decay-norm-bias --label-smoothing 0.1",
+              6, 3);
+}
+END_TEST
+
 /* The signal comes in mid-epoch; the command that is printed then goes on. */
 static void interrupt(const char *name, int number, int expected) {
     char arguments[1024], folder[64];
@@ -173,6 +182,9 @@ static const struct {
     {"--epochs 3 --milestones 2", "recipe 'milestones' [1], this one [2] (they follow the number of epochs"},
     {"--epochs 1 --milestones 1", "recipe 'epochs' 2, this one 1"},
     {"--epochs 2 --lr-scheduler cosine", "recipe 'lr_scheduler' none, this one \"cosine\""},
+    {"--epochs 2 --milestones 1 --accumulate-grad-batches 2", "recipe 'accumulate_grad_batches' none, this one 2"},
+    {"--epochs 2 --milestones 1 --gradient-clip-val 1", "recipe 'gradient_clip_val' none, this one 1"},
+    {"--epochs 2 --milestones 1 --no-weight-decay-norm-bias", "'no_weight_decay_norm_bias' none, this one true"},
     {"--epochs 2 --milestones 1 --warmup-steps 2", "recipe 'warmup_steps' none, this one 2"},
     {"--epochs 2 --milestones 1 --seed 43", "has seed 42, this one 43"},
     {"--epochs 2 --milestones 1 --hflip 0.25", "augmentation 'hflip' 0.5, this one 0.25"},
@@ -494,6 +506,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, killed_with_sgd);
     tcase_add_test(tests, killed_with_every_augmentation);
     tcase_add_test(tests, killed_with_adamw);
+    tcase_add_test(tests, killed_with_everything);
     tcase_add_test(tests, killed_with_a_busy_loop);
     tcase_add_test(tests, an_early_stop_is_final);
     tcase_add_test(tests, interrupted);

@@ -206,7 +206,7 @@ static void transfer(trial *t, operand *x, bool write) {
     }
 }
 
-void trial_step(trial *t, float learning_rate) {
+static void step(trial *t, const cln_rates *rates) {
     poison(t->plan);
     for (int k = 0; k < t->inputs; k++)
         transfer(t, &t->x[k], true);
@@ -219,11 +219,23 @@ void trial_step(trial *t, float learning_rate) {
     }
     if (t->upstream.id >= 0)
         ok(cln_plan_write(t->plan, t->upstream, t->y.gradient, count_of(t->y.shape)));
-    ok(cln_plan_step(t->plan, learning_rate));
+    ok(rates ? cln_plan_step_at(t->plan, *rates) : cln_plan_accumulate(t->plan));
     ok(cln_plan_read(t->plan, t->y.whole, t->y.values, count_of(t->y.shape)));
     check_padding(t->plan, t->y.whole.id);
     for (int k = 0; k < t->inputs && t->training && !t->weights_only; k++)
         transfer(t, &t->x[k], false);
+}
+
+void trial_step(trial *t, float learning_rate) {
+    step(t, &(cln_rates){.learning_rate = learning_rate});
+}
+
+void trial_step_at(trial *t, cln_rates rates) {
+    step(t, &rates);
+}
+
+void trial_accumulate(trial *t) {
+    step(t, NULL);
 }
 
 float *trial_weight(trial *t, const char *name, cln_slot slot) {

@@ -55,6 +55,9 @@ void trial_evaluate(trial *t, cln_tensor y);
 /* The same by hand, for other losses and optimisers: builds a plan whose first output is y; runs a step. */
 void trial_build(trial *t, const cln_plan_options *options);
 void trial_step(trial *t, float learning_rate);
+void trial_step_at(trial *t, cln_rates rates);
+/* A step that updates nothing yet (cln_plan_accumulate). */
+void trial_accumulate(trial *t);
 
 /* A weight, which the caller frees. */
 float *trial_weight(trial *t, const char *name, cln_slot slot);

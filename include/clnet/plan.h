@@ -63,12 +63,22 @@ typedef enum cln_optimizer_kind {
     CLN_ADAMW,        /* Loshchilov and Hutter, arXiv 1711.05101: decoupled weight decay */
 } cln_optimizer_kind;
 
+typedef enum cln_clip_kind {
+    CLN_CLIP_NORM,  /* all gradients are scaled by one factor, so that their L2 norm stays below the limit */
+    CLN_CLIP_VALUE, /* each number of them is held within [-limit, limit] */
+} cln_clip_kind;
+
 typedef struct cln_optimizer {
     cln_optimizer_kind kind;
-    float weight_decay;      /* on every parameter */
-    float momentum;          /* SGD */
-    bool nesterov;           /* SGD */
-    float beta1, beta2, eps; /* Adam; 0: 0.9, 0.999, 1e-8 (outside the bias-corrected square root) */
+    float weight_decay;             /* on every parameter */
+    bool no_weight_decay_norm_bias; /* but those of one axis: biases, and the parameters of batch normalisation */
+    float momentum;                 /* SGD */
+    bool nesterov;                  /* SGD */
+    float beta1, beta2, eps;        /* Adam; 0: 0.9, 0.999, 1e-8 (outside the bias-corrected square root) */
+    int accumulate; /* so many steps make one update, of the mean of their gradients: see cln_plan_accumulate; 0: 1 */
+    float clip;     /* limit of the gradients before the update, as clip_grad_norm_ and clip_grad_value_ in PyTorch; 0:
+                       none */
+    cln_clip_kind clip_kind;
 } cln_optimizer;
 /* "sgd", "adam", "adamw"; false if `name` is none of them. */
 CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
@@ -125,6 +135,10 @@ typedef struct cln_rates {
 } cln_rates;
 /* The same. SGD takes a momentum only where cln_plan_options.optimizer has one. */
 CLN_API cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates);
+/* Enqueues a step that adds its gradient to that of the next update, and updates nothing; the next cln_plan_step adds
+ * its own, updates, and begins anew. Each gradient counts as 1 / optimizer.accumulate, however many there were. Running
+ * statistics move at every step. */
+CLN_API cln_status cln_plan_accumulate(cln_plan *plan);
 /* Waits for the steps enqueued so far and copies a kept tensor in NCHW order. */
 CLN_API cln_status cln_plan_read(cln_plan *plan, cln_tensor x, float *out, int64_t count);
 /* The same for the gradient of `x`, one of options.gradients. */
@@ -137,9 +151,11 @@ CLN_API cln_status cln_plan_fetch(cln_plan *plan, int ticket, float *out);
 CLN_API cln_status cln_plan_finish(cln_plan *plan);
 
 /* How many updates the optimiser has made (Adam's t); set it when resuming. Dropout then draws what it would have drawn
- * after as many steps. */
+ * after as many steps, or after cln_plan_set_steps, where several made one update. What was accumulated is forgotten.
+ */
 CLN_API int64_t cln_plan_updates(const cln_plan *plan);
 CLN_API void cln_plan_set_updates(cln_plan *plan, int64_t updates);
+CLN_API void cln_plan_set_steps(cln_plan *plan, int64_t steps);
 
 /* Runs the forward part once, operator by operator, on the inputs written last; *layer names the first one that makes
  * an infinite or undefined value, NULL if none does. The name lives as long as the plan. Parameters are not changed;

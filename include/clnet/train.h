@@ -210,7 +210,7 @@ typedef struct cln_fit_options {
                              * one order (still augmented) */
     int fast_dev_run;       /* above 0: so many batches of training, validation and test in one epoch, and no files:
                              * nothing of `out`, `resume`, `tune`, patience and other limits counts */
-    int64_t max_steps; /* 0: no limit. Training ends after so many steps; the epoch in which it does is validated and
+    int64_t max_steps; /* 0: no limit. Training ends after so many updates; the epoch in which it does is validated and
                         * saved like any other, and learning rates are those of `recipe`, whatever this is */
     int check_val_every_n_epoch; /* 0: 1. Epochs between are not validated; a monitor of validation does not see them */
     int sanity_val_steps;        /* Batches to validate before a new run begins, so that what is wrong with validation

@@ -17,6 +17,10 @@ static void show_recipe(const cln_fit_options *o) {
     printf("weight decay %g, batches of %d, %d epoch%s", (double)r->optimizer.weight_decay, r->batch_size, r->epochs,
            r->epochs == 1 ? "" : "s");
     fit_show_schedule(r);
+    if (r->optimizer.accumulate > 1)
+        printf(", %d batches an update", r->optimizer.accumulate);
+    if (r->optimizer.clip > 0)
+        printf(", gradients clipped at %g", (double)r->optimizer.clip);
     printf("; seed %llu\n", (unsigned long long)o->seed);
     fit_show_augmentation(o->augmentation);
 }
@@ -166,6 +170,8 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .top_k = 1,
                                            .optimizer = -1,
                                            .scheduler = -1,
+                                           .accumulate = 1,
+                                           .weight_decay_norm_bias = true,
                                            .monitor = -1,
                                            .mode = -1,
                                            .lr = NAN,

@@ -30,7 +30,10 @@ typedef struct fit_arguments {
     int64_t epochs, batch_size, seed;
     int optimizer;
     double lr, momentum, weight_decay, label_smoothing;
-    bool nesterov;
+    bool nesterov, weight_decay_norm_bias;
+    int64_t accumulate;
+    double clip; /* 0: none */
+    int clip_kind;
     /* schedule of the learning rate */
     int scheduler;
     cln_ints milestones; /* count -1: not given */

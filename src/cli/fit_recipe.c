@@ -8,6 +8,8 @@ static const double max_seed = 9007199254740992.0; /* 2^53: every whole number u
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW};
 
+static const char *const clip_kinds[] = {"norm", "value", NULL}; /* as the enum */
+
 const cli_option fit_recipe_options[] = {
     {"model", CLI_MODEL, FIT_AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
     {"hparams", CLI_JSON, FIT_AT(hparams), "JSON",
@@ -23,6 +25,18 @@ const cli_option fit_recipe_options[] = {
     {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd", 0, 1, NULL},
     {"nesterov", CLI_FLAG, FIT_AT(nesterov), NULL, "Nesterov's momentum, with sgd", 0, 0, NULL},
     {"weight-decay", CLI_REAL, FIT_AT(weight_decay), "X", "on every parameter", 0, 1e6, NULL},
+    {"weight-decay-norm-bias", CLI_FLAG, FIT_AT(weight_decay_norm_bias), NULL,
+     "weight decay on parameters of one axis too, biases and those of batch normalisation, as is the default", 0, 0,
+     NULL},
+    {"accumulate-grad-batches", CLI_INT, FIT_AT(accumulate), "N",
+     "make an update of the mean gradient of N batches, as with batches N times as large but for batch normalisation; "
+     "at the end of an epoch of those that are left (default 1)",
+     1, 1000000, NULL},
+    {"gradient-clip-val", CLI_REAL, FIT_AT(clip), "X", "limit of the gradients before an update; 0: none (default)", 0,
+     1e30, NULL},
+    {"gradient-clip-algorithm", CLI_CHOICE, FIT_AT(clip_kind), "NAME",
+     "norm (default): scale all of them so that their L2 norm stays below; value: hold each number within -X and X", 0,
+     0, clip_kinds},
     {"label-smoothing", CLI_REAL, FIT_AT(label_smoothing), "X", "from 0 to 1 (default 0)", 0, 1, NULL},
     {"seed", CLI_INT, FIT_AT(seed), "N", "of weights, split, order and augmentation (default 42)", 0, max_seed, NULL},
     {.name = NULL}};
@@ -86,6 +100,10 @@ cln_recipe fit_recipe(const fit_arguments *a) {
     r.learning_rate = (float)a->lr;
     r.epochs = (int)a->epochs;
     r.batch_size = (int)a->batch_size;
+    r.optimizer.no_weight_decay_norm_bias = !a->weight_decay_norm_bias;
+    r.optimizer.accumulate = (int)a->accumulate;
+    r.optimizer.clip = (float)a->clip;
+    r.optimizer.clip_kind = (cln_clip_kind)a->clip_kind;
     fit_schedule(a, &r);
     return r;
 }

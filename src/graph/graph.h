@@ -77,6 +77,7 @@ typedef struct cln__op {
     /* The outputs are input 0's channels, side by side: likewise. */
     bool splits;
     unsigned label_inputs; /* bit i: input i is labels; no other input may be */
+    bool updates;          /* part of the update of the parameters, which not every step makes */
 } cln__op;
 
 struct cln__node {

@@ -1,6 +1,6 @@
-/* optimizer: the update of every parameter in one pass over the weights' regions, after the gradients are complete.
- * Its input is the loss: an infinite or undefined one leaves the parameters as they are. */
-#include "ops.h"
+/* optimizer: the update of the parameters, a pass over the weights' regions after the gradients are complete. Its first
+ * input is the loss: an infinite or undefined one leaves the parameters as they are. */
+#include "optimizer.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out) {
 static bool is_valid(const cln_optimizer *o) {
     bool sgd = o->momentum >= 0 && (o->momentum > 0 || !o->nesterov);
     bool adam = o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->eps > 0;
-    return o->weight_decay >= 0 && (o->kind == CLN_SGD ? sgd : adam);
+    return o->weight_decay >= 0 && o->accumulate >= 1 && o->clip >= 0 && (o->kind == CLN_SGD ? sgd : adam);
 }
 
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer) {
@@ -30,58 +30,90 @@ void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *opti
     o.beta1 = o.beta1 != 0 ? o.beta1 : 0.9f;
     o.beta2 = o.beta2 != 0 ? o.beta2 : 0.999f;
     o.eps = o.eps != 0 ? o.eps : 1e-8f;
+    o.accumulate = o.accumulate != 0 ? o.accumulate : 1;
     if (!is_valid(&o)) {
-        cln_graph_fail(g,
-                       "optimizer: weight decay %g, momentum %g%s, betas %g and %g, eps %g: out of range (Nesterov's "
-                       "needs a momentum)",
-                       (double)o.weight_decay, (double)o.momentum, o.nesterov ? " (Nesterov)" : "", (double)o.beta1,
-                       (double)o.beta2, (double)o.eps);
+        cln_graph_fail(
+            g,
+            "optimizer: weight decay %g, momentum %g%s, betas %g and %g, eps %g, %d steps an update, clipping "
+            "at %g: out of range (Nesterov's needs a momentum)",
+            (double)o.weight_decay, (double)o.momentum, o.nesterov ? " (Nesterov)" : "", (double)o.beta1,
+            (double)o.beta2, (double)o.eps, o.accumulate, (double)o.clip);
         return;
     }
-    /* Not a layer of the model. */
+    /* Not layers of the model. */
     bool differentiating = g->differentiating;
     g->differentiating = true;
-    cln__node_add(g, &cln__op_optimizer, NULL, &o, &loss, 1);
+    if (o.accumulate > 1)
+        cln__node_add(g, &cln__op_accumulate, NULL, &o, &loss, 1);
+    cln_tensor inputs[2] = {loss};
+    bool scaled = o.clip > 0 && o.clip_kind == CLN_CLIP_NORM;
+    if (scaled)
+        inputs[1] = cln__node_add(g, &cln__op_clip_norm, NULL, &o, &loss, 1);
+    cln__node_add(g, &cln__op_optimizer, NULL, &o, inputs, scaled ? 2 : 1);
     g->differentiating = differentiating;
 }
 
-/* The kernels' common beginning: vectors are as wide as channel blocks, the device's preference. On a CPU a work-item
- * takes a run of them; elsewhere one, so that neighbours read neighbouring memory. */
-static cln__step *new_step(cln__lowering *l, const char *kernel, cln_tensor loss) {
+cln__region cln__gradients_region(const cln_optimizer *o) {
+    return o->accumulate > 1 ? CLN__SUMS : CLN__GRADS;
+}
+
+void cln__step_vectors(cln__lowering *l, cln__step *step, int64_t first, int64_t count) {
     int width = l->caps->block;
-    int64_t vectors = l->layouts->values_elements / width;
+    int64_t vectors = count / width, begin = first / width;
     int64_t run = l->caps->is_cpu ? cln__divide_up(vectors, l->caps->items_target) : 1;
-    cln__step *step = cln__step_new(l, "optimizer", kernel);
     cln__step_define(l, step, "V=%d", width);
-    cln__arg_tensor(step, loss, CLN__READ);
-    cln__arg_int(step, vectors);
+    cln__arg_int(step, begin);
+    cln__arg_int(step, begin + vectors);
     cln__arg_int(step, run);
+    cln__step_items(step, run > 0 ? cln__divide_up(vectors, run) : 1, 1, 1);
+}
+
+/* Parameters side by side that are updated alike, as elements of the regions. */
+typedef struct range {
+    int64_t first, end;
+    bool decays;
+} range;
+
+/* The kernels' common beginning. */
+static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node *node, const range *r) {
+    const cln_optimizer *o = node->attrs;
+    cln__step *step = cln__step_new(l, "optimizer", kernel);
+    cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
+    bool by_norm = node->input_count > 1, by_value = o->clip > 0 && !by_norm;
+    if (by_norm)
+        cln__arg_tensor(step, cln__input(node, 1), CLN__READ);
+    if (by_value)
+        cln__arg_float(step, (double)o->clip);
+    cln__step_vectors(l, step, r->first, r->end - r->first);
+    if (by_norm || by_value)
+        cln__step_define(l, step, by_norm ? "CLIP_NORM=1" : "CLIP_VALUE=1");
     cln__arg_region(step, CLN__VALUES, CLN__READ_WRITE);
-    cln__arg_region(step, CLN__GRADS, CLN__READ);
-    cln__step_items(step, cln__divide_up(vectors, run), 1, 1);
+    cln__arg_region(step, cln__gradients_region(o), CLN__READ);
     return step;
 }
 
-static void lower_sgd(cln__lowering *l, const cln_optimizer *o, cln_tensor loss) {
-    cln__step *step = new_step(l, "optimizer_sgd", loss);
+static void lower_sgd(cln__lowering *l, const cln__node *node, const range *r) {
+    const cln_optimizer *o = node->attrs;
+    cln__step *step = new_step(l, "optimizer_sgd", node, r);
     cln__step_define(l, step, "MOMENTUM=%d", o->momentum > 0);
     cln__step_define(l, step, "NESTEROV=%d", o->nesterov);
     if (o->momentum > 0)
         cln__arg_region(step, CLN__SLOT0, CLN__READ_WRITE);
     cln__arg_scalar(step, CLN__LEARNING_RATE);
-    cln__arg_float(step, (double)o->weight_decay);
+    cln__arg_float(step, r->decays ? (double)o->weight_decay : 0);
     cln__arg_scalar(step, CLN__MOMENTUM);
 }
 
-static void lower_adam(cln__lowering *l, const cln_optimizer *o, cln_tensor loss) {
-    cln__step *step = new_step(l, "optimizer_adam", loss);
+static void lower_adam(cln__lowering *l, const cln__node *node, const range *r) {
+    const cln_optimizer *o = node->attrs;
+    cln__step *step = new_step(l, "optimizer_adam", node, r);
     cln__step_define(l, step, "DECOUPLED=%d", o->kind == CLN_ADAMW);
     cln__arg_region(step, CLN__SLOT0, CLN__READ_WRITE);
     cln__arg_region(step, CLN__SLOT1, CLN__READ_WRITE);
     cln__arg_scalar(step, CLN__LEARNING_RATE);
     cln__arg_scalar(step, CLN__BIAS_CORRECTION1);
     cln__arg_scalar(step, CLN__BIAS_CORRECTION2);
-    cln__arg_float(step, (double)o->weight_decay);
+    cln__arg_float(step, r->decays ? (double)o->weight_decay : 0);
     cln__arg_scalar(step, CLN__MOMENTUM);
     cln__arg_scalar(step, CLN__REST);
     cln__arg_float(step, (double)o->beta2);
@@ -89,12 +121,32 @@ static void lower_adam(cln__lowering *l, const cln_optimizer *o, cln_tensor loss
     cln__arg_float(step, (double)o->eps);
 }
 
+static void lower_range(cln__lowering *l, const cln__node *node, const range *r) {
+    const cln_optimizer *o = node->attrs;
+    if (r->end > r->first)
+        (o->kind == CLN_SGD ? lower_sgd : lower_adam)(l, node, r);
+}
+
+/* A launch for each run of parameters that are updated alike; usually one for all. */
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln_optimizer *o = node->attrs;
-    if (l->layouts->values_elements == 0)
-        return CLN_OK;
-    (o->kind == CLN_SGD ? lower_sgd : lower_adam)(l, o, cln__input(node, 0));
+    range r = {.decays = true};
+    for (int i = 0; i < l->g->tensor_count; i++) {
+        if (l->g->tensors[i].role != CLN__PARAM)
+            continue;
+        bool decays = l->g->tensors[i].rank > 1 || !o->no_weight_decay_norm_bias;
+        int64_t first = l->layouts->of[i].region_offset;
+        if (first > r.first && decays != r.decays) {
+            r.end = first;
+            lower_range(l, node, &r);
+            r.first = first;
+        }
+        r.decays = decays;
+    }
+    r.end = l->layouts->values_elements;
+    lower_range(l, node, &r);
     return l->status;
 }
 
-const cln__op cln__op_optimizer = {.name = "optimizer", .attrs_size = sizeof(cln_optimizer), .lower = lower};
+const cln__op cln__op_optimizer = {
+    .name = "optimizer", .attrs_size = sizeof(cln_optimizer), .lower = lower, .updates = true};

@@ -66,8 +66,10 @@ static cln_status lower_all(cln__lowering *l) {
         l->node = i;
         int first = l->step_count;
         CLN_TRY(lower_node(l, &l->g->nodes[i]));
-        for (int s = first; s < l->step_count; s++)
+        for (int s = first; s < l->step_count; s++) {
+            l->steps[s].updates = l->g->nodes[i].op->updates;
             CLN_TRY(check_step(l, &l->steps[s]));
+        }
     }
     return l->status;
 }
@@ -220,7 +222,7 @@ void cln__plan_drop(cln__host_plan *plan) {
 }
 
 static void print_tensor(const cln__host_plan *plan, const cln__arg *arg, FILE *out) {
-    static const char *const region_names[] = {"arena", "values", "grads", "slot0", "slot1", "states"};
+    static const char *const region_names[] = {"arena", "values", "grads", "slot0", "slot1", "sums", "states"};
     const cln__layout *view = &plan->layouts.of[arg->tensor];
     const cln__layout *root = &plan->layouts.of[view->root];
     const char *mode = arg->access == CLN__READ ? "" : arg->access == CLN__WRITE ? "=" : "+=";

@@ -19,6 +19,7 @@ typedef enum cln__region {
     CLN__GRADS,  /* their gradients, in the weights, at the same offsets */
     CLN__SLOT0,  /* optimiser state (momentum; first moment) at the same offsets */
     CLN__SLOT1,  /* (second moment) */
+    CLN__SUMS,   /* gradients of several steps, at the same offsets */
     CLN__STATES, /* running statistics */
 } cln__region;
 
@@ -108,6 +109,7 @@ typedef enum cln__scalar {
     CLN__LEARNING_RATE,
     CLN__MOMENTUM,         /* of SGD; beta1 of Adam */
     CLN__REST,             /* 1 - CLN__MOMENTUM */
+    CLN__KEEP,             /* 0 if the gradient is the first that counts for the next update, else 1 */
     CLN__BIAS_CORRECTION1, /* 1 - beta1^t */
     CLN__BIAS_CORRECTION2, /* 1 - beta2^t */
     CLN__SCALAR_COUNT
@@ -164,6 +166,7 @@ typedef struct cln__step {
     int arg_count;
     cln__arg args[CLN__MAX_ARGS];
     cln__gemm gemm;
+    bool updates; /* left out in a step that only accumulates */
     double flops; /* useful arithmetic, for reports; 0: not counted */
     double bytes; /* read and written at least, for reports (traffic.c) */
 } cln__step;
@@ -262,7 +265,7 @@ cln_status cln__fuse(cln__lowering *l);
 /* `x` with its numbers in memory: adds a step if they are not there yet (ops/forms.c). */
 cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
-/* Adds the node that updates every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
+/* Adds the nodes that update every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
 
 enum { CLN__MAX_ARENAS = 64 };

@@ -310,6 +310,7 @@ cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weight
     plan->weights = weights;
     plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
     plan->changes_weights = options->training;
+    plan->accumulates = plan->updates_weights && options->optimizer.accumulate > 1;
     bool sgd = options->optimizer.kind == CLN_SGD;
     plan->momentum = sgd ? options->optimizer.momentum : options->optimizer.beta1 > 0 ? options->optimizer.beta1 : 0.9f;
     plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;

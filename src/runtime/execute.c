@@ -17,6 +17,7 @@ cln_status cln__step_begin(cln_plan *plan, cln_rates rates) {
         [CLN__LEARNING_RATE] = rates.learning_rate,
         [CLN__MOMENTUM] = (float)momentum,
         [CLN__REST] = (float)(1 - momentum),
+        [CLN__KEEP] = plan->accumulated > 0 ? 1 : 0,
         [CLN__BIAS_CORRECTION1] = (float)(1 - pow(momentum, t)),
         [CLN__BIAS_CORRECTION2] = (float)(1 - pow(plan->beta2, t)),
     };
@@ -53,9 +54,16 @@ cln_status cln__enqueue(cln_plan *plan, int first, int last) {
     return CLN_OK;
 }
 
-void cln__step_end(cln_plan *plan) {
+void cln__step_end(cln_plan *plan, bool update) {
     plan->steps++;
-    plan->updates += plan->updates_weights;
+    plan->accumulated = update ? 0 : plan->accumulated + 1;
+    plan->updates += update && plan->updates_weights;
+}
+
+static cln_status end_step(cln_plan *plan, bool update) {
+    cln__step_end(plan, update);
+    cl_int code = clFlush(plan->device->queue);
+    return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");
 }
 
 cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
@@ -65,9 +73,18 @@ cln_status cln_plan_step(cln_plan *plan, float learning_rate) {
 cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates) {
     CLN_TRY(cln__step_begin(plan, rates));
     CLN_TRY(cln__enqueue(plan, plan->host.prepared_count, plan->host.step_count));
-    cln__step_end(plan);
-    cl_int code = clFlush(plan->device->queue);
-    return code == CL_SUCCESS ? CLN_OK : cln__fail_cl(plan->device, code, "clFlush", "starting a step");
+    return end_step(plan, true);
+}
+
+cln_status cln_plan_accumulate(cln_plan *plan) {
+    if (!plan->accumulates)
+        return cln__fail(plan->device->ctx, CLN_INVALID_ARGUMENT,
+                         "cln_plan_accumulate: the plan's optimiser makes an update of each step");
+    CLN_TRY(cln__step_begin(plan, (cln_rates){0}));
+    for (int i = plan->host.prepared_count; i < plan->host.step_count; i++)
+        if (!plan->host.steps[i].updates)
+            CLN_TRY(cln__launch(plan, i, plan->device->queue, NULL));
+    return end_step(plan, false);
 }
 
 cln_status cln_plan_finish(cln_plan *plan) {
@@ -82,4 +99,9 @@ int64_t cln_plan_updates(const cln_plan *plan) {
 void cln_plan_set_updates(cln_plan *plan, int64_t updates) {
     plan->updates = updates;
     plan->steps = updates;
+    plan->accumulated = 0;
+}
+
+void cln_plan_set_steps(cln_plan *plan, int64_t steps) {
+    plan->steps = steps;
 }

@@ -28,7 +28,7 @@ static cln_status run(profile *p, float learning_rate) {
     cl_int code = clFinish(p->queue);
     if (code != CL_SUCCESS)
         return cln__fail_cl(p->plan->device, code, "clFinish", "waiting for a profiled step");
-    cln__step_end(p->plan);
+    cln__step_end(p->plan, true);
     return CLN_OK;
 }
 

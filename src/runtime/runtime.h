@@ -59,6 +59,8 @@ struct cln_plan {
     float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
     int64_t updates;       /* of the optimiser */
     int64_t steps;         /* enqueued so far: the random counter of dropout */
+    int accumulated;       /* of them since the last update */
+    bool accumulates;
     int next_ticket;
     float scalars[CLN__TICKETS];
     cl_event tickets[CLN__TICKETS];
@@ -97,7 +99,7 @@ cln_status cln__gemm_enqueue(cln_plan *plan, const cln__step *step, cl_command_q
  * have changed, enqueues one launch, counts the step. */
 cln_status cln__step_begin(cln_plan *plan, cln_rates rates);
 cln_status cln__launch(cln_plan *plan, int index, cl_command_queue queue, cl_event *event);
-void cln__step_end(cln_plan *plan);
+void cln__step_end(cln_plan *plan, bool update);
 /* Enqueues steps first..last-1. */
 cln_status cln__enqueue(cln_plan *plan, int first, int last);
 

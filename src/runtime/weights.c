@@ -32,9 +32,9 @@ static int64_t region_elements(const cln_weights *w, cln__region region) {
 
 cln_status cln__weights_region(cln_weights *w, cln__region region, cl_mem *out) {
     static const char *const names[CLN__REGION_COUNT] = {
-        [CLN__VALUES] = "the parameters",         [CLN__GRADS] = "the parameters' gradients",
-        [CLN__SLOT0] = "the optimiser's state",   [CLN__SLOT1] = "the optimiser's second state",
-        [CLN__STATES] = "the running statistics",
+        [CLN__VALUES] = "the parameters",       [CLN__GRADS] = "the parameters' gradients",
+        [CLN__SLOT0] = "the optimiser's state", [CLN__SLOT1] = "the optimiser's second state",
+        [CLN__SUMS] = "the sums of gradients",  [CLN__STATES] = "the running statistics",
     };
     if (!w->region[region]) {
         int64_t elements = region_elements(w, region);

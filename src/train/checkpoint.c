@@ -89,6 +89,17 @@ static void add_limits(cJSON *object, const cln_fit_options *o) {
             cJSON_AddNumberToObject(object, limits[i].name, limits[i].value);
 }
 
+static void add_update(cJSON *object, const cln_optimizer *o) {
+    if (o->accumulate > 1)
+        cJSON_AddNumberToObject(object, "accumulate_grad_batches", o->accumulate);
+    if (o->clip > 0) {
+        add_float(object, "gradient_clip_val", (double)o->clip);
+        cJSON_AddStringToObject(object, "gradient_clip_algorithm", o->clip_kind == CLN_CLIP_NORM ? "norm" : "value");
+    }
+    if (o->no_weight_decay_norm_bias)
+        cJSON_AddBoolToObject(object, "no_weight_decay_norm_bias", true);
+}
+
 static char *recipe_json(const cln_fit_options *o) {
     static const char *const names[] = {"none", "sgd", "adam", "adamw"};
     const cln_recipe *r = &o->recipe;
@@ -108,6 +119,7 @@ static char *recipe_json(const cln_fit_options *o) {
     cJSON_AddNumberToObject(object, "batch_size", r->batch_size);
     cJSON_AddNumberToObject(object, "epochs", r->epochs);
     add_schedule(object, r);
+    add_update(object, &r->optimizer);
     cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);

@@ -29,13 +29,28 @@ bool cln__trainer_stops(cln__trainer *t) {
 
 /* --- how long a run is --- */
 
+/* Batches that make an update; the last ones of an epoch make one too, if they are fewer. */
+static int64_t group_of(const cln__trainer *t) {
+    int group = t->options->recipe.optimizer.accumulate;
+    return group > 1 ? group : 1;
+}
+
+static int64_t updates_of(const cln__trainer *t, int64_t steps) {
+    return (steps + group_of(t) - 1) / group_of(t);
+}
+
+int64_t cln__trainer_updates(const cln__trainer *t) {
+    return updates_of(t, t->event.steps);
+}
+
 int64_t cln__trainer_steps(const cln__trainer *t, int epoch) {
-    int64_t most = t->options->max_steps - epoch * t->event.steps;
-    return t->options->max_steps > 0 && most < t->event.steps ? most : t->event.steps;
+    int64_t updates = cln__trainer_updates(t), most = t->options->max_steps - epoch * updates;
+    return t->options->max_steps > 0 && most < updates ? most * group_of(t) : t->event.steps;
 }
 
 int cln__trainer_epochs(const cln__trainer *t) {
-    int64_t epochs = t->options->recipe.epochs, most = (t->options->max_steps - 1) / t->event.steps + 1;
+    int64_t epochs = t->options->recipe.epochs;
+    int64_t most = (t->options->max_steps - 1) / cln__trainer_updates(t) + 1;
     return (int)(t->options->max_steps > 0 && most < epochs ? most : epochs);
 }
 
@@ -45,10 +60,29 @@ int64_t cln__trainer_steps_done(const cln__trainer *t) {
                          : p->steps;
 }
 
-/* What the optimiser uses in step `index` of the epoch. */
+int64_t cln__trainer_updates_done(const cln__trainer *t) {
+    const cln__position *p = &t->position;
+    int64_t before =
+        p->epochs > 0 ? (p->epochs - 1) * cln__trainer_updates(t) + updates_of(t, cln__trainer_steps(t, p->epochs - 1))
+                      : 0;
+    return before + updates_of(t, p->steps);
+}
+
+/* Whether `steps` steps of the epoch are whole updates: only there can a run be left and gone on with. */
+static bool is_whole(const cln__trainer *t, int64_t steps) {
+    return steps % group_of(t) == 0 || steps == cln__trainer_steps(t, t->position.epochs);
+}
+
+/* What the optimiser uses in the update of which step `index` of the epoch is a part. */
 static cln_rates rates_of(const cln__trainer *t, int64_t index) {
-    int64_t steps = t->event.steps;
-    return cln_recipe_rates(&t->options->recipe, t->position.epochs * steps + index, steps);
+    int64_t updates = cln__trainer_updates(t);
+    return cln_recipe_rates(&t->options->recipe, t->position.epochs * updates + index / group_of(t), updates);
+}
+
+static cln_status start(cln__trainer *t, const cln_batch *batch, cln__flight *flight) {
+    cln_rates rates = rates_of(t, batch->index);
+    bool updates = is_whole(t, batch->index + 1);
+    return cln__flight_start(&t->network, t->train_plan, batch, updates ? &rates : NULL, flight);
 }
 
 /* --- a loss that is not finite --- */
@@ -174,12 +208,13 @@ cln_status cln__train_epoch(cln__trainer *t) {
     for (;;) {
         const cln_batch *batch = NULL;
         cln__flight next;
-        bool flies = last.index >= 0, stops = cln__trainer_stops(t), saves = !stops && flies && save_is_due(t);
+        bool flies = last.index >= 0, whole = is_whole(t, t->position.steps + flies);
+        bool stops = whole && cln__trainer_stops(t), saves = whole && !stops && flies && save_is_due(t);
         bool waits = saves || (!stops && flies && t->options->detect_anomaly);
         if (!stops && !waits && t->position.steps + flies < steps)
             CLN_TRY(cln_loader_next(t->train_loader, &batch));
         if (batch)
-            CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, rates_of(t, batch->index), &next));
+            CLN_TRY(start(t, batch, &next));
         if (flies) {
             CLN_TRY(finish(t, epoch, &last));
             set_speed(t, t->position.images - images_before, cln__now_s() - start_s);

@@ -99,7 +99,7 @@ static cln_status make_loaders(cln__trainer *t) {
     o.augmentation = cln__fit_augmentation(of);
     CLN_TRY(cln_loader_new(t->ctx, t->train, t->division.train, t->division.train_count, &o, &t->train_loader));
     t->event.steps = cln_loader_batches(t->train_loader);
-    return cln__schedule_check_length(t->ctx, &t->options->recipe, t->event.steps);
+    return cln__schedule_check_length(t->ctx, &t->options->recipe, cln__trainer_updates(t));
 }
 
 /* --- network --- */

@@ -62,12 +62,12 @@ cln_status cln__network_feed(const cln__network *network, cln_plan *plan, const 
     return cln_plan_write(plan, network->weight, batch->weights, batch->size);
 }
 
-cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch, cln_rates rates,
-                             cln__flight *out) {
+cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch,
+                             const cln_rates *rates, cln__flight *out) {
     out->index = batch->index;
     out->count = batch->count;
     CLN_TRY(cln__network_feed(network, plan, batch));
-    CLN_TRY(cln_plan_step_at(plan, rates));
+    CLN_TRY(rates ? cln_plan_step_at(plan, *rates) : cln_plan_accumulate(plan));
     CLN_TRY(cln_plan_request_scalar(plan, network->loss, &out->loss));
     return cln_plan_request_scalar(plan, network->correct, &out->correct);
 }
@@ -87,6 +87,7 @@ static cln_status add(cln_plan *plan, const cln__flight *flight, cln_score *scor
 }
 
 cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *loader, cln_score *score) {
+    const cln_rates none = {0};
     cln__flight last = {.index = -1};
     *score = (cln_score){0};
     CLN_TRY(cln_loader_start(loader, 0, 0));
@@ -95,7 +96,7 @@ cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *l
         cln__flight next;
         CLN_TRY(cln_loader_next(loader, &batch));
         if (batch)
-            CLN_TRY(cln__flight_start(network, plan, batch, (cln_rates){0}, &next));
+            CLN_TRY(cln__flight_start(network, plan, batch, &none, &next));
         if (last.index >= 0)
             CLN_TRY(add(plan, &last, score));
         if (!batch)

@@ -2,6 +2,7 @@
 #include "resume.h"
 #include "identity.h"
 #include "json.h"
+#include "schedule.h"
 #include "stopping.h"
 
 #include <inttypes.h>
@@ -36,12 +37,13 @@ static void parts_free(parts *p) {
 }
 
 /* The slots that the optimiser uses are CLN_VALUE and those from CLN_MOMENT1 to this one. */
-static cln_slot last_slot(const cln_optimizer *o) {
-    switch (o->kind) {
+static cln_slot last_slot(const cln_recipe *recipe) {
+    cln_optimizer o = cln__schedule_optimizer(recipe);
+    switch (o.kind) {
     case CLN_NO_OPTIMIZER:
         break;
     case CLN_SGD:
-        return o->momentum > 0 ? CLN_MOMENT1 : CLN_VALUE;
+        return o.momentum > 0 ? CLN_MOMENT1 : CLN_VALUE;
     case CLN_ADAM:
     case CLN_ADAMW:
         return CLN_MOMENT2;
@@ -72,7 +74,7 @@ static cln_status parts_new(const cln__trainer *t, parts *p) {
                  .values = malloc(elements * sizeof *p->values)};
     bool ok = p->of && p->tensors && p->values;
     float *values = p->values;
-    cln_slot last = last_slot(&t->options->recipe.optimizer);
+    cln_slot last = last_slot(&t->options->recipe);
     for (int slot = CLN_VALUE; ok && slot <= (int)last; slot++)
         for (int i = 0; ok && slot != CLN_GRADIENT && i < weights; i++) {
             cln_weight_info info = cln_weights_info(t->weights, i);
@@ -166,7 +168,7 @@ static bool get_progress(cln__trainer *t, const cJSON *object) {
         !get_int(object, "steps", t->event.steps, &p->steps) || !get_int(object, "updates", INT64_MAX / 2, &updates))
         return false;
     p->epochs = (int)epochs;
-    if (updates != cln__trainer_steps_done(t) ||
+    if (updates != cln__trainer_updates_done(t) ||
         (t->options->patience > 0 && !cln__stopping_read(object, epochs, t->options, &t->stopping)))
         return false;
     if (!cln__json_get_bits(object, "loss", &p->loss) || !cln__json_get_bits(object, "correct", &p->correct) ||
@@ -290,7 +292,8 @@ static cln_status restore(cln__trainer *t, const parts *p) {
         CLN_TRY(cln_weights_set(t->weights, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
     }
     t->saved_s = cln__now_s();
-    cln_plan_set_updates(t->train_plan, cln__trainer_steps_done(t));
+    cln_plan_set_updates(t->train_plan, cln__trainer_updates_done(t));
+    cln_plan_set_steps(t->train_plan, cln__trainer_steps_done(t));
     return CLN_OK;
 }
 

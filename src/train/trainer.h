@@ -48,6 +48,9 @@ typedef struct cln__trainer {
 int cln__trainer_epochs(const cln__trainer *t);
 int64_t cln__trainer_steps(const cln__trainer *t, int epoch);
 int64_t cln__trainer_steps_done(const cln__trainer *t);
+/* Updates of a whole epoch, and until the position. */
+int64_t cln__trainer_updates(const cln__trainer *t);
+int64_t cln__trainer_updates_done(const cln__trainer *t);
 
 /* Trains the next epoch from t->position on, to its end or until t->stopped; fills in the event's figures. */
 cln_status cln__train_epoch(cln__trainer *t);

@@ -84,7 +84,8 @@ END_TEST
 START_TEST(killed_with_everything) {
     runs_kill("all",
               "--epochs 8 --save-every 0.001 --lr-scheduler onecycle --warmup-steps 3 --accumulate-grad-batches 4 "
-              "--gradient-clip-val 0.5 --no-weight-decay-norm-bias --label-smoothing 0.1",
+              "--gradient-clip-val 0.5 --model-ema --model-ema-decay 0.9 --model-ema-warmup "
+              "--no-weight-decay-norm-bias --label-smoothing 0.1",
               6, 3);
 }
 END_TEST
@@ -183,6 +184,7 @@ static const struct {
     {"--epochs 1 --milestones 1", "recipe 'epochs' 2, this one 1"},
     {"--epochs 2 --lr-scheduler cosine", "recipe 'lr_scheduler' none, this one \"cosine\""},
     {"--epochs 2 --milestones 1 --accumulate-grad-batches 2", "recipe 'accumulate_grad_batches' none, this one 2"},
+    {"--epochs 2 --milestones 1 --model-ema", "recipe 'model_ema_decay' none, this one 0.9998"},
     {"--epochs 2 --milestones 1 --gradient-clip-val 1", "recipe 'gradient_clip_val' none, this one 1"},
     {"--epochs 2 --milestones 1 --no-weight-decay-norm-bias", "'no_weight_decay_norm_bias' none, this one true"},
     {"--epochs 2 --milestones 1 --warmup-steps 2", "recipe 'warmup_steps' none, this one 2"},

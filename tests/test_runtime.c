@@ -374,6 +374,59 @@ START_TEST(weights_of_another_network_are_refused) {
 }
 END_TEST
 
+static float *values_of(cln_weights *w, int index) {
+    int64_t count = cln_weights_info(w, index).count;
+    float *values = malloc((size_t)count * sizeof *values);
+    ok(cln_weights_get(w, index, CLN_VALUE, values, count));
+    return values;
+}
+
+/* As torch.lerp: exact where the decay is 0 or 1. An evaluation sees the new values, which it prepares from. */
+START_TEST(averages_move_towards_the_weights) {
+    static const double decays[] = {0.75, 0.2, 1, 0};
+    network n = make_network(2);
+    cln_weights *average, *weights;
+    cln_plan *plan, *trainer;
+    cln_plan_options options = {.outputs = &n.loss, .output_count = 1}, more = training(&n);
+    ok(cln_weights_new(device, n.g, 1, &average));
+    ok(cln_weights_new(device, n.g, 2, &weights));
+    ok(cln_plan_build(device, n.g, weights, &more, &trainer)); /* moves the statistics too */
+    ok(cln_plan_build(device, n.g, average, &options, &plan));
+    write_batch(trainer, &n, 1);
+    write_batch(plan, &n, 1);
+    for (size_t k = 0; k < sizeof decays / sizeof *decays; k++) {
+        double share = (double)(float)(1 - decays[k]), furthest = 0;
+        ok(cln_plan_step(trainer, 0.1f));
+        float before_loss = step_loss(plan, &n, 0);
+        float *before[32];
+        for (int i = 0; i < cln_weights_count(average); i++)
+            before[i] = values_of(average, i);
+        ok(cln_weights_average(average, weights, decays[k]));
+        for (int i = 0; i < cln_weights_count(average); i++) {
+            float *after = values_of(average, i), *to = values_of(weights, i);
+            for (int64_t j = 0; j < cln_weights_info(average, i).count; j++) {
+                double a = before[i][j], b = to[j], expected = a + share * (b - a);
+                furthest = fmax(furthest, fabs(after[j] - expected) / (fabs(a) + fabs(b) + 1e-30));
+                if (decays[k] == 0 && after[j] != to[j])
+                    furthest = 1;
+            }
+            free(after);
+            free(to);
+            free(before[i]);
+        }
+        ck_assert_msg(furthest < 2e-7, "decay %g: off by %g", decays[k], furthest);
+        ck_assert((step_loss(plan, &n, 0) != before_loss) == (decays[k] < 1));
+    }
+    ck_assert_int_eq(cln_weights_average(average, weights, 1.5), CLN_INVALID_ARGUMENT);
+    expect_message("decay 1.5, expected 0 to 1");
+    cln_plan_free(plan);
+    cln_plan_free(trainer);
+    cln_weights_free(average);
+    cln_weights_free(weights);
+    cln_graph_free(n.g);
+}
+END_TEST
+
 static void add_tests(TCase *tests) {
     tcase_add_test(tests, training_lowers_the_loss_and_evaluation_shares_the_weights);
     tcase_add_test(tests, evaluation_sees_weights_that_are_set);
@@ -385,6 +438,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, the_first_layer_that_is_not_finite_is_named_and_weights_stay);
     tcase_add_test(tests, the_last_gradient_that_is_not_finite_is_named);
     tcase_add_loop_test(tests, a_layer_that_is_not_finite_is_told_from_what_is_fused_with_it, 0, 5);
+    tcase_add_test(tests, averages_move_towards_the_weights);
     tcase_add_test(tests, an_unknown_variant_is_refused);
     tcase_add_test(tests, weights_of_another_network_are_refused);
 }

@@ -43,6 +43,10 @@ CLN_API cln_weight_info cln_weights_info(const cln_weights *weights, int index);
 CLN_API cln_status cln_weights_get(cln_weights *weights, int index, cln_slot slot, float *out, int64_t count);
 CLN_API cln_status cln_weights_set(cln_weights *weights, int index, cln_slot slot, const float *values, int64_t count);
 
+/* Moves every value of `average`, weights of the same graph, towards that of `weights`, running statistics included:
+ * average = decay * average + (1 - decay) * weights. Returns at once, like a step. */
+CLN_API cln_status cln_weights_average(cln_weights *average, cln_weights *weights, double decay);
+
 /* Writes every value as a safetensors file, with the given metadata. */
 CLN_API cln_status cln_weights_save(cln_context *ctx, cln_weights *weights, const char *path,
                                     const cln_metadata *metadata, size_t metadata_count);

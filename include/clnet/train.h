@@ -76,6 +76,11 @@ typedef struct cln_recipe {
     int warmup_epochs;
     int64_t warmup_steps;
     float warmup_lr;
+    /* Above 0: validation, test and all files of weights use a moving average of the weights and running statistics,
+     * which after update u moves towards them by 1 - this (after the first one it is them), as timm's ModelEmaV3 does.
+     * What is trained itself is in resume.safetensors. */
+    double model_ema_decay;
+    bool model_ema_warmup; /* the decay is at most 1 - u^(-2/3) */
 } cln_recipe;
 /* What the optimiser uses in update `update` (from 0) of a run with `updates` of them in each epoch: what cln_fit does,
  * for a loop of one's own. Depends on nothing else, so that a schedule has no state. */

@@ -19,6 +19,8 @@ static void show_recipe(const cln_fit_options *o) {
     fit_show_schedule(r);
     if (r->optimizer.accumulate > 1)
         printf(", %d batches an update", r->optimizer.accumulate);
+    if (r->model_ema_decay > 0)
+        printf(", weights averaged with decay %g", r->model_ema_decay);
     if (r->optimizer.clip > 0)
         printf(", gradients clipped at %g", (double)r->optimizer.clip);
     printf("; seed %llu\n", (unsigned long long)o->seed);
@@ -171,6 +173,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .optimizer = -1,
                                            .scheduler = -1,
                                            .accumulate = 1,
+                                           .ema_decay = NAN,
                                            .weight_decay_norm_bias = true,
                                            .monitor = -1,
                                            .mode = -1,

@@ -33,6 +33,8 @@ typedef struct fit_arguments {
     bool nesterov, weight_decay_norm_bias;
     int64_t accumulate;
     double clip; /* 0: none */
+    bool ema, ema_warmup;
+    double ema_decay;
     int clip_kind;
     /* schedule of the learning rate */
     int scheduler;

@@ -37,6 +37,14 @@ const cli_option fit_recipe_options[] = {
     {"gradient-clip-algorithm", CLI_CHOICE, FIT_AT(clip_kind), "NAME",
      "norm (default): scale all of them so that their L2 norm stays below; value: hold each number within -X and X", 0,
      0, clip_kinds},
+    {"model-ema", CLI_FLAG, FIT_AT(ema), NULL,
+     "keep a moving average of weights and running statistics, as timm does; it is what is validated, tested and "
+     "written",
+     0, 0, NULL},
+    {"model-ema-decay", CLI_REAL, FIT_AT(ema_decay), "X", "of it, at each update (default 0.9998)", 1e-6, 0.99999999,
+     NULL},
+    {"model-ema-warmup", CLI_FLAG, FIT_AT(ema_warmup), NULL, "of it: after u updates the decay is at most 1 - u^(-2/3)",
+     0, 0, NULL},
     {"label-smoothing", CLI_REAL, FIT_AT(label_smoothing), "X", "from 0 to 1 (default 0)", 0, 1, NULL},
     {"seed", CLI_INT, FIT_AT(seed), "N", "of weights, split, order and augmentation (default 42)", 0, max_seed, NULL},
     {.name = NULL}};
@@ -47,6 +55,8 @@ int fit_check_recipe(const cli_command *command, const fit_arguments *a) {
                                                 : CLN_SGD;
     if (kind != CLN_SGD && (a->nesterov || !isnan(a->momentum)))
         return cli_misuse(command, "--%s is for --optimizer sgd", a->nesterov ? "nesterov" : "momentum");
+    if (!a->ema && (a->ema_warmup || !isnan(a->ema_decay)))
+        return cli_misuse(command, "--model-ema-%s is for --model-ema", a->ema_warmup ? "warmup" : "decay");
     return CLN_OK;
 }
 
@@ -102,6 +112,8 @@ cln_recipe fit_recipe(const fit_arguments *a) {
     r.batch_size = (int)a->batch_size;
     r.optimizer.no_weight_decay_norm_bias = !a->weight_decay_norm_bias;
     r.optimizer.accumulate = (int)a->accumulate;
+    r.model_ema_decay = !a->ema ? 0 : isnan(a->ema_decay) ? 0.9998 : a->ema_decay;
+    r.model_ema_warmup = a->ema_warmup;
     r.optimizer.clip = (float)a->clip;
     r.optimizer.clip_kind = (cln_clip_kind)a->clip_kind;
     fit_schedule(a, &r);

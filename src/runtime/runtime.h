@@ -4,6 +4,7 @@
  * bind.c       cln_plan_build: makes the host plan, checks that it fits, compiles, allocates
  * execute.c    a step: set what changes, enqueue everything
  * profile.c    a step with the time of every launch
+ * average.c    moving averages of parameters and statistics
  * transfer.c   between NCHW on the host and the plan's layouts on the device
  * gemm.c       the calls to CLBlast
  * diagnose.c   finding the layer where numbers stop being finite */
@@ -22,8 +23,9 @@ struct cln_weights {
     cln__layouts layouts;
     cl_mem region[CLN__REGION_COUNT]; /* by cln__region; [CLN__ARENA] unused; made when first needed, as zeros */
     int count;
-    int *tensors;     /* the graph's parameters and states, in order */
-    uint64_t version; /* counts changes of values and states */
+    int *tensors;      /* the graph's parameters and states, in order */
+    cl_kernel average; /* of cln_weights_average, made when first needed */
+    uint64_t version;  /* counts changes of values and states */
 };
 
 /* A launch argument that is set anew before each step. */

@@ -125,6 +125,8 @@ void cln_weights_free(cln_weights *w) {
     for (int i = 0; i < CLN__REGION_COUNT; i++)
         if (w->region[i])
             clReleaseMemObject(w->region[i]);
+    if (w->average)
+        clReleaseKernel(w->average);
     cln__layouts_free(&w->layouts);
     cln_graph_free(w->graph);
     free(w->tensors);

@@ -89,6 +89,13 @@ static void add_limits(cJSON *object, const cln_fit_options *o) {
             cJSON_AddNumberToObject(object, limits[i].name, limits[i].value);
 }
 
+static void add_average(cJSON *object, const cln_recipe *r) {
+    if (r->model_ema_decay > 0) {
+        cJSON_AddNumberToObject(object, "model_ema_decay", r->model_ema_decay);
+        cJSON_AddBoolToObject(object, "model_ema_warmup", r->model_ema_warmup);
+    }
+}
+
 static void add_update(cJSON *object, const cln_optimizer *o) {
     if (o->accumulate > 1)
         cJSON_AddNumberToObject(object, "accumulate_grad_batches", o->accumulate);
@@ -120,6 +127,7 @@ static char *recipe_json(const cln_fit_options *o) {
     cJSON_AddNumberToObject(object, "epochs", r->epochs);
     add_schedule(object, r);
     add_update(object, &r->optimizer);
+    add_average(object, r);
     cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);

@@ -79,10 +79,23 @@ static cln_rates rates_of(const cln__trainer *t, int64_t index) {
     return cln_recipe_rates(&t->options->recipe, t->position.epochs * updates + index / group_of(t), updates);
 }
 
+/* Of the average, after `updates` updates. */
+static double decay_of(const cln_recipe *r, int64_t updates) {
+    double most = 1 - pow((double)updates, -2.0 / 3);
+    return updates <= 1 ? 0 : r->model_ema_warmup ? fmin(r->model_ema_decay, most) : r->model_ema_decay;
+}
+
 static cln_status start(cln__trainer *t, const cln_batch *batch, cln__flight *flight) {
     cln_rates rates = rates_of(t, batch->index);
     bool updates = is_whole(t, batch->index + 1);
-    return cln__flight_start(&t->network, t->train_plan, batch, updates ? &rates : NULL, flight);
+    CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, updates ? &rates : NULL, flight));
+    if (!updates || !t->average)
+        return CLN_OK;
+    return cln_weights_average(t->average, t->weights, decay_of(&t->options->recipe, cln_plan_updates(t->train_plan)));
+}
+
+cln_weights *cln__trainer_result(const cln__trainer *t) {
+    return t->average ? t->average : t->weights;
 }
 
 /* --- a loss that is not finite --- */

@@ -18,6 +18,10 @@ static cln_status check_recipe(cln_context *ctx, const cln_recipe *r) {
     if (r->epochs < 1 || r->batch_size < 1)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "recipe: %d epochs of batches of %d, expected 1 or more of each",
                          r->epochs, r->batch_size);
+    if (!(r->model_ema_decay >= 0 && r->model_ema_decay < 1))
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                         "recipe: a moving average of the weights with decay %g, expected 0 to below 1",
+                         r->model_ema_decay);
     return cln__schedule_check(ctx, r);
 }
 
@@ -124,6 +128,8 @@ static cln_status make_plans(cln__trainer *t) {
     if (o->graph_out)
         cln_graph_print(t->network.graph, o->graph_out);
     CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->weights));
+    if (o->recipe.model_ema_decay > 0)
+        CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->average));
     cln_tensor outputs[] = {t->network.loss, t->network.correct}, evaluated[2];
     cln_plan_options evaluation = cln__network_evaluation(&t->evaluation, o->variant, evaluated);
     cln_plan_options options = {.training = true,
@@ -137,7 +143,7 @@ static cln_status make_plans(cln__trainer *t) {
     CLN_TRY(cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->train_plan));
     if (o->plan_out)
         cln_plan_print(t->train_plan, o->plan_out);
-    CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, t->weights, &evaluation, &t->evaluation_plan));
+    CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, cln__trainer_result(t), &evaluation, &t->evaluation_plan));
     cln__kernels_warn(t);
     t->event.parameters = cln_graph_parameters(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
@@ -170,7 +176,7 @@ static cln_status save_weights(cln__trainer *t, const char *path) {
                                   .metrics = &t->event,
                                   .plan = t->train_plan,
                                   .evaluation_plan = t->evaluation_plan};
-    return cln__checkpoint_save(t->ctx, t->weights, path, &checkpoint);
+    return cln__checkpoint_save(t->ctx, cln__trainer_result(t), path, &checkpoint);
 }
 
 static cln_status save_epoch(cln__trainer *t) {
@@ -268,7 +274,7 @@ static cln_status test(cln__trainer *t, cln_score *score) {
     if (best > 0 && best != t->position.epochs) {
         cln_weights_file *file;
         CLN_TRY(cln_weights_file_read(t->ctx, t->folder.best, &file));
-        cln_status status = cln_weights_load(t->ctx, t->weights, file, t->folder.best);
+        cln_status status = cln_weights_load(t->ctx, cln__trainer_result(t), file, t->folder.best);
         cln_weights_file_free(file);
         CLN_TRY(status);
     }
@@ -325,6 +331,7 @@ static void release(cln__trainer *t) {
     cln_plan_free(t->evaluation_plan);
     cln_choices_free(&t->choices);
     cln_weights_free(t->weights);
+    cln_weights_free(t->average);
     cln__network_free(&t->network);
     cln__network_free(&t->evaluation);
     cln_loader_free(t->train_loader);

@@ -15,7 +15,8 @@
 /* --- the tensors --- */
 
 typedef struct part {
-    int weight; /* index in cln_weights */
+    cln_weights *of;
+    int weight; /* its index there */
     cln_slot slot;
     float *values; /* within parts.values */
 } part;
@@ -51,10 +52,9 @@ static cln_slot last_slot(const cln_recipe *recipe) {
     return CLN_VALUE;
 }
 
-static bool add_part(parts *p, const cln_weight_info *info, part of) {
-    static const char *const prefixes[CLN_SLOT_COUNT] = {"", "", "optimizer.moment1.", "optimizer.moment2."};
+static bool add_part(parts *p, const cln_weight_info *info, part of, const char *prefix) {
     cln_file_tensor *t = &p->tensors[p->count];
-    *t = (cln_file_tensor){.name = cln__format("%s%s", prefixes[of.slot], info->name),
+    *t = (cln_file_tensor){.name = cln__format("%s%s", prefix, info->name),
                            .dtype = CLN_F32,
                            .rank = info->rank,
                            .count = info->count,
@@ -65,10 +65,11 @@ static bool add_part(parts *p, const cln_weight_info *info, part of) {
 }
 
 static cln_status parts_new(const cln__trainer *t, parts *p) {
+    static const char *const prefixes[CLN_SLOT_COUNT] = {"", "", "optimizer.moment1.", "optimizer.moment2."};
     int weights = cln_weights_count(t->weights);
-    size_t most = 3 * (size_t)weights + 1, elements = 1;
+    size_t most = 4 * (size_t)weights + 1, elements = 1;
     for (int i = 0; i < weights; i++)
-        elements += 3 * (size_t)cln_weights_info(t->weights, i).count;
+        elements += 4 * (size_t)cln_weights_info(t->weights, i).count;
     *p = (parts){.of = malloc(most * sizeof *p->of),
                  .tensors = malloc(most * sizeof *p->tensors),
                  .values = malloc(elements * sizeof *p->values)};
@@ -80,9 +81,14 @@ static cln_status parts_new(const cln__trainer *t, parts *p) {
             cln_weight_info info = cln_weights_info(t->weights, i);
             if (slot != CLN_VALUE && !info.trainable)
                 continue;
-            ok = add_part(p, &info, (part){i, (cln_slot)slot, values});
+            ok = add_part(p, &info, (part){t->weights, i, (cln_slot)slot, values}, prefixes[slot]);
             values += info.count;
         }
+    for (int i = 0; ok && t->average && i < weights; i++) {
+        cln_weight_info info = cln_weights_info(t->average, i);
+        ok = add_part(p, &info, (part){t->average, i, CLN_VALUE, values}, "ema.");
+        values += info.count;
+    }
     if (ok)
         return CLN_OK;
     parts_free(p);
@@ -185,9 +191,9 @@ static bool get_progress(cln__trainer *t, const cJSON *object) {
 
 /* --- saving --- */
 
-static cln_status fetch_all(cln__trainer *t, const parts *p) {
+static cln_status fetch_all(const parts *p) {
     for (size_t i = 0; i < p->count; i++)
-        CLN_TRY(cln_weights_get(t->weights, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
+        CLN_TRY(cln_weights_get(p->of[i].of, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
     return CLN_OK;
 }
 
@@ -207,7 +213,7 @@ cln_status cln__resume_save(cln__trainer *t) {
     parts p;
     cln__entries e = {.count = 0};
     CLN_TRY(parts_new(t, &p));
-    cln_status status = fetch_all(t, &p);
+    cln_status status = fetch_all(&p);
     if (status == CLN_OK)
         status = describe(t, &p, &e);
     if (status == CLN_OK)
@@ -289,7 +295,7 @@ static cln_status restore(cln__trainer *t, const parts *p) {
     CLN_TRY(cln__identity_warn(t, t->resumed, t->options->resume));
     for (size_t i = 0; i < p->count; i++) {
         cln_file_tensor_to_float(cln_safetensors_find(t->resumed, p->tensors[i].name), p->of[i].values);
-        CLN_TRY(cln_weights_set(t->weights, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
+        CLN_TRY(cln_weights_set(p->of[i].of, p->of[i].weight, p->of[i].slot, p->of[i].values, p->tensors[i].count));
     }
     t->saved_s = cln__now_s();
     cln_plan_set_updates(t->train_plan, cln__trainer_updates_done(t));

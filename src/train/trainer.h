@@ -26,8 +26,8 @@ typedef struct cln__trainer {
     cln__division division;
     cln_loader *train_loader, *validation_loader, *test_loader;
     cln__network network, evaluation; /* with label smoothing; without */
-    cln_weights *weights;
-    cln_choices choices; /* of kernels, asked for */
+    cln_weights *weights, *average;   /* average: NULL without recipe.model_ema_decay */
+    cln_choices choices;              /* of kernels, asked for */
     cln_plan *train_plan, *evaluation_plan;
     cln__folder folder;
     cln_tensorboard *board;   /* NULL: none */
@@ -51,6 +51,9 @@ int64_t cln__trainer_steps_done(const cln__trainer *t);
 /* Updates of a whole epoch, and until the position. */
 int64_t cln__trainer_updates(const cln__trainer *t);
 int64_t cln__trainer_updates_done(const cln__trainer *t);
+
+/* The weights that are validated, tested and saved. */
+cln_weights *cln__trainer_result(const cln__trainer *t);
 
 /* Trains the next epoch from t->position on, to its end or until t->stopped; fills in the event's figures. */
 cln_status cln__train_epoch(cln__trainer *t);

@@ -1,6 +1,7 @@
 /* TensorBoard event files, written: scalars, pictures, the graph of a network, hyper-parameters.
  *
- * A file is a run, which TensorBoard names after its folder (tensorboard --logdir runs). */
+ * A file is a run, which TensorBoard names after its folder (tensorboard --logdir runs). cln_fit writes one for each
+ * run (clnet/train.h). */
 #ifndef CLNET_TENSORBOARD_H
 #define CLNET_TENSORBOARD_H
 

@@ -37,12 +37,12 @@ static void print_summary(const char *text) {
         static const char example[] = "example: ";
         end = text + strcspn(text, "\n");
         bool is_example = strncmp(text, example, sizeof example - 1) == 0;
-        if (end == text || is_example)
+        if (end == text)
             printf(".PP\n");
-        if (is_example)
+        if (is_example) {
             text += sizeof example - 1;
-        if (is_example)
             printf("Example:\n.PP\n.RS 4\n.EX\n");
+        }
         if (end > text) {
             print_text(text, (size_t)(end - text));
             putchar('\n');

@@ -191,6 +191,9 @@ START_TEST(plots) {
     ck_assert(exists("both.svg"));
     succeeds("plot --filters run/last.safetensors --layer blocks.0.net.0 --out f.png");
     check_picture("f.png");
+    succeeds(RUN_FIT "--random-crop-padding 4 --cutout 8 --augmentation-grid g.png --out grid");
+    check_picture("g.png");
+    ck_assert(!exists("grid"));
     fails("plot nowhere", 4, "nowhere");
     fails("plot run --out nowhere/x.png", 4, "nowhere/x.png");
     fails("plot run/last.safetensors", 3, "run/last.safetensors");
@@ -213,6 +216,8 @@ static const struct {
     {"plot run --filters x", "--filters and runs exclude each other"},
     {"plot run --layer x", "--layer is for --filters"},
     {"plot run --out x.pdf", "--out: expected a file that ends in .png or .svg, found 'x.pdf'"},
+    {RUN_FIT "--augmentation-grid x.pdf", "--augmentation-grid: expected a file that ends in .png or .svg"},
+    {RUN_FIT "--augmentation-grid x.png --pretrained y", "--augmentation-grid and --pretrained exclude each other"},
     {"plot 1 2 3 4 5 6 7 8 9", "9 runs are given, at most 8"},
 };
 

@@ -287,6 +287,18 @@ START_TEST(pixels_are_where_they_should_be) {
 }
 END_TEST
 
+START_TEST(enlarged_pictures) {
+    static uint8_t pixels[60 * 2000 * 3];
+    const cln_picture sizes[] = {{60, 20, pixels}, {1, 1, pixels}, {2000, 60, pixels}, {60, 2000, pixels}};
+    for (int i = 0; i < 4; i++) {
+        ok(cln_plot_picture(ctx, i % 2 ? "title" : NULL, &sizes[i], png));
+        check_png(png, 100, 90, 0.3);
+    }
+    const cln_picture none = {0, 5, pixels};
+    fails(cln_plot_picture(ctx, NULL, &none, png), CLN_INVALID_ARGUMENT, "a picture of 5x0");
+}
+END_TEST
+
 static cln_weights_file *write_weights(const cln_file_tensor *tensors, size_t count) {
     char *path = path_of(folder, "weights.safetensors");
     cln_weights_file *file;
@@ -362,6 +374,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, confusion_matrices);
     tcase_add_test(tests, mistakes);
     tcase_add_test(tests, pixels_are_where_they_should_be);
+    tcase_add_test(tests, enlarged_pictures);
     tcase_add_test(tests, filters);
     tcase_add_test(tests, where_they_cannot_be_written);
 }

@@ -61,6 +61,9 @@ typedef struct cln_tile {
 CLN_API cln_status cln_plot_images(cln_context *ctx, const char *title, const cln_tile *tiles, int count, int columns,
                                    const char *path);
 
+/* A picture, such as that of cln_augmentation_grid, enlarged to be seen well. `title` may be NULL. */
+CLN_API cln_status cln_plot_picture(cln_context *ctx, const char *title, const cln_picture *picture, const char *path);
+
 /* The filters of a convolution: as colours where it has 3 input channels, else a grey row of input channels for each
  * filter. `layer` names its weight, or is what comes before ".weight"; NULL: the first layer. */
 CLN_API cln_status cln_plot_filters(cln_context *ctx, const cln_weights_file *file, const char *layer,

@@ -221,9 +221,10 @@ static int fit(fit_arguments *a) {
         fit_resolve(a);
     if (cln_context_new(&ctx) != CLN_OK)
         return report_no_memory(CLI_PROGRAM);
-    cln_status status = a->config.print ? fit_print_config(ctx, a, stdout)
-                        : a->pretrained ? fit_score_pretrained(ctx, a)
-                                        : run(ctx, a, &stopped);
+    cln_status status = a->config.print        ? fit_print_config(ctx, a, stdout)
+                        : a->pretrained        ? fit_score_pretrained(ctx, a)
+                        : a->augmentation_grid ? fit_draw_augmentation(ctx, a)
+                                               : run(ctx, a, &stopped);
     exit_status = report_end(CLI_PROGRAM, ctx, status);
     if (status != CLN_OK && a->json_lines)
         json_lines_error(ctx, status);

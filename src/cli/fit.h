@@ -24,6 +24,7 @@ typedef struct fit_arguments {
     cli_reals scale, ratio, color_jitter;
     int64_t crop_padding, cutout;
     int padding_mode;
+    const char *augmentation_grid;
     /* recipe */
     const cln_model *model;
     const char *hparams;
@@ -98,6 +99,8 @@ void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
 void fit_show_schedule(const cln_recipe *recipe);
 /* Prints a line with the parts that are on. */
 void fit_show_augmentation(const cln_augmentation *augmentation);
+/* --augmentation-grid: in place of training, a picture of what the augmentation does to the first images. */
+cln_status fit_draw_augmentation(cln_context *ctx, const fit_arguments *a);
 /* The run's configuration, every hyper-parameter included. */
 cln_status fit_print_config(cln_context *ctx, const fit_arguments *a, FILE *to);
 /* The same as a text for the run's folder, malloc'ed. */

@@ -22,7 +22,8 @@ cln_status cln_plot_picture(cln_context *ctx, const char *title, const cln_pictu
     if (!to_planes(p, planes))
         return cln__fail_memory(ctx, path);
     /* Pixels of one size, halves of a point or more, or as small as they have to be. */
-    double scale = fmin((double)WIDTH / p->width, (double)HEIGHT / p->height), width, top = title ? TITLE + MARGIN : MARGIN;
+    double scale = fmin((double)WIDTH / p->width, (double)HEIGHT / p->height), width,
+           top = title ? TITLE + MARGIN : MARGIN;
     scale = scale >= 0.5 ? floor(2 * scale) / 2 : scale;
     width = p->width * scale;
     const cln_tile tile = {.planes = planes, .channels = 3, .height = p->height, .width = p->width};

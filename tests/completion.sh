@@ -36,14 +36,16 @@ ask() {
 
 ask 'fit' cltrain 'fi'
 ask '--version' cltrain --v
-ask '--model|--momentum|--monitor|--mode' cltrain fit --mo
+for start in -- --mo; do
+    ask "$("$share/../bin/cltrain" fit --help | sed -n "s/^  \(${start}[^ ]*\).*/\1/p" | paste -s -d '|')" cltrain fit "$start"
+done
 ask 'ResNet|ResNetPreAct' cltrain fit --model Res
 ask 'ResNet|ResNetPreAct' cltrain fit --model = Res
 ask 'adam|adamw' cltrain fit --epochs 3 --optimizer ad
 ask 'val_acc|val_loss' cltrain fit --monitor = val
 ask 'sgd|adam|adamw' cltrain fit --optimizer =
 ask 'weights one.safetensors|weights*.safetensors' cltrain test --weights weights
-ask '--weight-decay' cltrain fit --weight
+ask '--nesterov' cltrain fit --nest
 ask '' cltrain fit --lr 0
 ask 'a folder' cltrain fit --out ''
 ask 'other' cltrain fit --split_indices oth
@@ -69,7 +71,7 @@ if command -v fish >/dev/null; then
             tr '\n' '|' >"$work/fish"
         [[ $(cat "$work/fish") == "$1" ]] || fail "fish: '$2' gives '$(cat "$work/fish")', expected '$1'"
     }
-    ask_fish '--mode|--model|--momentum|--monitor|' 'cltrain fit --mo'
+    ask_fish '--monitor|' 'cltrain fit --moni'
     ask_fish 'ResNet|ResNetPreAct|' 'cltrain fit --model Res'
     ask_fish 'fit|' 'cltrain fi'
 fi

@@ -31,6 +31,7 @@ LAYERS = {
 PUBLIC = {
     "base.h": 0,
     "safetensors.h": 1,
+    "trace.h": 1,
     "weights_file.h": 1,
     "graph.h": 1,
     "device.h": 1,

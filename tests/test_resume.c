@@ -73,10 +73,11 @@ END_TEST
 /* Everything that is done around the steps; the sixteenth epoch is cut short, if patience does not end the run before.
  */
 START_TEST(killed_with_a_busy_loop) {
-    runs_kill("loop",
-              "--epochs 20 --save-every 0.02 --patience 9 --min-delta 0.01 --limit-train-batches 0.9 --max-steps 78 "
-              "--limit-val-batches 1 --check-val-every-n-epoch 2 --detect-anomaly --save-top-k 2",
-              5, 3);
+    runs_kill(
+        "loop",
+        "--epochs 20 --save-every 0.02 --patience 9 --min-delta 0.01 --limit-train-batches 0.9 --max-steps 78 "
+        "--limit-val-batches 1 --check-val-every-n-epoch 2 --detect-anomaly --save-top-k 2 --lr-scheduler onecycle",
+        5, 3);
 }
 END_TEST
 

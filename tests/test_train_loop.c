@@ -1,10 +1,12 @@
 /* What happens around the training steps: early stopping, limits, trial runs, a look at validation before training, and
  * at gradients and weights after each step. */
+#include "../src/train/trainer.h"
 #include "clnet/models.h"
 #include "files.h"
 #include "suite.h"
 #include "tiny.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +235,71 @@ START_TEST(looking_changes_nothing) {
 }
 END_TEST
 
+/* --- profiles --- */
+
+START_TEST(a_profile_tells_where_time_goes) {
+    seen s;
+    size_t a_size, b_size;
+    static cln_fit_profile profile;
+    cln_fit_options o = tiny_options(&s);
+    o.recipe.lr_scheduler = CLN_LR_ONECYCLE;
+    fit(&o);
+    char *a = read_weights(&a_size);
+    o = tiny_options(&s);
+    o.recipe.lr_scheduler = CLN_LR_ONECYCLE;
+    o.profile = &profile;
+    o.sanity_val_steps = 1;
+    double start_s = cln__now_s();
+    fit(&o);
+    double seconds = cln__now_s() - start_s, sum = 0;
+    char *b = read_weights(&b_size);
+    ck_assert(a_size == b_size && memcmp(a, b, a_size) == 0);
+    for (int i = 0; i < CLN_PHASE_COUNT; i++) {
+        ck_assert_msg(profile.phase_s[i] > 0, "%s", cln_phase_name((cln_phase)i));
+        sum += profile.phase_s[i];
+    }
+    ck_assert_msg(sum <= seconds && sum > 0.5 * seconds, "%g of %g s", sum, seconds);
+    ck_assert_int_eq(profile.timed_steps, 5);
+    double kernels = 0;
+    int launches = 0;
+    for (int i = 0; i < profile.op_count; i++) {
+        kernels += profile.ops[i].seconds;
+        launches += profile.ops[i].launches;
+        if (i > 0)
+            ck_assert_double_le(profile.ops[i].seconds, profile.ops[i - 1].seconds);
+    }
+    ck_assert_double_eq_tol(kernels, profile.kernels_s, 1e-9);
+    ck_assert_int_eq(launches % 5, 0);
+    free(a);
+    free(b);
+
+    /* The trace: every kernel of the timed steps, and the phases. */
+    char *path = path_of(out, "trace.json"), *text = calloc(1, 1 << 22);
+    FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    fread(text, 1, (1 << 22) - 1, file);
+    fclose(file);
+    cJSON *trace = cJSON_Parse(text), *event;
+    ck_assert_ptr_nonnull(trace);
+    int on_device = 0, steps = 0;
+    cJSON_ArrayForEach(event, cJSON_GetObjectItem(trace, "traceEvents")) {
+        const char *phase = cJSON_GetStringValue(cJSON_GetObjectItem(event, "ph"));
+        if (strcmp(phase, "X") != 0)
+            continue;
+        ck_assert_double_ge(cJSON_GetNumberValue(cJSON_GetObjectItem(event, "ts")), 0);
+        ck_assert_double_ge(cJSON_GetNumberValue(cJSON_GetObjectItem(event, "dur")), 0);
+        on_device += cJSON_GetNumberValue(cJSON_GetObjectItem(event, "tid")) == 2;
+        steps += strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(event, "name")), "training steps") == 0;
+    }
+    ck_assert_int_eq(on_device, launches);
+    ck_assert_int_ge(steps, 18);
+    cJSON_Delete(trace);
+    free(text);
+    remove(path);
+    free(path);
+}
+END_TEST
+
 /* --- anomalies --- */
 
 static cln_tensor build_linear(cln_graph *g, cln_tensor x, const void *unused) {
@@ -284,6 +351,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, overfits);
     tcase_add_test(tests, a_trial_run_writes_nothing);
     tcase_add_test(tests, looking_changes_nothing);
+    tcase_add_test(tests, a_profile_tells_where_time_goes);
     tcase_add_test(tests, an_anomaly_is_named);
 }
 

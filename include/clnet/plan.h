@@ -182,6 +182,8 @@ typedef struct cln_step_time {
 /* Runs one step like cln_plan_step, on a queue that takes the time of every launch, and waits for the whole. `times`
  * holds cln_plan_get_memory().steps entries; their texts live as long as the plan. */
 CLN_API cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times);
+/* The same, like cln_plan_step_at. */
+CLN_API cln_status cln_plan_profile_at(cln_plan *plan, cln_rates rates, cln_step_time *times);
 
 typedef struct cln_plan_memory {
     uint64_t planned_bytes;  /* activations, gradients and workspaces */
@@ -190,6 +192,11 @@ typedef struct cln_plan_memory {
     int steps; /* launches of a step, without those that are repeated only after the weights have changed */
 } cln_plan_memory;
 CLN_API cln_plan_memory cln_plan_get_memory(const cln_plan *plan);
+/* What a plan of `graph` would need with `batch` images in place of the graph's own: planned, but nothing is compiled
+ * or allocated on the device, and memory_limit_bytes does not count. CLN_OUT_OF_MEMORY if a tensor is larger than the
+ * device can allocate in one piece. */
+CLN_API cln_status cln_plan_estimate(cln_device *device, const cln_graph *graph, const cln_plan_options *options,
+                                     int64_t batch, cln_plan_memory *out);
 /* The kernel variants that the steps use, as "conv2d direct, linear reference", each once, in the order of the steps.
  * malloc'ed; the caller frees it with free. NULL for lack of memory. */
 CLN_API char *cln_plan_variants(const cln_plan *plan);

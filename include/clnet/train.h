@@ -173,6 +173,36 @@ typedef struct cln_fit_event {
     cln_stopping stopping;             /* CLN_FIT_EPOCH, with patience */
 } cln_fit_event;
 
+/* What a run spends its time on, one phase at a time. */
+typedef enum cln_phase {
+    CLN_PHASE_PREPARE,    /* data, plans, and what is in none of the others */
+    CLN_PHASE_DATA,       /* waiting for batches */
+    CLN_PHASE_STEP,       /* sending batches, enqueuing steps and waiting for them */
+    CLN_PHASE_VALIDATION, /* after epochs and before training */
+    CLN_PHASE_SAVING,     /* weights, metrics, the state to resume from */
+    CLN_PHASE_TEST,
+    CLN_PHASE_COUNT
+} cln_phase;
+/* "preparing", "waiting for data", "training steps", "validation", "saving", "test" */
+CLN_API const char *cln_phase_name(cln_phase phase);
+
+/* All kernels of one operator in the steps that were timed. */
+typedef struct cln_profile_op {
+    const char *op; /* "conv2d_grad_weight"; a static string */
+    int launches;
+    double seconds, flops, bytes; /* as in cln_step_time */
+} cln_profile_op;
+
+/* Where the time of a run went. */
+enum { CLN_MAX_PROFILE_OPS = 96 };
+typedef struct cln_fit_profile {
+    double phase_s[CLN_PHASE_COUNT];
+    int timed_steps;  /* training steps whose kernels were timed */
+    double kernels_s; /* of all of them */
+    int op_count;
+    cln_profile_op ops[CLN_MAX_PROFILE_OPS]; /* the longest first */
+} cln_fit_profile;
+
 typedef struct cln_fit_options {
     const cln_model *model;
     const void *hparams; /* NULL: the model's defaults; num_classes and in_channels always come from the data set */
@@ -225,6 +255,9 @@ typedef struct cln_fit_options {
      * the run with CLN_DIVERGED, naming step and layer. Much slower, since the device waits for the host after each
      * step. */
     bool detect_anomaly;
+    /* NULL: none. Filled in; and `out` gets trace.json, a time line of phases and of the kernels of the timed steps
+     * (see clnet/trace.h). The weights are those of a run without. */
+    cln_fit_profile *profile;
     bool (*should_stop)(void *user); /* NULL: never. Asked between steps: true saves and ends, see result->stopped */
     const char *variant;             /* as in cln_plan_options */
     /* Use the tuner's results, from the database at `tuning` (NULL: the default). The weights and the state say which
@@ -271,6 +304,51 @@ CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_o
 CLN_API cln_status cln_run_folder_new(cln_context *ctx, const char *root, const char *model, char **path);
 /* The one with the highest N; *path is NULL if there is none. */
 CLN_API cln_status cln_run_folder_latest(cln_context *ctx, const char *root, const char *model, char **path);
+
+/* --- before fitting: a learning rate, a batch size --- */
+
+typedef struct cln_lr_find_options {
+    float min_lr, max_lr;       /* 0: 1e-8 and 1 */
+    int num_training;           /* updates; 0: 100 */
+    float early_stop_threshold; /* end where the smoothed loss is so many times its least; 0: 4; below 0: nowhere */
+} cln_lr_find_options;
+
+typedef struct cln_lr_point {
+    float learning_rate;
+    double loss, smoothed_loss; /* the latter: exponentially weighted with 0.98, without the bias of the beginning */
+} cln_lr_point;
+
+typedef struct cln_lr_curve {
+    int count;
+    cln_lr_point *points; /* owned */
+    int suggestion;       /* index of the suggested rate; -1: the points are too few */
+    bool stopped;         /* by should_stop */
+} cln_lr_curve;
+
+/* The learning-rate range test (Smith, arXiv 1506.01186) as Lightning's lr_find does it: trains the network of
+ * `options` from its first weights, the rate growing exponentially from step to step, to the end, to a loss that is not
+ * finite or to early_stop_threshold. What options->out, resume, patience and the schedule say does not count, and
+ * nothing is kept of the training. `find` may be NULL. The caller frees *out with cln_lr_curve_free. */
+CLN_API cln_status cln_lr_find(cln_context *ctx, cln_device *device, const cln_fit_options *options,
+                               const cln_lr_find_options *find, cln_lr_curve *out);
+CLN_API void cln_lr_curve_free(cln_lr_curve *curve);
+/* Where the smoothed loss falls most steeply, leaving out the first 10 points and the last; -1: fewer than 2 are left.
+ */
+CLN_API int cln_lr_suggest(const cln_lr_point *points, int count);
+/* Writes lr_find.csv into `folder`, which is made if absent: step, lr, loss, smoothed_loss. */
+CLN_API cln_status cln_lr_curve_write(cln_context *ctx, const cln_lr_curve *curve, const char *folder);
+
+typedef struct cln_batch_size {
+    int64_t images;  /* the largest batch that fits; 0: not even one image does */
+    bool all_images; /* no batch can be larger: these are all images to train on */
+    uint64_t training_bytes, evaluation_bytes, weights_bytes, limit_bytes;
+} cln_batch_size;
+
+/* The largest batch with which the training and the evaluation plan of `options`, and the weights, fit together into
+ * the device's memory, or into `limit_bytes` if that is not 0, and each tensor into one allocation. From plans alone:
+ * nothing runs on the device. recipe.batch_size does not count. */
+CLN_API cln_status cln_batch_size_find(cln_context *ctx, cln_device *device, const cln_fit_options *options,
+                                       uint64_t limit_bytes, cln_batch_size *out);
 
 /* --- testing --- */
 

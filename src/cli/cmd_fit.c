@@ -71,6 +71,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     progress shown = progress_new(ctx, a->quiet);
     json_lines lines = {.ctx = ctx};
     cln_fit_result result;
+    cln_fit_profile profile;
     const char *worker[TUNING_COMMAND];
     tuning_command(a->argv, worker);
     const cln_tune_options tune = {.path = a->tuning.path,
@@ -105,6 +106,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
         .tune = a->benchmark ? &tune : NULL,
         .graph_out = a->print_graph ? stdout : NULL,
         .plan_out = a->print_plan ? stdout : NULL,
+        .profile = a->profiler ? &profile : NULL,
         .on_event = a->json_lines ? json_lines_show : progress_show,
         .user = a->json_lines ? (void *)&lines : (void *)&shown,
     };
@@ -125,17 +127,20 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     if (status == CLN_OK && plain)
         show_recipe(&options);
     interrupt_install();
+    bool finds = a->lr_find || a->batch_size_find;
     if (status == CLN_OK)
-        status = cln_fit(ctx, device, &options, &result);
-    *stopped = status == CLN_OK && result.stopped;
+        status = finds ? fit_find(ctx, device, a, &options) : cln_fit(ctx, device, &options, &result);
+    *stopped = status == CLN_OK && (finds ? interrupt_signal() != 0 : result.stopped);
     if ((status != CLN_OK || *stopped) && plain)
         progress_stop(&shown);
-    if (status == CLN_OK && !*stopped && options.out)
+    if (status == CLN_OK && !*stopped && options.out && !finds)
         status = draw_curves(ctx, &options);
-    if (*stopped)
+    if (*stopped && !finds)
         show_stopped(a, &options, &result);
-    else if (status == CLN_OK)
+    else if (status == CLN_OK && !finds)
         show_end(a, &options, &result);
+    if (status == CLN_OK && a->profiler && !finds && !a->json_lines)
+        fit_show_profile(&profile, options.out);
     fit_paths_free(&paths);
     cln_device_free(device);
     free(config);
@@ -158,6 +163,7 @@ static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
                                    {"data", fit_data_options},
                                    {"augmentation of the training images", fit_augmentation_options},
                                    {"training loop", fit_loop_options},
+                                   {"in place of training", fit_find_options},
                                    {"device and kernels", fit_run_options},
                                    {"run folder and checkpoints", fit_checkpoint_options},
                                    {"configuration and output", fit_output_options},
@@ -193,6 +199,7 @@ static const fit_arguments fit_defaults = {.epochs = -1,
                                            .last = true,
                                            .sanity_val_steps = 2,
                                            .tensorboard = true,
+                                           .lr_find_threshold = NAN,
                                            .save_every = 30,
                                            .validation = 0.1};
 
@@ -204,6 +211,7 @@ static int check(const fit_arguments *a) {
         return cli_misuse(&fit_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
     int status = fit_check_recipe(&fit_command, a);
     status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
+    status = status == CLN_OK ? fit_check_find(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_loop(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_augmentation(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;

@@ -58,7 +58,11 @@ typedef struct fit_arguments {
     int64_t patience, max_steps, check_val_every, sanity_val_steps, fast_dev_run;
     double min_delta;
     const char *overfit_batches, *limit_train_batches, *limit_val_batches, *limit_test_batches;
-    bool detect_anomaly;
+    bool detect_anomaly, profiler;
+    /* find */
+    bool lr_find, batch_size_find;
+    double lr_find_min, lr_find_max, lr_find_threshold;
+    int64_t lr_find_steps;
     /* output */
     bool quiet, json_lines, tensorboard, print_graph, print_plan;
     cli_config config;
@@ -70,7 +74,7 @@ typedef struct fit_arguments {
 #define FIT_AT(member) offsetof(fit_arguments, member)
 
 extern const cli_option fit_data_options[], fit_augmentation_options[], fit_recipe_options[], fit_schedule_options[],
-    fit_run_options[], fit_checkpoint_options[], fit_loop_options[], fit_output_options[];
+    fit_run_options[], fit_checkpoint_options[], fit_loop_options[], fit_find_options[], fit_output_options[];
 
 /* Checks of options that concern each other; the exit status. */
 int fit_check_augmentation(const cli_command *command, const fit_arguments *a);
@@ -79,6 +83,7 @@ int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
 int fit_check_loop(const cli_command *command, const fit_arguments *a);
 int fit_check_output(const cli_command *command, const fit_arguments *a);
+int fit_check_find(const cli_command *command, const fit_arguments *a);
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
 
 /* Fills in what was not given from the model's recipe: afterwards the arguments say all about the run. */
@@ -119,6 +124,12 @@ typedef struct fit_paths {
 cln_status fit_paths_choose(cln_context *ctx, const fit_arguments *a, fit_paths *out);
 /* A folder that was made here and stayed empty goes. */
 void fit_paths_free(fit_paths *paths);
+
+/* What --profiler found; `folder` NULL: no trace was written. */
+void fit_show_profile(const cln_fit_profile *profile, const char *folder);
+
+/* --lr-find and --batch-size-find: in place of training. */
+cln_status fit_find(cln_context *ctx, cln_device *device, const fit_arguments *a, const cln_fit_options *options);
 
 /* --pretrained: in place of training, the scores of a file's weights. */
 cln_status fit_score_pretrained(cln_context *ctx, const fit_arguments *a);

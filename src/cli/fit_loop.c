@@ -30,6 +30,10 @@ const cli_option fit_loop_options[] = {
      "look at all gradients and weights after each step, and stop with the layer's name at the first infinite or "
      "undefined value; slow, to find out why a run diverges",
      0, 0, NULL},
+    {"profiler", CLI_FLAG, FIT_AT(profiler), NULL,
+     "at the end, print what the time went to: phases of the run, and operators by the kernels of 5 training steps; "
+     "and write a time line, trace.json, into --out",
+     0, 0, NULL},
     {.name = NULL}};
 
 /* As Lightning reads them: with a point a share, without a number. In cln_fit_options, 0 is all and below 0 none. */

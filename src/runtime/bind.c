@@ -360,11 +360,26 @@ void cln_plan_free(cln_plan *plan) {
     free(plan);
 }
 
+static cln_plan_memory memory_of(const cln__host_plan *host) {
+    return (cln_plan_memory){.planned_bytes = host->planned_bytes,
+                             .unshared_bytes = host->unshared_bytes,
+                             .weights_bytes = weights_bytes(host),
+                             .steps = host->step_count - host->prepared_count};
+}
+
 cln_plan_memory cln_plan_get_memory(const cln_plan *plan) {
-    return (cln_plan_memory){.planned_bytes = plan->host.planned_bytes,
-                             .unshared_bytes = plan->host.unshared_bytes,
-                             .weights_bytes = weights_bytes(&plan->host),
-                             .steps = plan->host.step_count - plan->host.prepared_count};
+    return memory_of(&plan->host);
+}
+
+cln_status cln_plan_estimate(cln_device *device, const cln_graph *graph, const cln_plan_options *options, int64_t batch,
+                             cln_plan_memory *out) {
+    cln__plan_request request = cln__plan_request_of(options);
+    cln__host_plan host;
+    *out = (cln_plan_memory){0};
+    CLN_TRY(cln__plan_make(device->ctx, graph, &device->caps, &request, batch, &host));
+    *out = memory_of(&host);
+    cln__plan_drop(&host);
+    return CLN_OK;
 }
 
 void cln_plan_print(const cln_plan *plan, FILE *out) {

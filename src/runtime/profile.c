@@ -20,8 +20,8 @@ static cln_status open_queue(profile *p) {
     return p->events ? CLN_OK : cln__fail_memory(device->ctx, "the times of a step");
 }
 
-static cln_status run(profile *p, float learning_rate) {
-    CLN_TRY(cln__step_begin(p->plan, (cln_rates){.learning_rate = learning_rate}));
+static cln_status run(profile *p, cln_rates rates) {
+    CLN_TRY(cln__step_begin(p->plan, rates));
     CLN_TRY(cln_plan_finish(p->plan));
     for (int i = p->plan->host.prepared_count; i < p->plan->host.step_count; i++)
         CLN_TRY(cln__launch(p->plan, i, p->queue, &p->events[i]));
@@ -67,11 +67,11 @@ static cln_status read_times(const profile *p, cln_step_time *times) {
     return CLN_OK;
 }
 
-cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times) {
+cln_status cln_plan_profile_at(cln_plan *plan, cln_rates rates, cln_step_time *times) {
     profile p = {.plan = plan};
     cln_status status = open_queue(&p);
     if (status == CLN_OK)
-        status = run(&p, learning_rate);
+        status = run(&p, rates);
     if (status == CLN_OK)
         status = read_times(&p, times);
     if (p.queue)
@@ -83,4 +83,8 @@ cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *
     if (p.queue)
         clReleaseCommandQueue(p.queue);
     return status;
+}
+
+cln_status cln_plan_profile(cln_plan *plan, float learning_rate, cln_step_time *times) {
+    return cln_plan_profile_at(plan, (cln_rates){.learning_rate = learning_rate}, times);
 }

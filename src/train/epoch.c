@@ -2,6 +2,7 @@
  * the host; the price is that a loss gone wrong is found one step late, and its batch is then prepared again to find
  * the layer. The update itself is left out on the device when the loss is not finite. */
 #include "anomaly.h"
+#include "profiler.h"
 #include "resume.h"
 
 #include <math.h>
@@ -88,7 +89,7 @@ static double decay_of(const cln_recipe *r, int64_t updates) {
 static cln_status start(cln__trainer *t, const cln_batch *batch, cln__flight *flight) {
     cln_rates rates = rates_of(t, batch->index);
     bool updates = is_whole(t, batch->index + 1);
-    CLN_TRY(cln__flight_start(&t->network, t->train_plan, batch, updates ? &rates : NULL, flight));
+    CLN_TRY(cln__profiler_step(t, batch, updates ? &rates : NULL, flight));
     if (!updates || !t->average)
         return CLN_OK;
     return cln_weights_average(t->average, t->weights, decay_of(&t->options->recipe, cln_plan_updates(t->train_plan)));
@@ -224,8 +225,10 @@ cln_status cln__train_epoch(cln__trainer *t) {
         bool flies = last.index >= 0, whole = is_whole(t, t->position.steps + flies);
         bool stops = whole && cln__trainer_stops(t), saves = whole && !stops && flies && save_is_due(t);
         bool waits = saves || (!stops && flies && t->options->detect_anomaly);
+        cln__profiler_enter(t, CLN_PHASE_DATA);
         if (!stops && !waits && t->position.steps + flies < steps)
             CLN_TRY(cln_loader_next(t->train_loader, &batch));
+        cln__profiler_enter(t, CLN_PHASE_STEP);
         if (batch)
             CLN_TRY(start(t, batch, &next));
         if (flies) {
@@ -235,6 +238,7 @@ cln_status cln__train_epoch(cln__trainer *t) {
         }
         if (!batch && !waits)
             break;
+        cln__profiler_enter(t, CLN_PHASE_SAVING);
         if (saves)
             CLN_TRY(cln__resume_save(t));
         last = waits ? (cln__flight){.index = -1} : next;

@@ -5,6 +5,7 @@
 #include "identity.h"
 #include "kernels.h"
 #include "measure.h"
+#include "profiler.h"
 #include "resume.h"
 #include "schedule.h"
 #include "stopping.h"
@@ -117,28 +118,40 @@ static cln_status make_hparams(cln__trainer *t) {
     return CLN_OK;
 }
 
-static cln_status make_plans(cln__trainer *t) {
+static cln_status make_networks(cln__trainer *t) {
     const cln_fit_options *o = t->options;
     const cln_augmentation augmentation = cln__fit_augmentation(o);
     bool mixed = augmentation.mixup > 0 || augmentation.cutmix > 0;
-    double start_s = cln__now_s();
+    CLN_TRY(make_hparams(t));
     CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, o->label_smoothing, mixed,
                                &t->network));
-    CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, 0, false, &t->evaluation));
+    return cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, 0, false, &t->evaluation);
+}
+
+void cln__trainer_plan_options(cln__trainer *t, cln_plan_options *training, cln_plan_options *evaluation) {
+    const cln_fit_options *o = t->options;
+    t->outputs[0] = t->network.loss;
+    t->outputs[1] = t->network.correct;
+    *evaluation = cln__network_evaluation(&t->evaluation, o->variant, t->evaluated);
+    *training = (cln_plan_options){.training = true,
+                                   .loss = t->network.loss,
+                                   .optimizer = cln__schedule_optimizer(&o->recipe),
+                                   .outputs = t->outputs,
+                                   .output_count = 2,
+                                   .seed = o->seed,
+                                   .variant = o->variant};
+}
+
+static cln_status make_plans(cln__trainer *t) {
+    const cln_fit_options *o = t->options;
+    cln_plan_options options, evaluation;
+    double start_s = cln__now_s();
     if (o->graph_out)
         cln_graph_print(t->network.graph, o->graph_out);
     CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->weights));
     if (o->recipe.model_ema_decay > 0)
         CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->average));
-    cln_tensor outputs[] = {t->network.loss, t->network.correct}, evaluated[2];
-    cln_plan_options evaluation = cln__network_evaluation(&t->evaluation, o->variant, evaluated);
-    cln_plan_options options = {.training = true,
-                                .loss = t->network.loss,
-                                .optimizer = cln__schedule_optimizer(&o->recipe),
-                                .outputs = outputs,
-                                .output_count = 2,
-                                .seed = o->seed,
-                                .variant = o->variant};
+    cln__trainer_plan_options(t, &options, &evaluation);
     CLN_TRY(cln__kernels_choose(t, &options, &evaluation));
     CLN_TRY(cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->train_plan));
     if (o->plan_out)
@@ -161,6 +174,7 @@ static cln_status validate(cln__trainer *t) {
     t->event.validation = (cln_score){0};
     if (!t->validation_loader || (every > 1 && t->event.epoch % every != 0))
         return CLN_OK;
+    cln__profiler_enter(t, CLN_PHASE_VALIDATION);
     CLN_TRY(cln__score(&t->evaluation, t->evaluation_plan, t->validation_loader, &t->event.validation));
     t->validation_s = cln__now_s() - start_s;
     return CLN_OK;
@@ -227,7 +241,9 @@ static cln_status look_at_validation(cln__trainer *t) {
     if (batches == 0 || !t->validation_loader)
         return CLN_OK;
     CLN_TRY(make_validation_loader(t, batches < 0 ? 0 : batches, &loader));
+    cln_phase phase = cln__profiler_enter(t, CLN_PHASE_VALIDATION);
     cln_status status = cln__score(&t->evaluation, t->evaluation_plan, loader, &t->event.sanity);
+    cln__profiler_enter(t, phase);
     cln_loader_free(loader);
     if (status != CLN_OK || isfinite(t->event.sanity.loss))
         return status;
@@ -261,7 +277,9 @@ static cln_status run_epochs(cln__trainer *t) {
         if (t->stopped)
             return t->folder.path ? cln__resume_save(t) : CLN_OK;
         CLN_TRY(validate(t));
+        cln__profiler_enter(t, CLN_PHASE_SAVING);
         CLN_TRY(save(t));
+        cln__profiler_enter(t, CLN_PHASE_PREPARE);
         cln__trainer_tell(t, CLN_FIT_EPOCH);
     }
     return CLN_OK;
@@ -270,6 +288,7 @@ static cln_status run_epochs(cln__trainer *t) {
 /* Scores the best weights, which are the present ones if none are ranked or if the last epoch was the best. */
 static cln_status test(cln__trainer *t, cln_score *score) {
     int best = cln__ranking_best(&t->ranking);
+    cln__profiler_enter(t, CLN_PHASE_TEST);
     cln__trainer_tell(t, CLN_FIT_TEST);
     if (best > 0 && best != t->position.epochs) {
         cln_weights_file *file;
@@ -291,7 +310,7 @@ static cln_status prepare(cln__trainer *t) {
     CLN_TRY(make_loaders(t));
     CLN_TRY(cln__measure_batches(t));
     cln__trainer_tell(t, CLN_FIT_LOADED);
-    CLN_TRY(make_hparams(t));
+    CLN_TRY(make_networks(t));
     CLN_TRY(cln__ranking_init(t->ctx, o, t->validation_loader != NULL, &t->ranking));
     CLN_TRY(cln__stopping_check(t->ctx, o, t->validation_loader != NULL));
     t->data_checksum = cln__identity_data(t);
@@ -309,7 +328,6 @@ static cln_status prepare(cln__trainer *t) {
 }
 
 static cln_status fit(cln__trainer *t, cln_fit_result *result) {
-    CLN_TRY(prepare(t));
     double start_s = cln__now_s();
     CLN_TRY(run_epochs(t));
     result->seconds = cln__now_s() - start_s;
@@ -320,10 +338,15 @@ static cln_status fit(cln__trainer *t, cln_fit_result *result) {
     result->best_saved = t->ranking.count > 0 && t->folder.path;
     result->validation = t->validation;
     result->images_per_s = t->training_s > 0 ? (double)t->trained / t->training_s : 0;
-    return result->stopped || !t->test_loader ? CLN_OK : test(t, &result->test);
+    if (!result->stopped && t->test_loader)
+        CLN_TRY(test(t, &result->test));
+    return cln__profiler_end(t);
 }
 
-static void release(cln__trainer *t) {
+void cln__trainer_close(cln__trainer *t) {
+    if (!t)
+        return;
+    cln__profiler_close(t);
     cln_tensorboard_close(t->board);
     cln__folder_close(&t->folder);
     cln_safetensors_free(t->resumed);
@@ -341,6 +364,35 @@ static void release(cln__trainer *t) {
     cln_dataset_free(t->train);
     cln_dataset_free(t->test);
     free(t->hparams);
+    free(t);
+}
+
+static cln_status trainer_new(cln_context *ctx, cln_device *device, const cln_fit_options *options,
+                              cln__trainer **out) {
+    *out = NULL;
+    if (!options->model || !options->data)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "training needs a model and a data set");
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return cln__fail_memory(ctx, "the trainer");
+    (*out)->ctx = ctx;
+    (*out)->device = device;
+    (*out)->options = options;
+    return CLN_OK;
+}
+
+cln_status cln__trainer_open(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln__trainer **out) {
+    CLN_TRY(trainer_new(ctx, device, options, out));
+    CLN_TRY(cln__profiler_open(*out));
+    return prepare(*out);
+}
+
+cln_status cln__trainer_load(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln__trainer **out) {
+    CLN_TRY(trainer_new(ctx, device, options, out));
+    CLN_TRY(check_recipe(ctx, &options->recipe));
+    CLN_TRY(load_data(*out));
+    CLN_TRY(split_data(*out));
+    return make_networks(*out);
 }
 
 /* A few batches of everything, and no trace of it. */
@@ -359,18 +411,14 @@ static cln_fit_options dev_run(const cln_fit_options *options) {
 }
 
 cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln_fit_result *result) {
+    cln_fit_options trial = dev_run(options);
+    cln__trainer *t;
     *result = (cln_fit_result){0};
-    if (!options->model || !options->data || (!options->out && options->fast_dev_run <= 0))
-        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "cln_fit needs a model, a data set and a folder for the weights");
-    cln__trainer *t = calloc(1, sizeof *t);
-    if (!t)
-        return cln__fail_memory(ctx, "the trainer");
-    t->ctx = ctx;
-    t->device = device;
-    t->dev_run = dev_run(options);
-    t->options = options->fast_dev_run > 0 ? &t->dev_run : options;
-    cln_status status = fit(t, result);
-    release(t);
-    free(t);
+    if (!options->out && options->fast_dev_run <= 0)
+        return cln__fail(ctx, CLN_INVALID_ARGUMENT, "cln_fit needs a folder for the weights");
+    cln_status status = cln__trainer_open(ctx, device, options->fast_dev_run > 0 ? &trial : options, &t);
+    if (status == CLN_OK)
+        status = fit(t, result);
+    cln__trainer_close(t);
     return status;
 }

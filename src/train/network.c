@@ -63,11 +63,14 @@ cln_status cln__network_feed(const cln__network *network, cln_plan *plan, const 
 }
 
 cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch,
-                             const cln_rates *rates, cln__flight *out) {
+                             const cln_rates *rates, cln_step_time *times, cln__flight *out) {
     out->index = batch->index;
     out->count = batch->count;
     CLN_TRY(cln__network_feed(network, plan, batch));
-    CLN_TRY(rates ? cln_plan_step_at(plan, *rates) : cln_plan_accumulate(plan));
+    if (rates && times)
+        CLN_TRY(cln_plan_profile_at(plan, *rates, times));
+    else
+        CLN_TRY(rates ? cln_plan_step_at(plan, *rates) : cln_plan_accumulate(plan));
     CLN_TRY(cln_plan_request_scalar(plan, network->loss, &out->loss));
     return cln_plan_request_scalar(plan, network->correct, &out->correct);
 }
@@ -96,7 +99,7 @@ cln_status cln__score(const cln__network *network, cln_plan *plan, cln_loader *l
         cln__flight next;
         CLN_TRY(cln_loader_next(loader, &batch));
         if (batch)
-            CLN_TRY(cln__flight_start(network, plan, batch, &none, &next));
+            CLN_TRY(cln__flight_start(network, plan, batch, &none, NULL, &next));
         if (last.index >= 0)
             CLN_TRY(add(plan, &last, score));
         if (!batch)

@@ -23,14 +23,15 @@ cln_plan_options cln__network_evaluation(const cln__network *network, const char
 /* Writes the plan's inputs. */
 cln_status cln__network_feed(const cln__network *network, cln_plan *plan, const cln_batch *batch);
 
-/* Enqueues one step on `batch` (without `rates`, one that only accumulates) and the copies of loss and correct;
- * cln__flight_land waits for these. Up to three may be in flight, so that the device need not wait for the host. */
+/* Enqueues one step on `batch` (without `rates`, one that only accumulates; with `times`, as cln_plan_profile_at) and
+ * the copies of loss and correct; cln__flight_land waits for these. Up to three may be in flight, so that the device
+ * need not wait for the host. */
 typedef struct cln__flight {
     int64_t index, count; /* of the batch */
     int loss, correct;    /* tickets */
 } cln__flight;
 cln_status cln__flight_start(const cln__network *network, cln_plan *plan, const cln_batch *batch,
-                             const cln_rates *rates, cln__flight *out);
+                             const cln_rates *rates, cln_step_time *times, cln__flight *out);
 cln_status cln__flight_land(cln_plan *plan, const cln__flight *flight, float *loss, float *correct);
 
 /* Runs an evaluation plan over everything that `loader` has. */

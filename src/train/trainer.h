@@ -15,19 +15,21 @@ typedef struct cln__position {
     double loss, correct, images; /* sums over those steps */
 } cln__position;
 
+typedef struct cln__profiler cln__profiler;
+
 typedef struct cln__trainer {
     cln_context *ctx;
     cln_device *device;
     const cln_fit_options *options;
-    cln_fit_options dev_run; /* what `options` are with fast_dev_run */
     void *hparams;
     cln_dataset *train, *test;
     uint32_t data_checksum;
     cln__division division;
     cln_loader *train_loader, *validation_loader, *test_loader;
-    cln__network network, evaluation; /* with label smoothing; without */
-    cln_weights *weights, *average;   /* average: NULL without recipe.model_ema_decay */
-    cln_choices choices;              /* of kernels, asked for */
+    cln__network network, evaluation;    /* with label smoothing; without */
+    cln_weights *weights, *average;      /* average: NULL without recipe.model_ema_decay */
+    cln_choices choices;                 /* of kernels, asked for */
+    cln_tensor outputs[2], evaluated[2]; /* loss and correct, of the plans */
     cln_plan *train_plan, *evaluation_plan;
     cln__folder folder;
     cln_tensorboard *board;   /* NULL: none */
@@ -37,12 +39,22 @@ typedef struct cln__trainer {
     cln__ranking ranking;
     cln_score validation; /* of the best epoch; if none is ranked, of the last */
     cln_stopping stopping;
+    struct cln__profiler *profiler;  /* NULL: none */
     bool stopped;                    /* options->should_stop said so */
     int64_t trained;                 /* images, by this process */
     double saved_s;                  /* when the state to resume from was saved */
     double validation_s, training_s; /* of the last epoch's validation; of all training by this process */
     cln_fit_event event;
 } cln__trainer;
+
+/* A trainer with all that comes before the first step, for `options` without a fast_dev_run; and one with data and
+ * graphs only, for plans. Both borrow the options. *out is to be closed in any case, NULL too. */
+cln_status cln__trainer_open(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln__trainer **out);
+cln_status cln__trainer_load(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln__trainer **out);
+void cln__trainer_close(cln__trainer *t);
+
+/* The options of both plans, without choices of kernels. */
+void cln__trainer_plan_options(cln__trainer *t, cln_plan_options *training, cln_plan_options *evaluation);
 
 /* Epochs of the run, steps of one of them (from 0; max_steps can cut the last one short), steps until the position. */
 int cln__trainer_epochs(const cln__trainer *t);

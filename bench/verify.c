@@ -96,13 +96,14 @@ typedef struct run {
     cln_context *ctx;
     cln_device *device;
     const char *variant;
+    cln_choices choices;
     cJSON *files; /* NULL: lines of text */
-    int passed, failed;
+    int passed, failed, tuned;
 } run;
 
 /* A file, or without a path the case of the self-check of number `index`. */
 static void verify_one(run *r, const char *path, int index) {
-    verify_case c = {.ctx = r->ctx, .device = r->device, .variant = r->variant};
+    verify_case c = {.ctx = r->ctx, .device = r->device, .variant = r->variant, .choices = r->choices};
     char title[96];
     bool passed = case_run(&c, path, index);
     if (!path) {
@@ -111,6 +112,7 @@ static void verify_one(run *r, const char *path, int index) {
     }
     r->passed += passed;
     r->failed += !passed;
+    r->tuned += c.tuned;
     if (r->files)
         add_json(r->files, &c, path, passed);
     else
@@ -122,6 +124,8 @@ static void verify_one(run *r, const char *path, int index) {
 
 static int print_summary(run *r) {
     if (!r->files) {
+        if (r->choices.count > 0)
+            printf("%d computations used the tuner's results\n", r->tuned);
         printf("%d passed, %d failed\n", r->passed, r->failed);
         return CLN_OK;
     }
@@ -129,12 +133,13 @@ static int print_summary(run *r) {
     cJSON_AddStringToObject(json, "device", cln_device_get_info(r->device)->name);
     cJSON_AddNumberToObject(json, "passed", r->passed);
     cJSON_AddNumberToObject(json, "failed", r->failed);
+    cJSON_AddNumberToObject(json, "tuned", r->tuned);
     cJSON_AddItemToObject(json, "files", r->files);
     return report_json("clbench", json);
 }
 
 typedef struct arguments {
-    const char *device, *variant;
+    const char *device, *variant, *tuning;
     bool json, self;
 } arguments;
 
@@ -143,6 +148,8 @@ static int verify_all(const arguments *a, char **paths, int count) {
     if (cln_context_new(&r.ctx) != CLN_OK)
         return report_no_memory("clbench");
     cln_status opened = cln_device_open(r.ctx, a->device, &r.device);
+    if (opened == CLN_OK && a->tuning)
+        opened = cln_choices_load(r.ctx, r.device, a->tuning, &r.choices);
     int status = CLN_OK;
     if (opened != CLN_OK) {
         status = report_end("clbench", r.ctx, opened);
@@ -154,6 +161,7 @@ static int verify_all(const arguments *a, char **paths, int count) {
             verify_one(&r, paths[i], 0);
         status = print_summary(&r);
     }
+    cln_choices_free(&r.choices);
     cln_device_free(r.device);
     cln_context_free(r.ctx);
     return status != CLN_OK ? status : r.failed ? CLN_FAILED : CLN_OK;
@@ -171,7 +179,13 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .offset = AT(variant),
      .value = "V",
-     .help = "use this kernel variant wherever it can serve (implicit, direct, gemm, im2col, reference)"},
+     .help = "use this kernel variant wherever it can serve (pointwise, winograd, staged, implicit, direct, gemm, "
+             "im2col, reference)"},
+    {.name = "tuning",
+     .kind = CLI_TEXT,
+     .offset = AT(tuning),
+     .value = "FILE",
+     .help = "use the results in this database of clbench tune; by default none"},
     {.name = "self", .kind = CLI_FLAG, .offset = AT(self), .help = "run the cases that the program makes itself"},
     {.name = "json", .kind = CLI_FLAG, .offset = AT(json), .help = "print one JSON object, with every tensor"},
     {.name = NULL},

@@ -5,6 +5,7 @@
 #define CLN_BENCH_VERIFY_H
 
 #include "clnet/plan.h"
+#include "clnet/tune.h"
 
 #include <cjson/cJSON.h>
 
@@ -27,6 +28,8 @@ typedef struct verify_case {
     cln_context *ctx;
     cln_device *device;
     const char *variant;   /* as in cln_plan_options */
+    cln_choices choices;   /* the tuner's results; not freed with the case */
+    int tuned;             /* computations that followed them */
     cln_safetensors *file; /* NULL: the case is in memory */
     char reason[1200];     /* why it could not be run, or "" */
     int result_count, result_capacity;
@@ -48,6 +51,8 @@ typedef struct verify_case {
 bool verify_fail(verify_case *c, const char *format, ...) VERIFY_PRINTF(2, 3);
 /* Takes the context's message if `status` is a failure. */
 bool verify_ok(verify_case *c, cln_status status);
+/* Builds c->plan (one that is there is freed), with the case's variant or choices. */
+bool verify_build(verify_case *c, const cln_graph *graph, cln_plan_options *options);
 /* Zeroed memory that lives as long as the case; NULL (and the case has failed) where there is none. */
 void *verify_alloc(verify_case *c, int64_t count, size_t size);
 

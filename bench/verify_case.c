@@ -23,6 +23,18 @@ bool verify_ok(verify_case *c, cln_status status) {
     return verify_fail(c, "%s", message[0] ? message : cln_status_text(status));
 }
 
+bool verify_build(verify_case *c, const cln_graph *graph, cln_plan_options *options) {
+    options->variant = c->variant;
+    options->choices = c->choices.of;
+    options->choice_count = c->choices.count;
+    cln_plan_free(c->plan);
+    c->plan = NULL;
+    if (!verify_ok(c, cln_plan_build(c->device, graph, c->weights, options, &c->plan)))
+        return false;
+    c->tuned += cln_choices_count(&c->choices, c->plan);
+    return true;
+}
+
 bool verify_grow(verify_case *c, void **array, int *capacity, int count, size_t size) {
     if (count < *capacity)
         return true;

@@ -74,11 +74,8 @@ static bool build_plan(verify_case *c, const model_case *m, bool training) {
                                 .loss = m->loss,
                                 .optimizer = m->optimizer.optimizer,
                                 .outputs = outputs,
-                                .output_count = 2,
-                                .variant = c->variant};
-    cln_plan_free(c->plan);
-    c->plan = NULL;
-    return verify_ok(c, cln_plan_build(c->device, c->graph, c->weights, &options, &c->plan)) &&
+                                .output_count = 2};
+    return verify_build(c, c->graph, &options) &&
            verify_ok(c, cln_plan_write(c->plan, m->x, m->input, verify_count(m->x_shape))) &&
            verify_ok(c, cln_plan_write_labels(c->plan, m->label, m->labels, m->x_shape.n));
 }

@@ -196,9 +196,8 @@ static bool run(verify_case *c, const op_case *o) {
                                 .outputs = &o->y,
                                 .output_count = 1,
                                 .gradients = o->inputs,
-                                .gradient_count = o->input_count,
-                                .variant = c->variant};
-    return verify_ok(c, cln_plan_build(c->device, c->graph, c->weights, &options, &c->plan)) && write_inputs(c, o) &&
+                                .gradient_count = o->input_count};
+    return verify_build(c, c->graph, &options) && write_inputs(c, o) &&
            verify_ok(c, cln_plan_step(c->plan, 0));
 }
 

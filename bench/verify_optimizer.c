@@ -130,10 +130,9 @@ static bool build(verify_case *c, line *l, const cln_optimizer *optimizer) {
                                 .upstream = l->dy,
                                 .optimizer = *optimizer,
                                 .outputs = &l->y,
-                                .output_count = 1,
-                                .variant = c->variant};
+                                .output_count = 1};
     return verify_ok(c, cln_weights_set(c->weights, l->weight, CLN_VALUE, l->w, l->n)) &&
-           verify_ok(c, cln_plan_build(c->device, g, c->weights, &options, &c->plan)) &&
+           verify_build(c, g, &options) &&
            verify_ok(c, cln_plan_write(c->plan, l->x, &one, 1));
 }
 

@@ -173,6 +173,33 @@ START_TEST(every_candidate_is_right) {
 }
 END_TEST
 
+/* What is made of the weights is made in each step of a training, and once for many of an evaluation. */
+START_TEST(a_trial_counts_what_its_step_does) {
+    static const struct {
+        const char *fused;
+        int steps; /* of the variant */
+    } cases[] = {{"act=relu", 1}, {"moments", 2}};
+    for (int i = 0; i < 2; i++) {
+        char signature[160];
+        cln__trial t;
+        cln_plan *plan;
+        snprintf(signature, sizeof signature, "conv2d forward x=2x16x12x12/16 y=2x16x12x12/16 k=3x3 s=1 p=1 d=1 g=1 %s",
+                 cases[i].fused);
+        ok(cln__trial_new(ctx, device, signature, &t));
+        ok(cln__trial_build(&t, "winograd", &plan));
+        int steps = cln_plan_get_memory(plan).steps, counted = 0;
+        cln_step_time *times = calloc((size_t)steps, sizeof *times);
+        ok(cln_plan_profile(plan, 0, times));
+        for (int s = 0; s < steps; s++)
+            counted += strcmp(times[s].variant, "winograd") == 0;
+        ck_assert_int_eq(counted, cases[i].steps);
+        free(times);
+        cln_plan_free(plan);
+        cln__trial_free(&t);
+    }
+}
+END_TEST
+
 START_TEST(a_wrong_result_is_found) {
     cln__trial t;
     cln_plan *plan;
@@ -602,6 +629,7 @@ static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, plans_follow_choices, 0, 2 * CONFIGURATIONS);
     tcase_add_test(tests, choices_that_do_not_fit);
     tcase_add_loop_test(tests, every_candidate_is_right, 0, 4); /* as it is, and as a GPU */
+    tcase_add_test(tests, a_trial_counts_what_its_step_does);
     tcase_add_test(tests, a_wrong_result_is_found);
     tcase_add_test(tests, results_are_saved_and_known);
     tcase_add_loop_test(tests, a_candidate_that_fails_is_lost_alone, 0, sizeof faults / sizeof *faults);

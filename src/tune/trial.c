@@ -114,6 +114,12 @@ void cln__trial_free(cln__trial *trial) {
 
 /* --- plans --- */
 
+/* Whether such a computation is a training step's: what it makes of the weights then counts, as it is made anew in each
+ * step. One without moments may also be an evaluation's. */
+static bool is_training(const cln__conv2d_case *c) {
+    return c->pass != CLN__FORWARD || c->moments;
+}
+
 /* The results that exist, in `list`; returns how many. */
 static int list_results(const cln__trial *trial, cln_tensor list[CLN__RESULT_COUNT]) {
     int count = 0;
@@ -125,8 +131,10 @@ static int list_results(const cln__trial *trial, cln_tensor list[CLN__RESULT_COU
 
 cln_status cln__trial_candidates(const cln__trial *trial, char **out) {
     cln_tensor results[CLN__RESULT_COUNT];
-    cln_plan_options options = {
-        .loss = CLN_NO_TENSOR, .outputs = results, .output_count = list_results(trial, results)};
+    cln_plan_options options = {.training = is_training(&trial->t.c),
+                                .loss = CLN_NO_TENSOR,
+                                .outputs = results,
+                                .output_count = list_results(trial, results)};
     cln__decisions decisions;
     *out = NULL;
     CLN_TRY(cln__plan_decisions(trial->ctx, trial->device, trial->t.graph, &options, true, &decisions));
@@ -141,7 +149,8 @@ cln_status cln__trial_candidates(const cln__trial *trial, char **out) {
 cln_status cln__trial_build(const cln__trial *trial, const char *candidate, cln_plan **out) {
     cln_tensor results[CLN__RESULT_COUNT];
     cln_choice choice = {trial->signature, candidate};
-    cln_plan_options options = {.loss = CLN_NO_TENSOR,
+    cln_plan_options options = {.training = is_training(&trial->t.c),
+                                .loss = CLN_NO_TENSOR,
                                 .outputs = results,
                                 .output_count = list_results(trial, results),
                                 .choices = &choice,

@@ -197,8 +197,7 @@ static bool run(verify_case *c, const op_case *o) {
                                 .output_count = 1,
                                 .gradients = o->inputs,
                                 .gradient_count = o->input_count};
-    return verify_build(c, c->graph, &options) && write_inputs(c, o) &&
-           verify_ok(c, cln_plan_step(c->plan, 0));
+    return verify_build(c, c->graph, &options) && write_inputs(c, o) && verify_ok(c, cln_plan_step(c->plan, 0));
 }
 
 static bool compare_output(verify_case *c, const op_case *o) {

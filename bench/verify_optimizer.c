@@ -132,8 +132,7 @@ static bool build(verify_case *c, line *l, const cln_optimizer *optimizer) {
                                 .outputs = &l->y,
                                 .output_count = 1};
     return verify_ok(c, cln_weights_set(c->weights, l->weight, CLN_VALUE, l->w, l->n)) &&
-           verify_build(c, g, &options) &&
-           verify_ok(c, cln_plan_write(c->plan, l->x, &one, 1));
+           verify_build(c, g, &options) && verify_ok(c, cln_plan_write(c->plan, l->x, &one, 1));
 }
 
 static bool run(verify_case *c, const line *l) {

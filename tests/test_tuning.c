@@ -36,7 +36,7 @@ static cln_tensor conv(cln_graph *g, cln_tensor x, const char *name, int channel
 }
 
 /* Something of everything that is fused: normalised and activated inputs, residuals, a stride, a concatenation with
- * gaps among its channels, one with a gap before a single pixel's convolution. */
+ * gaps among its channels, one with a gap before a single pixel's convolution, a pooling on load. */
 static network network_make(bool training) {
     static const cln_batchnorm_options defaults = {.eps = 0};
     network n = {.g = cln_graph_new(ctx)};
@@ -51,6 +51,7 @@ static network network_make(bool training) {
     x = cln_concat(n.g, both, 2);
     x = cln_activate(n.g, cln_batchnorm(n.g, x, "n3", &defaults), CLN_LEAKY_RELU);
     x = conv(n.g, x, "c4", 16, 1, 1);
+    x = conv(n.g, cln_maxpool(n.g, x, 3, 1, 1), "c6", 16, 1, 1);
     x = cln_activate(n.g, cln_batchnorm(n.g, x, "n4", &defaults), CLN_RELU);
     x = conv(n.g, x, "c5", 20, 3, 2);
     x = cln_linear(n.g, cln_flatten(n.g, cln_global_avgpool(n.g, x)), "head", 5);

@@ -168,7 +168,7 @@ static bool takes_pass(const cln__conv2d_variant *variant, cln__conv2d_pass pass
     return pass == CLN__FORWARD || variant->fuses == (pass == CLN__BACKWARD);
 }
 
-static const char *refusal(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *v) {
+const char *cln__conv2d_refusal(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *v) {
     return p->pooled && !v->pools ? "its input is pooled on load" : v->refuses(l, p);
 }
 
@@ -176,7 +176,7 @@ static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv
     for (int forced = l->forced_variant ? 1 : 0; forced >= 0; forced--)
         for (int i = 0; i < VARIANT_COUNT; i++)
             if ((!forced || strcmp(variants[i]->name, l->forced_variant) == 0) && takes_pass(variants[i], p->pass) &&
-                !refusal(l, p, variants[i]))
+                !cln__conv2d_refusal(l, p, variants[i]))
                 return variants[i];
     return NULL;
 }
@@ -253,7 +253,7 @@ bool cln__conv2d_pools(cln__lowering *l, const cln__node *node, cln_tensor x) {
     const cln__conv2d_variant *variant = choose(l, &p);
     p.x = x;
     p.pooled = true;
-    return variant && variant->pools && !refusal(l, &p, variant);
+    return variant && variant->pools && !cln__conv2d_refusal(l, &p, variant);
 }
 
 double cln__conv2d_flops(const cln__lowering *l, const cln__conv2d *p) {
@@ -282,7 +282,7 @@ static void explain(const cln__lowering *l, const cln__conv2d_variant *chosen, c
         const cln__conv2d *asked = takes_pass(variants[i], p->pass) ? p : both;
         if (variants[i] == chosen || !asked || !takes_pass(variants[i], asked->pass))
             continue;
-        const char *reason = refusal(l, asked, variants[i]);
+        const char *reason = cln__conv2d_refusal(l, asked, variants[i]);
         if (reason)
             append_reason(why->text, sizeof why->text, variants[i]->name, reason);
     }

@@ -78,6 +78,9 @@ typedef struct cln__conv2d_variant {
     bool (*alternative)(const cln__lowering *l, const cln__conv2d *p, int index, char text[CLN__PARAMETERS]);
 } cln__conv2d_variant;
 
+/* Why the variant cannot serve `p`, or NULL. */
+const char *cln__conv2d_refusal(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *variant);
+
 /* The number after "<name>=" in p->parameters, or `own` if there is none. */
 int cln__conv2d_parameter(const char *parameters, const char *name, int own);
 /* What an alternative function can be: the text `index` of a list that ends with NULL. */

@@ -36,7 +36,7 @@ static bool is_plain(const cln__conv2d *p) {
 static bool can_replace(const cln__lowering *l, const cln__conv2d *p, const cln__conv2d_variant *rule,
                         const cln__conv2d_variant *v) {
     bool alike = v->fuses == rule->fuses || (p->pass == CLN__FORWARD && (v->fuses || is_plain(p)));
-    return alike && (v->pools || !p->pooled) && !v->refuses(l, p);
+    return alike && !cln__conv2d_refusal(l, p, v);
 }
 
 /* The next alternative from *index on that the variant does not refuse. */

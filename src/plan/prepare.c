@@ -1,5 +1,6 @@
 /* Steps of an evaluation that depend on nothing but the weights: batch normalisation folded into them, and their
- * transforms. Such steps come first in the plan, and the runtime repeats them only after the weights have changed. */
+ * transforms. Such steps come first in the plan, in their order, and the runtime repeats them only after the weights
+ * have changed. No operator writes twice what others read in between. */
 #include "plan.h"
 
 #include <stdlib.h>

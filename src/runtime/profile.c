@@ -44,24 +44,25 @@ static cln_status read_clock(const profile *p, int step, cl_profiling_info which
 static cln_status read_times(const profile *p, cln_step_time *times) {
     const cln__host_plan *host = &p->plan->host;
     cl_ulong first = 0, before = 0;
-    for (int i = host->prepared_count; i < host->step_count; i++) {
+    int begin = host->prepared_count;
+    for (int i = begin; i < host->step_count; i++) {
         const cln__step *step = &host->steps[i];
         const cln__node *node = &host->graph->nodes[step->node];
         cl_ulong start, end;
         CLN_TRY(read_clock(p, i, CL_PROFILING_COMMAND_START, &start));
         CLN_TRY(read_clock(p, i, CL_PROFILING_COMMAND_END, &end));
-        if (step->kind == CLN__GEMM && i > host->prepared_count)
+        if (step->kind == CLN__GEMM && i > begin)
             start = before;
-        first = i > host->prepared_count ? first : start;
-        times[i - host->prepared_count] = (cln_step_time){.layer = node->name,
-                                                          .op = node->op->name,
-                                                          .variant = step->variant,
-                                                          .why_not = step->why_not ? step->why_not : "",
-                                                          .kernel = step->kernel,
-                                                          .flops = step->flops,
-                                                          .bytes = step->bytes,
-                                                          .start_s = (double)(start - first) * 1e-9,
-                                                          .seconds = (double)(end - start) * 1e-9};
+        first = i > begin ? first : start;
+        times[i - begin] = (cln_step_time){.layer = node->name,
+                                           .op = node->op->name,
+                                           .variant = step->variant,
+                                           .why_not = step->why_not ? step->why_not : "",
+                                           .kernel = step->kernel,
+                                           .flops = step->flops,
+                                           .bytes = step->bytes,
+                                           .start_s = (double)(start - first) * 1e-9,
+                                           .seconds = (double)(end - start) * 1e-9};
         before = end;
     }
     return CLN_OK;

@@ -133,7 +133,8 @@ static int print_summary(run *r) {
     cJSON_AddStringToObject(json, "device", cln_device_get_info(r->device)->name);
     cJSON_AddNumberToObject(json, "passed", r->passed);
     cJSON_AddNumberToObject(json, "failed", r->failed);
-    cJSON_AddNumberToObject(json, "tuned", r->tuned);
+    if (r->choices.count > 0)
+        cJSON_AddNumberToObject(json, "tuned", r->tuned);
     cJSON_AddItemToObject(json, "files", r->files);
     return report_json("clbench", json);
 }

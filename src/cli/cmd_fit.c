@@ -25,6 +25,8 @@ static void show_recipe(const cln_fit_options *o) {
         printf(", gradients clipped at %g", (double)r->optimizer.clip);
     printf("; seed %llu\n", (unsigned long long)o->seed);
     fit_show_augmentation(o->augmentation);
+    if (o->out)
+        printf("folder: %s\n", o->out);
 }
 
 static void show_end(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {

@@ -91,7 +91,11 @@ cln_augmentation fit_augmentation(const fit_arguments *a) {
                               .cutmix = a->cutmix};
 }
 
-/* What is on, as " hflip 0.5 scale 0.8-1". */
+static const char *joint(int *count) {
+    return (*count)++ ? "; " : " ";
+}
+
+/* What is on, as "augmentation: flip 0.5; mixup 0.2". */
 void fit_show_augmentation(const cln_augmentation *a) {
     const struct {
         const char *name;
@@ -99,15 +103,16 @@ void fit_show_augmentation(const cln_augmentation *a) {
     } parts[] = {
         {"brightness", a->brightness}, {"contrast", a->contrast}, {"saturation", a->saturation}, {"hue", a->hue},
         {"cutout", a->cutout},         {"erasing", a->erasing},   {"mixup", a->mixup},           {"cutmix", a->cutmix}};
+    int count = 0;
     printf("augmentation:");
     if (a->hflip > 0)
-        printf(" flip %g;", a->hflip);
+        printf("%sflip %g", joint(&count), a->hflip);
     if (a->scale.high > 0)
-        printf(" crop of %g-%g, ratio %g-%g;", a->scale.low, a->scale.high, a->ratio.low, a->ratio.high);
+        printf("%scrop of %g-%g, ratio %g-%g", joint(&count), a->scale.low, a->scale.high, a->ratio.low, a->ratio.high);
     if (a->crop_padding > 0)
-        printf(" crop padded by %d (%s);", a->crop_padding, padding_modes[a->padding_mode]);
+        printf("%scrop padded by %d (%s)", joint(&count), a->crop_padding, padding_modes[a->padding_mode]);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].value > 0)
-            printf(" %s %g;", parts[i].name, parts[i].value);
-    printf("\n");
+            printf("%s%s %g", joint(&count), parts[i].name, parts[i].value);
+    printf("%s\n", count ? "" : " none");
 }

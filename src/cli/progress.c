@@ -52,7 +52,8 @@ static void show_ready(const cln_fit_event *e) {
         printf("going on after epoch %d/%d and step %" PRId64 "/%" PRId64 " of the next\n", e->epoch, e->epochs,
                e->step, e->steps);
     if (e->sanity.count > 0)
-        printf("sanity check of validation: loss %.4f of %" PRId64 " images\n", e->sanity.loss, e->sanity.count);
+        printf("validation was tried on %" PRId64 " images: loss %.4f before training\n", e->sanity.count,
+               e->sanity.loss);
     if (e->tuned)
         printf("kernels: the tuner's for %d of %d computations\n", e->tuned, e->computations);
 }

@@ -344,8 +344,9 @@ START_TEST(where_they_cannot_be_written) {
     fails(cln_plot_images(ctx, NULL, &tile, 1, 1, "/nowhere/x.png"), CLN_IO, "/nowhere/x.png");
     ok(cln_plot_images(ctx, NULL, &tile, 1, 1, png));
     file_limit(100); /* a full disk: what is there stays */
-    fails(cln_plot_images(ctx, "other", &tile, 1, 1, png), CLN_IO, "picture.png");
+    cln_status status = cln_plot_images(ctx, "other", &tile, 1, 1, png);
     file_limit(0);
+    fails(status, CLN_IO, "picture.png");
     check_png(png, 200, 200, 0.5);
     ck_assert_int_eq(folder_count(folder), 1);
 }

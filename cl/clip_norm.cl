@@ -2,7 +2,8 @@
  *
  *   scale = min(1, limit / (sqrt(sum of g^2) + 1e-6))
  *
- * clip_norm_part: work-item p sums the squares of a run of vectors, CHUNK of them at a time, into parts[p].
+ * clip_norm_part: work-item p sums the squares of its run of the vectors from `begin` to before `end`, CHUNK of them at
+ * a time, into parts[offset + p].
  * clip_norm: one work-item adds the parts, in order. */
 #include "tensor.clh"
 
@@ -13,8 +14,9 @@
 
 typedef VEC(V) vec;
 
-__kernel void clip_norm_part(__global const float *restrict g, int vectors, int run, __global float *parts, ulong4 pv) {
-    int part = get_global_id(0), first = part * run, last = min(first + run, vectors);
+__kernel void clip_norm_part(__global const float *restrict g, int begin, int end, int run, __global float *parts,
+                             ulong4 pv, int offset) {
+    int part = get_global_id(0), first = begin + part * run, last = min(first + run, end);
     vec total = (vec)(0.0f);
     if (first >= last)
         return;
@@ -30,7 +32,7 @@ __kernel void clip_norm_part(__global const float *restrict g, int vectors, int 
     STORE(V, total, lanes);
     for (int k = 0; k < V; k++)
         sum += lanes[k];
-    parts[pv.s0 + part] = sum;
+    parts[pv.s0 + offset + part] = sum;
 }
 
 __kernel void clip_norm(__global const float *restrict parts, ulong4 pv, int count, float limit, __global float *scale,

@@ -48,11 +48,11 @@ static cln__gradients *gradients_new(cln_graph *g) {
     return grads;
 }
 
-/* A tensor's gradient is wanted if a parameter or a requested input reaches it. */
+/* A tensor's gradient is wanted if a parameter that is trained, or a requested input reaches it. */
 static void mark_wanted(cln__gradients *grads, const cln_tensor *also, int also_count) {
     const cln_graph *g = grads->g;
     for (int i = 0; i < g->tensor_count; i++)
-        grads->wanted[i] = g->tensors[i].role == CLN__PARAM;
+        grads->wanted[i] = g->tensors[i].role == CLN__PARAM && !g->tensors[i].frozen;
     for (int i = 0; i < also_count; i++)
         grads->wanted[also[i].id] = true;
     for (int i = 0; i < g->node_count; i++) {

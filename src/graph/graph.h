@@ -42,6 +42,7 @@ typedef struct cln__tensor {
     int like, like_out;   /* see cln__packing; -1 where unused */
     cln__initial initial; /* how a parameter or state starts */
     float scale;          /* deviation of NORMAL, half the width of UNIFORM */
+    bool frozen;          /* a parameter that is not trained */
 } cln__tensor;
 
 /* One operator. Gradient operators are operators too, added by autodiff. */

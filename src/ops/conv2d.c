@@ -134,7 +134,7 @@ enum { DX, DW, DB };
 
 typedef struct grad_attrs {
     cln__conv2d_attrs conv;
-    bool input, bias; /* which of dx and db are wanted */
+    bool input, weight, bias; /* which of dx, dw and db are wanted; variants that fuse make dw anyway */
 } grad_attrs;
 
 static cln_status backward(cln__gradients *grads, const cln__node *node) {
@@ -142,10 +142,12 @@ static cln_status backward(cln__gradients *grads, const cln__node *node) {
     cln_tensor x = cln__input(node, 0), w = cln__input(node, 1);
     cln_tensor bias = node->input_count > 2 ? cln__input(node, 2) : CLN_NO_TENSOR;
     cln_tensor inputs[GRAD_INPUTS] = {[DY] = cln__gradient_of(grads, cln__output(node, 0)), [X] = x, [W] = w};
-    grad_attrs a = {
-        .conv = *(const cln__conv2d_attrs *)node->attrs, .input = cln__gradient_wanted(grads, x), .bias = bias.id >= 0};
+    grad_attrs a = {.conv = *(const cln__conv2d_attrs *)node->attrs,
+                    .input = cln__gradient_wanted(grads, x),
+                    .weight = cln__gradient_wanted(grads, w),
+                    .bias = cln__gradient_wanted(grads, bias)};
     cln_tensor dx = cln__node_add(g, &cln__op_conv2d_grad, node->name, &a, inputs, GRAD_INPUTS);
-    if (bias.id >= 0)
+    if (a.bias)
         cln__gradient_add(grads, bias, cln__node_output(g, dx, DB));
     cln__gradient_add(grads, w, cln__node_output(g, dx, DW));
     cln__gradient_add(grads, x, dx);
@@ -429,11 +431,12 @@ cln_status cln__conv2d_run(cln__lowering *l, cln__conv2d *p) {
 }
 
 /* Each gradient by itself, from dy in memory. */
-static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both) {
+static cln_status lower_apart(cln__lowering *l, const cln__conv2d *both, bool weight) {
     cln__stored(l, both->x);
     cln__stored(l, both->dy);
     cln__conv2d p = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &both->a, both->x, both->dw, both->dy);
-    CLN_TRY(choose_and_run(l, &p, both));
+    if (weight)
+        CLN_TRY(choose_and_run(l, &p, both));
     if (both->db.id >= 0)
         CLN_TRY(cln__lower_channel_sum(l, both->dy, both->db));
     if (both->dx.id < 0)
@@ -498,7 +501,7 @@ static cln_status lower_grad(cln__lowering *l, const cln__node *node) {
     cln__conv2d p = describe_backward(l, node);
     const cln__conv2d_variant *variant = choose_backward(l, &p);
     if (!variant)
-        return lower_apart(l, &p);
+        return lower_apart(l, &p, ((const grad_attrs *)node->attrs)->weight);
     reasons why;
     explain(l, variant, &p, NULL, &why);
     load(l, &p);

@@ -23,6 +23,12 @@ static bool is_valid(const cln_optimizer *o) {
     return o->weight_decay >= 0 && o->accumulate >= 1 && o->clip >= 0 && (o->kind == CLN_SGD ? sgd : adam);
 }
 
+/* Whether anything is left to train; a graph without parameters is the caller's affair. */
+static bool trains(const cln_graph *g) {
+    int64_t frozen = cln_graph_frozen(g);
+    return frozen == 0 || frozen < cln_graph_parameters(g);
+}
+
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer) {
     cln_optimizer o = *optimizer;
     if (o.kind == CLN_NO_OPTIMIZER)
@@ -38,6 +44,10 @@ void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *opti
             "at %g: out of range (Nesterov's needs a momentum)",
             (double)o.weight_decay, (double)o.momentum, o.nesterov ? " (Nesterov)" : "", (double)o.beta1,
             (double)o.beta2, (double)o.eps, o.accumulate, (double)o.clip);
+        return;
+    }
+    if (!trains(g)) {
+        cln_graph_fail(g, "optimizer: every parameter is frozen, there is nothing to train");
         return;
     }
     /* Not layers of the model. */
@@ -68,14 +78,28 @@ void cln__step_vectors(cln__lowering *l, cln__step *step, int64_t first, int64_t
     cln__step_items(step, run > 0 ? cln__divide_up(vectors, run) : 1, 1, 1);
 }
 
-/* Parameters side by side that are updated alike, as elements of the regions. */
-typedef struct range {
-    int64_t first, end;
-    bool decays;
-} range;
+bool cln__range_next(const cln__lowering *l, bool apart, cln__range *r) {
+    bool open = false;
+    for (int i = 0; i < l->g->tensor_count; i++) {
+        const cln__tensor *t = &l->g->tensors[i];
+        int64_t first = l->layouts->of[i].region_offset;
+        bool decays = t->rank > 1 || !apart;
+        if (t->role != CLN__PARAM || first < r->end || (t->frozen && !open))
+            continue;
+        if (open && (t->frozen || decays != r->decays)) {
+            r->end = first;
+            return true;
+        }
+        if (!open)
+            *r = (cln__range){first, first, decays};
+        open = true;
+    }
+    r->end = l->layouts->values_elements;
+    return open;
+}
 
 /* The kernels' common beginning. */
-static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node *node, const range *r) {
+static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = cln__step_new(l, "optimizer", kernel);
     cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
@@ -92,7 +116,7 @@ static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node
     return step;
 }
 
-static void lower_sgd(cln__lowering *l, const cln__node *node, const range *r) {
+static void lower_sgd(cln__lowering *l, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = new_step(l, "optimizer_sgd", node, r);
     cln__step_define(l, step, "MOMENTUM=%d", o->momentum > 0);
@@ -104,7 +128,7 @@ static void lower_sgd(cln__lowering *l, const cln__node *node, const range *r) {
     cln__arg_scalar(step, CLN__MOMENTUM);
 }
 
-static void lower_adam(cln__lowering *l, const cln__node *node, const range *r) {
+static void lower_adam(cln__lowering *l, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = new_step(l, "optimizer_adam", node, r);
     cln__step_define(l, step, "DECOUPLED=%d", o->kind == CLN_ADAMW);
@@ -121,30 +145,11 @@ static void lower_adam(cln__lowering *l, const cln__node *node, const range *r) 
     cln__arg_float(step, (double)o->eps);
 }
 
-static void lower_range(cln__lowering *l, const cln__node *node, const range *r) {
-    const cln_optimizer *o = node->attrs;
-    if (r->end > r->first)
-        (o->kind == CLN_SGD ? lower_sgd : lower_adam)(l, node, r);
-}
-
-/* A launch for each run of parameters that are updated alike; usually one for all. */
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln_optimizer *o = node->attrs;
-    range r = {.decays = true};
-    for (int i = 0; i < l->g->tensor_count; i++) {
-        if (l->g->tensors[i].role != CLN__PARAM)
-            continue;
-        bool decays = l->g->tensors[i].rank > 1 || !o->no_weight_decay_norm_bias;
-        int64_t first = l->layouts->of[i].region_offset;
-        if (first > r.first && decays != r.decays) {
-            r.end = first;
-            lower_range(l, node, &r);
-            r.first = first;
-        }
-        r.decays = decays;
-    }
-    r.end = l->layouts->values_elements;
-    lower_range(l, node, &r);
+    cln__range r = {.end = 0};
+    while (cln__range_next(l, o->no_weight_decay_norm_bias, &r))
+        (o->kind == CLN_SGD ? lower_sgd : lower_adam)(l, node, &r);
     return l->status;
 }
 

@@ -4,6 +4,15 @@
 
 #include "ops.h"
 
+/* Parameters side by side that are updated alike, as elements of the regions; usually all of them. */
+typedef struct cln__range {
+    int64_t first, end;
+    bool decays;
+} cln__range;
+/* The next one behind *range, which begins as zeros; frozen parameters are left out. `apart`: what does not decay is a
+ * range of its own. False: there is none. */
+bool cln__range_next(const cln__lowering *l, bool apart, cln__range *range);
+
 /* The region that the update reads. */
 cln__region cln__gradients_region(const cln_optimizer *optimizer);
 

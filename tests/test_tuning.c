@@ -552,8 +552,8 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
     ck_assert_int_eq(differ, others);
     runs(RUN_FIT "--epochs 1 --milestones 2 --tuning fit.sqlite --out cut");
     file_remove(root, "fit.sqlite");
-    runs(RUN_FIT "--epochs 2 --milestones 2 --tuning fit.sqlite --out cut --resume last");
-    runs(RUN_FIT "--epochs 3 --milestones 2 --no-tuning --out cut --resume last");
+    runs(RUN_FIT "--epochs 2 --milestones 2 --no-tuning --out cut --resume last");
+    runs(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out cut --resume last");
     ck_assert_msg(*run_errors == '\0', "%s", run_errors);
     runs_same("whole", "cut");
     runs(RUN_FIT "--epochs 4 --milestones 2 --tuning none.sqlite --benchmark --out cut --resume last");

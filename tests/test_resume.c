@@ -48,6 +48,29 @@ static void fails(const char *arguments, int expected, const char *message) {
                   "more than one message: %s", run_errors);
 }
 
+/* Whether tensor `name` has the same bytes in both files. */
+static bool same_tensor(const char *a, const char *b, const char *name) {
+    const char *const files[2] = {a, b};
+    cln_safetensors *opened[2];
+    const cln_file_tensor *t[2];
+    for (int i = 0; i < 2; i++) {
+        char *path = path_of(root, files[i]);
+        ok(cln_safetensors_read(ctx, path, &opened[i]));
+        t[i] = cln_safetensors_find(opened[i], name);
+        ck_assert_msg(t[i] && t[i]->dtype == CLN_F32, "%s: no %s", files[i], name);
+        free(path);
+    }
+    bool same = t[0]->count == t[1]->count && memcmp(t[0]->data, t[1]->data, (size_t)t[0]->count * 4) == 0;
+    for (int i = 0; i < 2; i++)
+        cln_safetensors_free(opened[i]);
+    return same;
+}
+
+/* The network of RUN_FIT for the 100 classes of other/. */
+#define OTHER_CLASSES                                                                                                  \
+    "fit --model ResNet --hparams '{\"num_blocks\": [1], \"c_hidden\": [8]}' --data other --batch-size 16 "            \
+    "--val-split 20 "
+
 /* --- interruptions --- */
 
 START_TEST(killed_with_sgd) {
@@ -88,6 +111,42 @@ START_TEST(killed_with_everything) {
               "--gradient-clip-val 0.5 --model-ema --model-ema-decay 0.9 --model-ema-warmup "
               "--no-weight-decay-norm-bias --label-smoothing 0.1",
               6, 3);
+}
+END_TEST
+
+/* From weights of another number of classes, a part of them frozen. */
+START_TEST(killed_when_fine_tuned) {
+    runs(OTHER_CLASSES "--epochs 1 --out pre");
+    runs_kill("tuned",
+              "--epochs 8 --save-every 0.001 --init-weights pre/best.safetensors --freeze 'input_net.*,*.net.1.*' "
+              "--accumulate-grad-batches 2 --gradient-clip-val 0.1 --model-ema --model-ema-decay 0.9",
+              6, 5);
+    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/resume.safetensors", "input_net.0.weight"));
+    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "input_net.0.weight"));
+    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "blocks.0.net.1.bias"));
+    ck_assert(!same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "blocks.0.net.0.weight"));
+    ck_assert(!same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "input_net.1.running_mean"));
+}
+END_TEST
+
+/* What a run began with belongs to it; the file itself is not needed to go on. */
+START_TEST(first_weights_belong_to_the_run) {
+    runs(OTHER_CLASSES "--epochs 1 --out first");
+    runs(OTHER_CLASSES "--epochs 1 --seed 43 --out second");
+    runs(RUN_FIT "--epochs 1 --milestones 1 --init-weights first/last.safetensors --out from");
+    ck_assert_ptr_nonnull(strstr(run_output, "weights: 15 of 17 tensors from 'first/last.safetensors'; left as they "
+                                             "were: output_net.2.weight (10x8 here, 100x8 there)"));
+    fails(RUN_FIT "--epochs 2 --milestones 1 --init-weights second/last.safetensors --out from --resume last", 2,
+          "its run has init_weights 'checksum' \"");
+    fails(RUN_FIT "--epochs 2 --milestones 1 --out from --resume last", 2, "its run has init_weights {\"checksum\":");
+    fails(RUN_FIT "--epochs 2 --milestones 1 --freeze '*.bias' --init-weights first/last.safetensors --out from "
+                  "--resume last",
+          2, "recipe 'freeze' none, this one \"*.bias\"");
+    char *path = path_of(root, "first/last.safetensors");
+    ck_assert_int_eq(unlink(path), 0);
+    free(path);
+    runs(RUN_FIT "--epochs 2 --milestones 1 --init-weights first/last.safetensors --out from --resume last");
+    ck_assert_ptr_null(strstr(run_output, "weights: "));
 }
 END_TEST
 
@@ -188,6 +247,9 @@ static const struct {
     {"--epochs 2 --milestones 1 --model-ema", "recipe 'model_ema_decay' none, this one 0.9998"},
     {"--epochs 2 --milestones 1 --gradient-clip-val 1", "recipe 'gradient_clip_val' none, this one 1"},
     {"--epochs 2 --milestones 1 --no-weight-decay-norm-bias", "'no_weight_decay_norm_bias' none, this one true"},
+    {"--epochs 2 --milestones 1 --freeze 'blocks.*'", "recipe 'freeze' none, this one \"blocks.*\""},
+    {"--epochs 2 --milestones 1 --init-weights base/best.safetensors",
+     "has init_weights none, this one {\"checksum\":"},
     {"--epochs 2 --milestones 1 --warmup-steps 2", "recipe 'warmup_steps' none, this one 2"},
     {"--epochs 2 --milestones 1 --seed 43", "has seed 42, this one 43"},
     {"--epochs 2 --milestones 1 --hflip 0.25", "augmentation 'hflip' 0.5, this one 0.25"},
@@ -483,6 +545,19 @@ END_TEST
 
 /* --- the suite --- */
 
+/* In the layout of CIFAR-100: two labels an image. */
+static void write_other(void) {
+    enum { RECORD = 3074 };
+    static unsigned char records[TINY_TRAIN * RECORD];
+    char *other = path_of(root, "other");
+    folder_make(root, "other");
+    for (int i = 0; i < TINY_TRAIN * RECORD; i++)
+        records[i] = (unsigned char)(i % RECORD == 0 ? 0 : i % RECORD == 1 ? i % 100 : i * 7 % 251);
+    file_write(other, "train.bin", records, sizeof records);
+    file_write(other, "test.bin", records, (size_t)TINY_TEST * RECORD);
+    free(other);
+}
+
 static void set_up(void) {
     root = folder_new();
     folder_make(root, "data");
@@ -497,6 +572,7 @@ static void set_up(void) {
     free(first);
     free(data);
     free(data2);
+    write_other();
     run_begin(root);
 }
 
@@ -510,6 +586,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, killed_with_every_augmentation);
     tcase_add_test(tests, killed_with_adamw);
     tcase_add_test(tests, killed_with_everything);
+    tcase_add_test(tests, killed_when_fine_tuned);
+    tcase_add_test(tests, first_weights_belong_to_the_run);
     tcase_add_test(tests, killed_with_a_busy_loop);
     tcase_add_test(tests, an_early_stop_is_final);
     tcase_add_test(tests, interrupted);

@@ -54,6 +54,11 @@ CLN_API cln_status cln_weights_save(cln_context *ctx, cln_weights *weights, cons
  * changed then. "num_batches_tracked" is ignored. */
 CLN_API cln_status cln_weights_load(cln_context *ctx, cln_weights *weights, const cln_weights_file *file,
                                     const char *path);
+/* For going on from another task's weights: as cln_weights_load, but where a tensor of layer `head` is missing in
+ * `file` or of another shape there, that layer stays as it is. *report says in words what was taken and what was not;
+ * malloc'ed, the caller frees it. */
+CLN_API cln_status cln_weights_transfer(cln_context *ctx, cln_weights *weights, const cln_weights_file *file,
+                                        const char *path, const char *head, char **report);
 /* The name of a tensor with an infinite or undefined value in `slot`, or NULL in *name if all are finite: of values and
  * moments the first such, of gradients the last, since these spread from there towards the input. */
 CLN_API cln_status cln_weights_find_nonfinite(cln_weights *weights, cln_slot slot, const char **name);

@@ -156,7 +156,9 @@ typedef struct cln_fit_event {
     cln_normalization normalization;
     /* Of each channel over the training images, normalised, without augmentation: near 0 and 1 if all is well. */
     float batch_mean[CLN_MAX_IMAGE_CHANNELS], batch_deviation[CLN_MAX_IMAGE_CHANNELS];
-    int64_t parameters;      /* trainable */
+    int64_t parameters;      /* of the network ... */
+    int64_t frozen;          /* ... and those of them that are not trained */
+    const char *initialised; /* CLN_FIT_READY: what was taken of init_weights, in words; NULL: nothing */
     cln_plan_memory memory;  /* of the training plan */
     int computations, tuned; /* of the training plan: those that have several kernel variants; with a tuner's result */
     double build_s;
@@ -214,8 +216,13 @@ typedef struct cln_fit_options {
     double validation; /* images held back from the training set: below 1 a share of it, else their number; 0: none */
     const char *split_indices; /* NULL: the split is drawn by `seed`. Else a file that lists the training images (see
                                 * cln_split_parse): the last ones are held back, images not listed are left out */
-    uint64_t seed;             /* of weights, split, order, augmentation and dropout */
-    int workers;               /* threads that prepare batches */
+    /* NULL, or a file of any format that cln_weights_file_read takes: a new run begins with its weights but for those
+     * of the last layer, where they are missing or of another shape (see cln_weights_transfer). A run that is gone on
+     * with knows them by a checksum, the file may be gone. */
+    const char *init_weights;
+    const char *freeze; /* NULL, or as cln_graph_freeze takes it: parameters that are not trained */
+    uint64_t seed;      /* of weights, split, order, augmentation and dropout */
+    int workers;        /* threads that prepare batches */
     /* What is done to the training images; NULL: cln_augmentation_default. With mixup or CutMix, the training accuracy
      * counts the label that weighs more. */
     const cln_augmentation *augmentation;

@@ -85,6 +85,8 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     cln_fit_options options = {
         .model = a->model,
         .recipe = fit_recipe(a),
+        .init_weights = a->init_weights,
+        .freeze = a->freeze,
         .label_smoothing = (float)a->label_smoothing,
         .data = a->data,
         .normalize = a->normalize,

@@ -33,6 +33,7 @@ typedef struct fit_arguments {
     double lr, momentum, weight_decay, label_smoothing;
     bool nesterov, weight_decay_norm_bias;
     int64_t accumulate;
+    const char *init_weights, *freeze;
     double clip; /* 0: none */
     bool ema, ema_warmup;
     double ema_decay;

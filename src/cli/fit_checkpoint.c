@@ -34,5 +34,7 @@ const cli_option fit_checkpoint_options[] = {
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a) {
     if (a->pretrained && a->resume)
         return cli_misuse(command, "--pretrained and --resume exclude each other");
+    if (a->pretrained && a->init_weights)
+        return cli_misuse(command, "--pretrained, which does not train, and --init-weights exclude each other");
     return CLN_OK;
 }

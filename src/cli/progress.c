@@ -45,6 +45,10 @@ static void show_loaded(const cln_fit_event *e) {
 
 static void show_ready(const cln_fit_event *e) {
     char parameters[32], planned[32], weights[32];
+    if (e->initialised)
+        printf("weights: %s\n", e->initialised);
+    if (e->frozen > 0)
+        printf("frozen: %s parameters\n", report_count(e->frozen, parameters));
     printf("ready after %.1f s: %s parameters; %d launches a step; %s of memory for activations, %s for weights\n",
            e->build_s, report_count(e->parameters, parameters), e->memory.steps,
            report_bytes(e->memory.planned_bytes, planned), report_bytes(e->memory.weights_bytes, weights));

@@ -51,11 +51,15 @@ const cln_file_tensor *cln__tensor_find(const cln_file_tensor *tensors, size_t c
     return NULL;
 }
 
-static void shape_text(int rank, const int64_t *shape, char *text, size_t size) {
+void cln__axes_text(int rank, const int64_t *shape, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
     for (int i = 0; i < rank && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? "x" : "", (long long)shape[i]);
+}
+
+bool cln__weight_fits(const cln_weight_info *weight, const cln_file_tensor *t) {
+    return t && t->rank == weight->rank && memcmp(t->shape, weight->shape, sizeof(int64_t) * (size_t)t->rank) == 0;
 }
 
 static cln_status check(cln_context *ctx, const char *path, const cln_weight_info *weight, const cln_file_tensor *t) {
@@ -63,10 +67,10 @@ static cln_status check(cln_context *ctx, const char *path, const cln_weight_inf
     if (!t)
         return cln__fail(ctx, CLN_INVALID_FILE, "%s: weights of another network: it has no tensor '%s'", path,
                          weight->name);
-    if (t->rank == weight->rank && memcmp(t->shape, weight->shape, sizeof(int64_t) * (size_t)weight->rank) == 0)
+    if (cln__weight_fits(weight, t))
         return CLN_OK;
-    shape_text(weight->rank, weight->shape, expected, sizeof expected);
-    shape_text(t->rank, t->shape, found, sizeof found);
+    cln__axes_text(weight->rank, weight->shape, expected, sizeof expected);
+    cln__axes_text(t->rank, t->shape, found, sizeof found);
     return cln__fail(ctx, CLN_INVALID_FILE,
                      "%s: weights of another network: tensor '%s' has shape [%s], the network expects [%s]", path,
                      weight->name, found, expected);

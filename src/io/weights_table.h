@@ -19,6 +19,12 @@ cln_status cln__graph_weights(cln_context *ctx, const cln_graph *graph, cln_weig
 /* NULL if there is none of this name. */
 const cln_file_tensor *cln__tensor_find(const cln_file_tensor *tensors, size_t count, const char *name);
 
+/* Whether `tensor` (NULL: there is none) has the shape of `weight`. */
+bool cln__weight_fits(const cln_weight_info *weight, const cln_file_tensor *tensor);
+
+/* "64x3x3x3". */
+void cln__axes_text(int rank, const int64_t *shape, char *text, size_t size);
+
 /* Fails, naming the first one, if a weight is missing or of another shape, or if a tensor is no weight.
  * "num_batches_tracked" is ignored. `path` is for messages. */
 cln_status cln__weights_match(cln_context *ctx, const char *path, const cln_weight_info *weights, int weight_count,

@@ -128,6 +128,8 @@ static char *recipe_json(const cln_fit_options *o) {
     add_schedule(object, r);
     add_update(object, &r->optimizer);
     add_average(object, r);
+    if (o->freeze)
+        cJSON_AddStringToObject(object, "freeze", o->freeze);
     cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);
@@ -195,6 +197,8 @@ void cln__checkpoint_describe(const cln__checkpoint *c, cln__entries *e) {
     cln__entries_put(e, "split", split_json(c));
     if (c->options->split_indices)
         cln__entries_put(e, "split_indices", cln__division_print(c->division));
+    if (c->init_weights)
+        cln__entries_put(e, "init_weights", cln__format("%s", c->init_weights));
     cln__entries_put(e, "epoch", cln__format("%d", c->epoch));
     if (c->options->variant)
         cln__entries_put(e, "forced_variant", cln__format("%s", c->options->variant));

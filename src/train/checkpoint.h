@@ -30,6 +30,7 @@ typedef struct cln__checkpoint {
     const cln__division *division;
     cln_normalization normalization;
     int epoch;                              /* completed */
+    const char *init_weights;               /* what it began with, as JSON; NULL: random numbers */
     const cln_fit_event *metrics;           /* NULL: none */
     const cln_plan *plan, *evaluation_plan; /* whose kernel variants are told; NULL: none */
 } cln__checkpoint;

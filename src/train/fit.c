@@ -9,6 +9,7 @@
 #include "resume.h"
 #include "schedule.h"
 #include "stopping.h"
+#include "transfer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -125,6 +126,8 @@ static cln_status make_networks(cln__trainer *t) {
     CLN_TRY(make_hparams(t));
     CLN_TRY(cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, o->label_smoothing, mixed,
                                &t->network));
+    if (o->freeze)
+        CLN_TRY(cln_graph_freeze(t->network.graph, o->freeze));
     return cln__network_build(t->ctx, o->model, t->hparams, t->train, o->recipe.batch_size, 0, false, &t->evaluation);
 }
 
@@ -151,6 +154,8 @@ static cln_status make_plans(cln__trainer *t) {
     CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->weights));
     if (o->recipe.model_ema_decay > 0)
         CLN_TRY(cln_weights_new(t->device, t->network.graph, o->seed, &t->average));
+    CLN_TRY(cln__transfer(t));
+    t->event.initialised = t->initialised;
     cln__trainer_plan_options(t, &options, &evaluation);
     CLN_TRY(cln__kernels_choose(t, &options, &evaluation));
     CLN_TRY(cln_plan_build(t->device, t->network.graph, t->weights, &options, &t->train_plan));
@@ -159,6 +164,7 @@ static cln_status make_plans(cln__trainer *t) {
     CLN_TRY(cln_plan_build(t->device, t->evaluation.graph, cln__trainer_result(t), &evaluation, &t->evaluation_plan));
     cln__kernels_warn(t);
     t->event.parameters = cln_graph_parameters(t->network.graph);
+    t->event.frozen = cln_graph_frozen(t->network.graph);
     t->event.memory = cln_plan_get_memory(t->train_plan);
     t->event.computations = cln_plan_choices(t->train_plan);
     t->event.tuned = o->tuned && !t->resumed ? cln_choices_count(&t->choices, t->train_plan) : 0;
@@ -187,6 +193,7 @@ static cln_status save_weights(cln__trainer *t, const char *path) {
                                   .division = &t->division,
                                   .normalization = t->event.normalization,
                                   .epoch = t->event.epoch,
+                                  .init_weights = t->initialised_by,
                                   .metrics = &t->event,
                                   .plan = t->train_plan,
                                   .evaluation_plan = t->evaluation_plan};
@@ -364,6 +371,8 @@ void cln__trainer_close(cln__trainer *t) {
     cln_dataset_free(t->train);
     cln_dataset_free(t->test);
     free(t->hparams);
+    free(t->initialised);
+    free(t->initialised_by);
     free(t);
 }
 

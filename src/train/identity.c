@@ -70,6 +70,7 @@ void cln__identity_describe(const cln__trainer *t, cln__entries *entries) {
                                   .division = &t->division,
                                   .normalization = t->event.normalization,
                                   .epoch = t->position.epochs,
+                                  .init_weights = t->initialised_by,
                                   .plan = t->train_plan,
                                   .evaluation_plan = t->evaluation_plan};
     cln__checkpoint_describe(&checkpoint, entries);
@@ -147,9 +148,9 @@ static cln_status describe(const cln__trainer *t, cln__entries *out) {
 
 cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path) {
     /* What explains a difference comes before what only shows it. */
-    static const char *const keys[] = {"model",  "hparams",      "image_shape",    "class_names",
-                                       "seed",   "split",        "data",           "normalization",
-                                       "recipe", "augmentation", "forced_variant", "monitor"};
+    static const char *const keys[] = {"model",        "init_weights",   "hparams", "image_shape",   "class_names",
+                                       "seed",         "split",          "data",    "normalization", "recipe",
+                                       "augmentation", "forced_variant", "monitor"};
     cln__entries ours;
     CLN_TRY(describe(t, &ours));
     cln_status status = CLN_OK;

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "schedule.h"
 #include "stopping.h"
+#include "transfer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -98,9 +99,9 @@ static cln_status parts_new(const cln__trainer *t, parts *p) {
 /* --- the metadata --- */
 
 /* Of these, in this order, and of the tensors the checksum is made. */
-static const char *const summed[] = {"library",       "model",  "hparams",      "image_shape", "class_names",
-                                     "normalization", "recipe", "augmentation", "seed",        "split",
-                                     "epoch",         "data",   "monitor",      "progress",    "choices"};
+static const char *const summed[] = {
+    "library", "model", "hparams", "image_shape", "class_names", "normalization", "recipe",  "augmentation",
+    "seed",    "split", "epoch",   "data",        "monitor",     "progress",      "choices", "init_weights"};
 
 /* A text counts with its final zero, so that neighbours cannot trade characters. */
 static uLong add_text(uLong crc, const char *text) {
@@ -264,6 +265,7 @@ cln_status cln__resume_open(cln__trainer *t) {
                          "is resume.safetensors of the run's folder)",
                          path);
     CLN_TRY(check_sum(t));
+    CLN_TRY(cln__transfer_recall(t));
     CLN_TRY(cln__identity_check(t, t->resumed, path));
     cJSON *object = cln__json_parse(progress);
     bool good = object && get_progress(t, object);

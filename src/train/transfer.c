@@ -1,0 +1,82 @@
+/* See transfer.h. The file is known by a checksum of its tensors, so that a run that is gone on with does not need it.
+ */
+#include "transfer.h"
+#include "../graph/graph.h"
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static uLong checksum(const cln_weights_file *file) {
+    uLong crc = crc32(0, NULL, 0);
+    for (size_t i = 0; i < cln_weights_file_count(file); i++) {
+        const cln_file_tensor *t = cln_weights_file_at(file, i);
+        crc = crc32(crc, (const unsigned char *)t->name, (uInt)strlen(t->name) + 1);
+        const unsigned char *at = t->data;
+        for (size_t left = (size_t)t->count * cln_dtype_size(t->dtype), size; left > 0; at += size, left -= size) {
+            size = left < (1u << 30) ? left : 1u << 30; /* zlib counts in unsigned int */
+            crc = crc32(crc, at, (uInt)size);
+        }
+    }
+    return crc;
+}
+
+static char *record(const cln_weights_file *file) {
+    char text[16];
+    snprintf(text, sizeof text, "%08lx", (unsigned long)checksum(file));
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "checksum", text);
+    return cln__json_print(object);
+}
+
+/* The layer that makes the logits: the last one with parameters on the way to them. NULL: there is none. */
+static const char *head_of(const cln__network *network) {
+    const cln_graph *g = network->graph;
+    int tensor = network->logits.id;
+    while (tensor >= 0 && g->tensors[tensor].role == CLN__VALUE && g->tensors[tensor].producer >= 0) {
+        const cln__node *node = &g->nodes[g->tensors[tensor].producer];
+        for (int i = 0; i < node->input_count; i++)
+            if (g->tensors[node->inputs[i]].role == CLN__PARAM)
+                return node->name;
+        tensor = node->input_count > 0 ? node->inputs[0] : -1;
+    }
+    return NULL;
+}
+
+static cln_status take(cln__trainer *t, const cln_weights_file *file) {
+    const char *path = t->options->init_weights, *head = head_of(&t->network);
+    char *again = NULL;
+    CLN_TRY(cln_weights_transfer(t->ctx, t->weights, file, path, head, &t->initialised));
+    cln_status status = t->average ? cln_weights_transfer(t->ctx, t->average, file, path, head, &again) : CLN_OK;
+    free(again);
+    t->initialised_by = record(file);
+    return status != CLN_OK || t->initialised_by ? status : cln__fail_memory(t->ctx, "the record of the first weights");
+}
+
+cln_status cln__transfer(cln__trainer *t) {
+    cln_weights_file *file;
+    if (!t->options->init_weights || t->options->resume)
+        return CLN_OK;
+    CLN_TRY(cln_weights_file_read(t->ctx, t->options->init_weights, &file));
+    cln_status status = take(t, file);
+    cln_weights_file_free(file);
+    return status;
+}
+
+cln_status cln__transfer_recall(cln__trainer *t) {
+    const char *path = t->options->init_weights, *before = cln_safetensors_metadata(t->resumed, "init_weights");
+    cln_weights_file *file;
+    if (!path)
+        return CLN_OK;
+    if (before && access(path, F_OK) != 0) {
+        t->initialised_by = cln__format("%s", before);
+    } else {
+        CLN_TRY(cln_weights_file_read(t->ctx, path, &file));
+        t->initialised_by = record(file);
+        cln_weights_file_free(file);
+    }
+    return t->initialised_by ? CLN_OK : cln__fail_memory(t->ctx, "the record of the first weights");
+}

@@ -85,6 +85,9 @@ typedef struct cln_recipe {
 /* What the optimiser uses in update `update` (from 0) of a run with `updates` of them in each epoch: what cln_fit does,
  * for a loop of one's own. Depends on nothing else, so that a schedule has no state. */
 CLN_API cln_rates cln_recipe_rates(const cln_recipe *recipe, int64_t update, int64_t updates);
+/* The recipe's milestones for another number of epochs: moved in proportion, without those that coincide or come at the
+ * end. */
+CLN_API cln_ints cln_recipe_milestones(const cln_recipe *recipe, int epochs);
 
 typedef struct cln_model {
     const char *name, *description;

@@ -84,21 +84,6 @@ bool fit_cycles_momentum(const fit_arguments *a) {
     return scheduler_of(a) == CLN_LR_ONECYCLE && a->cycle_momentum;
 }
 
-/* With other epochs than the recipe's, its milestones move in proportion; those that coincide, or come at the end, go.
- */
-static void resolve_milestones(fit_arguments *a, const cln_recipe *r) {
-    if (a->milestones.count >= 0)
-        return;
-    a->milestones.count = 0;
-    for (int i = 0; i < r->milestones.count; i++) {
-        int scaled = (int)floor((double)r->milestones.values[i] * (double)a->epochs / r->epochs + 0.5);
-        scaled = scaled < 1 ? 1 : scaled;
-        int *count = &a->milestones.count;
-        if (scaled < a->epochs && (*count == 0 || scaled > a->milestones.values[*count - 1]))
-            a->milestones.values[(*count)++] = scaled;
-    }
-}
-
 void fit_resolve_schedule(fit_arguments *a) {
     const cln_recipe *r = a->model->recipe;
     a->scheduler = (int)scheduler_of(a);
@@ -106,7 +91,8 @@ void fit_resolve_schedule(fit_arguments *a) {
         a->epochs = r->epochs;
     if (a->scheduler == CLN_LR_MULTISTEP) {
         fit_fill(&a->gamma, r->gamma);
-        resolve_milestones(a, r);
+        if (a->milestones.count < 0)
+            a->milestones = cln_recipe_milestones(r, (int)a->epochs);
     } else if (a->scheduler == CLN_LR_COSINE) {
         fit_fill(&a->min_lr, r->min_lr);
     }

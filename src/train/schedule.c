@@ -156,3 +156,14 @@ cln_status cln__schedule_check(cln_context *ctx, const cln_recipe *r) {
     CLN_TRY(check_onecycle(ctx, r));
     return check_warmup(ctx, r);
 }
+
+cln_ints cln_recipe_milestones(const cln_recipe *recipe, int epochs) {
+    cln_ints moved = {.count = 0};
+    for (int i = 0; i < recipe->milestones.count; i++) {
+        int at = (int)floor((double)recipe->milestones.values[i] * epochs / recipe->epochs + 0.5);
+        at = at < 1 ? 1 : at;
+        if (at < epochs && (moved.count == 0 || at > moved.values[moved.count - 1]))
+            moved.values[moved.count++] = at;
+    }
+    return moved;
+}

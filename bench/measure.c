@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 double bench_now_s(void) {
@@ -18,6 +19,14 @@ static int ascending(const void *a, const void *b) {
 double bench_median(double *values, int64_t count) {
     qsort(values, (size_t)count, sizeof *values, ascending);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+double bench_quantile(const double *sorted, int64_t count, double share) {
+    double at = share * (double)(count - 1);
+    int64_t below = (int64_t)at;
+    if (below + 1 >= count)
+        return sorted[count - 1];
+    return sorted[below] + (at - (double)below) * (sorted[below + 1] - sorted[below]);
 }
 
 void bench_noise(float *values, int64_t count) {
@@ -39,4 +48,10 @@ uint64_t bench_peak_memory_bytes(void) {
     if (file)
         fclose(file);
     return (uint64_t)kib * 1024;
+}
+
+void bench_join_command(int argc, char **argv, char *out, size_t size) {
+    int used = snprintf(out, size, "clbench");
+    for (int i = 0; i < argc && used >= 0 && (size_t)used < size; i++)
+        used += snprintf(out + used, size - (size_t)used, strpbrk(argv[i], " '\"$") ? " '%s'" : " %s", argv[i]);
 }

@@ -116,6 +116,8 @@ static cJSON *json_row(const roofline_row *row) {
     cJSON_AddStringToObject(object, "why_not", t->why_not);
     cJSON_AddStringToObject(object, "bound", row->arithmetic ? "arithmetic" : "memory");
     report_json_float(object, "ms", row->seconds * 1e3);
+    report_json_float(object, "ms_p25", row->low_s * 1e3);
+    report_json_float(object, "ms_p75", row->high_s * 1e3);
     report_json_float(object, "attainable_ms", row->attainable_s * 1e3);
     report_json_float(object, "lost_ms", row->lost_s * 1e3);
     report_json_float(object, "roofline_percent", rates.percent);
@@ -149,6 +151,8 @@ static int print_json(const bench *b) {
     json_sum(object, "whole", &r->whole);
     json_sum(object, "arithmetic", &r->arithmetic);
     json_sum(object, "memory", &r->memory);
+    report_json_float(object, "step_ms_p25", r->low_s * 1e3);
+    report_json_float(object, "step_ms_p75", r->high_s * 1e3);
     report_json_float(object, "between_ms", r->between_s * 1e3);
     cJSON *steps = cJSON_AddArrayToObject(object, "steps");
     for (int i = 0; i < b->steps; i++)

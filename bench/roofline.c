@@ -16,10 +16,12 @@ static double between_s(const cln_step_time *round, int steps) {
     return sum > 0 ? sum : 0;
 }
 
-static double median_seconds(const cln_step_time *times, int steps, int rounds, int step, double *scratch) {
+static void measure_row(const cln_step_time *times, int steps, int rounds, roofline_row *row, double *scratch) {
     for (int i = 0; i < rounds; i++)
-        scratch[i] = times[(size_t)i * (size_t)steps + (size_t)step].seconds;
-    return bench_median(scratch, rounds);
+        scratch[i] = times[(size_t)i * (size_t)steps + (size_t)row->step].seconds;
+    row->seconds = bench_median(scratch, rounds); /* sorts */
+    row->low_s = bench_quantile(scratch, rounds, 0.25);
+    row->high_s = bench_quantile(scratch, rounds, 0.75);
 }
 
 static void fill_row(const roofline *r, roofline_row *row) {
@@ -45,11 +47,14 @@ static void sum_between(roofline *r, const cln_step_time *times, int rounds, dou
     r->whole.lost_s += r->between_s;
 }
 
-/* The round that lasts as long as half of the others at most. */
-static int typical_round(const cln_step_time *times, int steps, int rounds, double *scratch) {
+/* The round that lasts as long as half of the others at most, and the quartiles of all. */
+static int typical_round(roofline *r, const cln_step_time *times, int rounds, double *scratch) {
+    int steps = r->steps;
     for (int i = 0; i < rounds; i++)
         scratch[i] = span_s(times + (size_t)i * (size_t)steps, steps);
     bench_median(scratch, rounds); /* sorts */
+    r->low_s = bench_quantile(scratch, rounds, 0.25);
+    r->high_s = bench_quantile(scratch, rounds, 0.75);
     double wanted = scratch[(rounds - 1) / 2];
     int i = 0;
     while (i < rounds - 1 && span_s(times + (size_t)i * (size_t)steps, steps) != wanted)
@@ -74,14 +79,14 @@ cln_status roofline_make(double gflops, double gbs, const cln_step_time *times, 
     }
     for (int s = 0; s < steps; s++) {
         roofline_row *row = &out->rows[s];
-        *row =
-            (roofline_row){.step = s, .time = &times[s], .seconds = median_seconds(times, steps, rounds, s, scratch)};
+        *row = (roofline_row){.step = s, .time = &times[s]};
+        measure_row(times, steps, rounds, row, scratch);
         fill_row(out, row);
         add_row(row->arithmetic ? &out->arithmetic : &out->memory, row);
         add_row(&out->whole, row);
     }
     sum_between(out, times, rounds, scratch);
-    out->typical = typical_round(times, steps, rounds, scratch);
+    out->typical = typical_round(out, times, rounds, scratch);
     free(scratch);
     qsort(out->rows, (size_t)steps, sizeof *out->rows, most_lost_first);
     return CLN_OK;

@@ -9,6 +9,7 @@ typedef struct roofline_row {
     int step;                  /* in the plan */
     const cln_step_time *time; /* its texts, arithmetic and bytes; borrowed */
     double seconds;            /* median */
+    double low_s, high_s;      /* the quartiles below and above it */
     double attainable_s, lost_s;
     bool arithmetic; /* bound by arithmetic, else by memory */
 } roofline_row;
@@ -23,6 +24,7 @@ typedef struct roofline {
     int steps;
     roofline_row *rows;                     /* the most time lost first */
     roofline_sum arithmetic, memory, whole; /* whole: with the time between launches */
+    double low_s, high_s;                   /* quartiles of the time of a whole step */
     double between_s;                       /* from the first launch to the end of the last, when none ran; median */
     int typical;                            /* the round whose duration is the median */
 } roofline;

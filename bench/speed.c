@@ -73,6 +73,8 @@ static int print_json(const bench *b, double middle, double min, double max) {
     cJSON_AddNumberToObject(object, "image_size", (double)o->image_size);
     report_json_float(object, "images_per_s", middle);
     report_json_float(object, "min", min);
+    report_json_float(object, "p25", bench_quantile(b->images_per_s, b->a->timed_steps, 0.25));
+    report_json_float(object, "p75", bench_quantile(b->images_per_s, b->a->timed_steps, 0.75));
     report_json_float(object, "max", max);
     cJSON_AddNumberToObject(object, "steps", (double)b->a->timed_steps);
     cJSON_AddNumberToObject(object, "planned_bytes", (double)memory.planned_bytes);

@@ -1,6 +1,5 @@
 /* Signals, and the command line that undoes them. */
 #include "interrupt.h"
-#include "commands.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +19,7 @@ static void restore(int number) {
 
 /* Only what may be called in a signal handler. */
 static void ask(int number) {
-    static const char message[] = "\n" CLI_PROGRAM ": stopping after this step; Ctrl-C stops at once\n";
+    static const char message[] = "\nstopping after this step; Ctrl-C stops at once\n";
     int code = errno;
     restore(SIGINT);
     if (asked)

@@ -52,17 +52,21 @@ static void read_both(void) {
 
 /* --- one process --- */
 
-run run_start(const char *before, const char *arguments) {
+run run_start_program(const char *program, const char *before, const char *arguments) {
     char command[4096];
     run r = {.ended = false};
     file_write(folder, "output", "", 0); /* what the last process printed is no sign of this one */
     file_write(folder, "errors", "", 0);
-    int length = snprintf(command, sizeof command, "cd '%s' && %s exec '%s/cltrain' %s >output 2>errors </dev/null",
-                          folder, before, getenv("CLNET_BIN_DIR"), arguments);
+    int length = snprintf(command, sizeof command, "cd '%s' && %s exec '%s/%s' %s >output 2>errors </dev/null", folder,
+                          before, getenv("CLNET_BIN_DIR"), program, arguments);
     ck_assert_int_lt(length, (int)sizeof command);
     char *argv[] = {"sh", "-c", command, NULL};
     ck_assert_int_eq(posix_spawn(&r.pid, "/bin/sh", NULL, NULL, argv, environ), 0);
     return r;
+}
+
+run run_start(const char *before, const char *arguments) {
+    return run_start_program("cltrain", before, arguments);
 }
 
 static bool has_ended(run *r, int options) {

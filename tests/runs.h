@@ -24,6 +24,8 @@ void run_begin(const char *folder);
 /* Starts cltrain of CLNET_BIN_DIR with `arguments`, as a shell reads them; `before` is put before it ("" or "ulimit -f
  * 9; exec"). */
 run run_start(const char *before, const char *arguments);
+/* The same of another program. */
+run run_start_program(const char *program, const char *before, const char *arguments);
 /* Waits until the process has printed `text`; false if it ended without. */
 bool run_prints(run *r, const char *text);
 void run_signal(const run *r, int number);

@@ -1,47 +1,23 @@
 /* The programs as a user runs them: results, and for every kind of bad input one message and the documented status. */
 #include "files.h"
+#include "programs.h"
 #include "suite.h"
 #include "tiny.h"
 
 #include <cjson/cJSON.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 static char *folder;           /* of this suite: data/, runs/ and what the programs print */
 static bool has_device = true; /* else what needs one is left out */
-static char output[1 << 18], errors[1 << 16];
+#define output program_output
+#define errors program_errors
 
-static void read_text(const char *name, char *text, size_t size) {
-    char *path = path_of(folder, name);
-    FILE *file = fopen(path, "rb");
-    ck_assert_ptr_nonnull(file);
-    size_t length = fread(text, 1, size - 1, file);
-    text[length] = '\0';
-    fclose(file);
-    free(path);
-}
-
-/* Runs a program of CLNET_BIN_DIR in a shell, from the suite's folder; the exit status. */
-static int run(const char *environment, const char *format, ...) {
-    char arguments[2048], command[4096];
-    const char *programs = getenv("CLNET_BIN_DIR");
-    va_list list;
-    va_start(list, format);
-    vsnprintf(arguments, sizeof arguments, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "cd '%s' && %s '%s'/%s >output 2>errors </dev/null", folder, environment,
-             programs, arguments);
-    int status = system(command);
-    ck_assert_msg(WIFEXITED(status), "%s ended abnormally", arguments);
-    read_text("output", output, sizeof output);
-    read_text("errors", errors, sizeof errors);
-    return WEXITSTATUS(status);
-}
+/* Runs a program of CLNET_BIN_DIR from the suite's folder; the exit status. */
+#define run(...) program_run(folder, __VA_ARGS__)
 
 /* Standard error is one message: it begins with the program's name, further lines (a list) are indented. */
 static void check_message(const char *arguments, const char *message) {
@@ -136,6 +112,14 @@ static const bad misuses[] = {
     {"clbench", 2, "no command given"},
     {"clbench tran", 2, "unknown command 'tran': did you mean 'train'?"},
     {"clbench train", 2, "--model is missing"},
+    {"clbench table", 2, "clbench: table: --data is missing"},
+    {"clbench table --data data", 2, "give --pretrained with weights, or --runs to train, or both"},
+    {"clbench table --data data --runs r --models ResNet,VGG", 2, "--models: there is no model 'VGG'"},
+    {"clbench table --data data --pretrained .", 2, "there is no GoogleNet.safetensors, .ckpt, .pt or .pth in '.'"},
+    {"clbench table --data data --runs r --seeds 0", 2, "--seeds: expected a whole number from 1 to 64"},
+    {"clbench compare a.json", 2, "expected two files, found 1"},
+    {"clbench report --out x", 2, "--table is missing"},
+    {"clbench report --table x", 2, "--out is missing"},
     {"clbench train --model ResNet --batch-size 0", 2, "--batch-size: expected a whole number"},
 };
 

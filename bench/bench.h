@@ -4,6 +4,7 @@
 
 #include "../src/cli/options.h"
 
-extern const cli_command verify_command, peak_command, train_command, infer_command, ops_command, tune_command;
+extern const cli_command verify_command, peak_command, train_command, infer_command, ops_command, tune_command,
+    table_command, compare_command, report_command;
 
 #endif

@@ -25,8 +25,6 @@ static void show_recipe(const cln_fit_options *o) {
         printf(", gradients clipped at %g", (double)r->optimizer.clip);
     printf("; seed %llu\n", (unsigned long long)o->seed);
     fit_show_augmentation(o->augmentation);
-    if (o->out)
-        printf("folder: %s\n", o->out);
 }
 
 static void show_end(const fit_arguments *a, const cln_fit_options *o, const cln_fit_result *result) {
@@ -71,6 +69,7 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     char *config = NULL;
     cln_device *device = NULL;
     progress shown = progress_new(ctx, a->quiet);
+    shown.rates = a->lr_find;
     json_lines lines = {.ctx = ctx};
     cln_fit_result result;
     cln_fit_profile profile;
@@ -130,6 +129,8 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     lines.options = &options;
     if (status == CLN_OK && plain)
         show_recipe(&options);
+    if (status == CLN_OK && plain && options.out && !a->batch_size_find)
+        printf("folder: %s\n", options.out);
     interrupt_install();
     bool finds = a->lr_find || a->batch_size_find;
     if (status == CLN_OK)

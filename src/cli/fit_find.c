@@ -1,6 +1,7 @@
 /* cltrain fit: what is found out in place of training: a learning rate, the largest batch. */
 #include "clnet/plot.h"
 #include "fit.h"
+#include "progress.h"
 #include "report.h"
 
 #include <inttypes.h>
@@ -81,6 +82,8 @@ static cln_status find_lr(cln_context *ctx, cln_device *device, const fit_argume
                                                                   : (float)a->lr_find_threshold};
     cln_lr_curve curve;
     cln_status status = cln_lr_find(ctx, device, o, &find, &curve);
+    if (status == CLN_OK && !curve.stopped)
+        progress_stop(o->user); /* --json-lines, which has another user, is refused */
     if (status == CLN_OK && !curve.stopped)
         status = cln_lr_curve_write(ctx, &curve, o->out);
     if (status == CLN_OK && !curve.stopped && curve.count > 1)

@@ -121,7 +121,8 @@ void fit_schedule(const fit_arguments *a, cln_recipe *r) {
 void fit_show_schedule(const cln_recipe *r) {
     for (int i = 0; i < r->milestones.count; i++)
         if (i == 0)
-            printf(", lr x%g after epoch %d", (double)r->gamma, r->milestones.values[i]);
+            printf(", lr x%g after epoch%s %d", (double)r->gamma, r->milestones.count > 1 ? "s" : "",
+                   r->milestones.values[i]);
         else
             printf(", %d", r->milestones.values[i]);
     if (r->lr_scheduler == CLN_LR_COSINE)

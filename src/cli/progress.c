@@ -86,6 +86,12 @@ static void show_line(const cln_fit_event *e) {
            report_time(e->seconds_left, left));
 }
 
+/* Of a learning-rate finder. */
+static void show_rate(const progress *p, const cln_fit_event *e) {
+    printf("%sstep %" PRId64 "/%" PRId64 "  lr %.3g  loss %.4f%s", p->terminal ? "\r" : "", e->step, e->steps,
+           (double)e->learning_rate, e->train_loss, p->terminal ? "\033[K" : "\n");
+}
+
 static void show_early_stop(const cln_fit_event *e) {
     const cln_stopping *s = &e->stopping;
     if (s->best_epoch > 0)
@@ -123,7 +129,9 @@ void progress_show(void *user, const cln_fit_event *e) {
     case CLN_FIT_STEP:
         if (now - p->shown_s < (p->terminal ? bar_period_s : line_period_s))
             return;
-        if (p->terminal)
+        if (p->rates)
+            show_rate(p, e);
+        else if (p->terminal)
             show_bar(e);
         else if (line_is_due(e))
             show_line(e);

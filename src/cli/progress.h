@@ -8,6 +8,7 @@ typedef struct progress {
     cln_context *ctx; /* whose warnings are shown */
     bool quiet;
     bool terminal;  /* standard output is one */
+    bool rates;     /* learning rates are tried: a step tells its rate and loss */
     double shown_s; /* when something was printed last */
 } progress;
 
@@ -17,7 +18,7 @@ void progress_show(void *user, const cln_fit_event *event);
 void progress_result(const cln_fit_result *result);
 /* A table of scores; a validation of no images is left out. */
 void progress_scores(const cln_score *validation, const cln_score *test);
-/* Ends a bar that is left when training fails. */
+/* Ends a bar that is left when training ends within an epoch. */
 void progress_stop(const progress *p);
 
 #endif

@@ -75,14 +75,14 @@ static cln_metrics *read_metrics(const char *text) {
     return m;
 }
 
-#define HEAD "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n"
+#define HEAD "epoch,lr-SGD,train_loss,train_acc,val_loss,val_acc,images_per_s\n"
 
 START_TEST(metrics_are_read) {
     cln_metrics *m = read_metrics(HEAD "1,0.1,2.5,0.25,,,100.5\n2,1e-2,nan,0.5,1.5,0.75,inf\n");
     ck_assert_int_eq(m->rows, 2);
     ck_assert_int_eq(m->columns, 7);
     ck_assert_str_eq(m->names[5], "val_acc");
-    ck_assert_double_eq(cln_metrics_column(m, "lr")[1], 0.01);
+    ck_assert_double_eq(cln_metrics_column(m, "lr-SGD")[1], 0.01);
     ck_assert(isnan(cln_metrics_column(m, "val_acc")[0]));
     ck_assert_double_eq(cln_metrics_column(m, "val_acc")[1], 0.75);
     ck_assert(isnan(cln_metrics_column(m, "train_loss")[1]));

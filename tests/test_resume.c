@@ -359,6 +359,15 @@ START_TEST(torn_metrics_are_mended) {
     runs(RUN_FIT "--epochs 40 --resume torn");
     runs_same("whole40", "torn");
     ck_assert_str_eq(run_errors, "");
+    free(csv);
+    /* An earlier version's, which called the learning rate lr. */
+    csv = read_file("torn/metrics.csv", &size);
+    ck_assert_int_eq(strncmp(csv, "epoch,lr-SGD,", 13), 0);
+    memmove(csv + 8, csv + 12, size - 11);
+    file_write(folder, "metrics.csv", csv, strlen(csv));
+    runs(RUN_FIT "--epochs 40 --resume torn");
+    runs_same("whole40", "torn");
+    ck_assert_str_eq(run_errors, "");
     file_remove(folder, "metrics.csv");
     runs(RUN_FIT "--epochs 40 --resume torn");
     ck_assert_ptr_nonnull(strstr(run_errors, "does not have all of the first 40 epochs"));

@@ -118,7 +118,7 @@ START_TEST(events_files_and_scores) {
 
     size_t size;
     char *csv = read_all(out, "metrics.csv", &size);
-    ck_assert_ptr_eq(strstr(csv, "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n1,0.1,"), csv);
+    ck_assert_ptr_eq(strstr(csv, "epoch,lr-SGD,train_loss,train_acc,val_loss,val_acc,images_per_s\n1,0.1,"), csv);
     ck_assert_ptr_nonnull(strstr(csv, "\n2,0.01,"));
     free(csv);
 

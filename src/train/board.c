@@ -2,16 +2,12 @@
 #include "board.h"
 #include "checkpoint.h"
 #include "json.h"
+#include "schedule.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { RATE_STEPS = 50, PICTURES = 4 };
-
-static const char *rate_tag(cln_optimizer_kind kind) {
-    static const char *const tags[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW"};
-    return tags[kind];
-}
 
 /* --- hyper-parameters --- */
 
@@ -151,7 +147,7 @@ static cln_status write_rates(cln__trainer *t, int64_t first, int64_t end) {
         float rate = cln_recipe_rates(recipe, step, t->event.steps).learning_rate;
         if (step != first && (step % RATE_STEPS != 0 || !(rate < shown || rate > shown)))
             continue;
-        CLN_TRY(cln_tensorboard_scalar(t->board, rate_tag(recipe->optimizer.kind), step, (double)rate));
+        CLN_TRY(cln_tensorboard_scalar(t->board, cln__rate_name(recipe->optimizer.kind), step, (double)rate));
         shown = rate;
     }
     return CLN_OK;

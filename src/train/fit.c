@@ -325,7 +325,8 @@ static cln_status prepare(cln__trainer *t) {
     if (o->resume)
         CLN_TRY(cln__resume_open(t));
     if (o->out) {
-        CLN_TRY(cln__folder_open(t->ctx, o->out, !o->resume, t->position.epochs, &t->folder));
+        CLN_TRY(cln__folder_open(t->ctx, o->out, cln__rate_name(o->recipe.optimizer.kind), !o->resume,
+                                 t->position.epochs, &t->folder));
         CLN_TRY(cln__describe_run(t));
     }
     CLN_TRY(make_plans(t));

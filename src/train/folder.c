@@ -74,18 +74,29 @@ static void remove_all(const char *path, bool (*is_one)(const char *name)) {
 
 /* --- metrics.csv --- */
 
-static const char header[] = "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n";
+/* With the name of the learning rate, as cln__rate_name has it; "lr" in files of earlier versions. */
+static char *header(const char *rate) {
+    return cln__format("epoch,%s,train_loss,train_acc,val_loss,val_acc,images_per_s\n", rate);
+}
 
-/* The bytes at the beginning of `text` that are the header and whole lines of epochs 1, 2, ... up to `epochs`, which
- * becomes the number of those found. */
-static size_t valid_bytes(const char *text, size_t size, int *epochs) {
-    size_t at = sizeof header - 1;
-    int found = 0;
-    if (size < at || memcmp(text, header, at) != 0) {
-        *epochs = 0;
-        return 0;
+/* The bytes that the header takes in `text`, with either name; 0 if there is none. */
+static size_t header_bytes(const char *text, size_t size, const char *rate) {
+    const char *const names[] = {rate, "lr"};
+    size_t found = 0;
+    for (int i = 0; i < 2 && found == 0; i++) {
+        char *line = header(names[i]);
+        size_t length = line ? strlen(line) : 0;
+        found = length <= size && line && memcmp(text, line, length) == 0 ? length : 0;
+        free(line);
     }
-    while (found < *epochs) {
+    return found;
+}
+
+/* The whole lines of epochs 1, 2, ... up to `epochs`, which becomes the number of those found, behind the header. */
+static cln__bytes valid_lines(const char *text, size_t size, const char *rate, int *epochs) {
+    size_t begin = header_bytes(text, size, rate), at = begin;
+    int found = 0;
+    while (begin > 0 && found < *epochs) {
         char number[24];
         const char *end = memchr(text + at, '\n', size - at);
         int length = snprintf(number, sizeof number, "%d,", found + 1);
@@ -95,23 +106,23 @@ static size_t valid_bytes(const char *text, size_t size, int *epochs) {
         found++;
     }
     *epochs = found;
-    return at;
+    return (cln__bytes){begin > 0 ? text + begin : "", at - begin};
 }
 
 /* Leaves the header and the lines of the first `epochs` epochs. */
-static cln_status cut_metrics(cln_context *ctx, const char *path, int epochs) {
+static cln_status cut_metrics(cln_context *ctx, const char *path, const char *rate, int epochs) {
     uint8_t *text = NULL;
     size_t size = 0;
     int found = epochs;
-    cln__bytes kept = {header, sizeof header - 1};
     if (epochs > 0 && access(path, F_OK) == 0)
         CLN_TRY(cln__file_read(ctx, path, MAX_METRICS_BYTES, &text, &size));
-    size_t valid = text ? valid_bytes((const char *)text, size, &found) : 0;
-    if (valid > 0)
-        kept = (cln__bytes){text, valid};
-    if (epochs > 0 && (valid == 0 || found < epochs))
+    cln__bytes lines = valid_lines((const char *)text, size, rate, &found);
+    if (found < epochs)
         cln__warn(ctx, "'%s' does not have all of the first %d epochs; what was lost stays lost", path, epochs);
-    cln_status status = cln__file_write_atomic(ctx, path, &kept, 1);
+    char *first = header(rate);
+    const cln__bytes parts[] = {{first, first ? strlen(first) : 0}, lines};
+    cln_status status = first ? cln__file_write_atomic(ctx, path, parts, 2) : cln__fail_memory(ctx, path);
+    free(first);
     free(text);
     return status;
 }
@@ -128,7 +139,8 @@ static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out)
                                                                               : cln__fail_memory(ctx, "file names");
 }
 
-cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out) {
+cln_status cln__folder_open(cln_context *ctx, const char *path, const char *rate, bool fresh, int epochs,
+                            cln__folder *out) {
     *out = (cln__folder){.csv = NULL};
     CLN_TRY(name_all(ctx, path, out));
     CLN_TRY(cln__folder_make(ctx, path));
@@ -138,7 +150,7 @@ cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int 
         return cln__fail_errno(ctx, "cannot remove", out->resume);
     if (fresh)
         remove_all(path, cln_tensorboard_is_name);
-    CLN_TRY(cut_metrics(ctx, out->metrics, fresh ? 0 : epochs));
+    CLN_TRY(cut_metrics(ctx, out->metrics, rate, fresh ? 0 : epochs));
     out->csv = fopen(out->metrics, "a");
     return out->csv ? CLN_OK : cln__fail_errno(ctx, "cannot write", out->metrics);
 }

@@ -14,9 +14,10 @@ typedef struct cln__folder {
 cln_status cln__folder_make(cln_context *ctx, const char *path);
 
 /* Makes the folder `path`, its parents included, and metrics.csv in it, with what is there of the first `epochs`
- * epochs. Half-written files of a process that was killed are removed; if `fresh`, also the state to resume from and
- * event files. */
-cln_status cln__folder_open(cln_context *ctx, const char *path, bool fresh, int epochs, cln__folder *out);
+ * epochs; `rate` names its column of the learning rate. Half-written files of a process that was killed are removed; if
+ * `fresh`, also the state to resume from and event files. */
+cln_status cln__folder_open(cln_context *ctx, const char *path, const char *rate, bool fresh, int epochs,
+                            cln__folder *out);
 void cln__folder_close(cln__folder *folder);
 /* Adds a line to metrics.csv for a completed epoch; it is on the disk when this returns. */
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *event);

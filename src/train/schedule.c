@@ -11,6 +11,11 @@ const char *cln_lr_scheduler_name(cln_lr_scheduler scheduler) {
     return names[scheduler];
 }
 
+const char *cln__rate_name(cln_optimizer_kind kind) {
+    static const char *const names[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW"};
+    return names[kind];
+}
+
 cln_onecycle cln__schedule_onecycle(const cln_recipe *recipe) {
     cln_onecycle c = recipe->onecycle;
     c.pct_start = c.pct_start != 0 ? c.pct_start : 0.3f;

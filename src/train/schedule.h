@@ -5,6 +5,9 @@
 #include "../base/base.h"
 #include "clnet/train.h"
 
+/* What a learning rate is called in curves and tables, as PyTorch Lightning's LearningRateMonitor does it: "lr-SGD",
+ * ...; "lr" without an optimiser. */
+const char *cln__rate_name(cln_optimizer_kind kind);
 /* The optimiser as a plan must know it: with a momentum, if the schedule sets one. */
 cln_optimizer cln__schedule_optimizer(const cln_recipe *recipe);
 /* The one-cycle's numbers with the defaults filled in. */

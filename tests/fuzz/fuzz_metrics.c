@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 bool fuzz_seed(int index, fuzz_bytes *out) {
-    static const char *const tables[] = {"epoch,lr,train_loss,val_loss\n1,0.1,2.5,\n2,1e-2,nan,1.5\n", "a\n",
+    static const char *const tables[] = {"epoch,lr-SGD,train_loss,val_loss\n1,0.1,2.5,\n2,1e-2,nan,1.5\n", "a\n",
                                          "a,b\r\n-1,inf\r\n"};
     if (index >= (int)(sizeof tables / sizeof *tables))
         return false;

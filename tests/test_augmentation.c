@@ -275,7 +275,7 @@ END_TEST
 
 enum { GAP = 2, BACKGROUND = 230 };
 
-static const uint8_t *pixel(const cln_picture *p, int y, int x) {
+static const uint8_t *pixel(const cln_image *p, int y, int x) {
     return p->pixels + 3 * (y * p->width + x);
 }
 
@@ -285,7 +285,7 @@ START_TEST(grid_shows_originals_above) {
     cln_augmentation a = {.hflip = 1};
     cln_loader_options o = options_for(&d, &a);
     const int64_t indices[3] = {4, 0, 2};
-    cln_picture p;
+    cln_image p;
     int wrong = 0;
     ok(cln_augmentation_grid(ctx, &d, indices, 3, &o, 0, &p));
     ck_assert_int_eq(p.width, 3 * (6 + GAP) + GAP);
@@ -302,7 +302,7 @@ START_TEST(grid_shows_originals_above) {
             }
         }
     ck_assert_int_eq(wrong, 0);
-    free(p.pixels);
+    cln_image_free(&p);
     free_images(&d);
 }
 END_TEST
@@ -311,13 +311,13 @@ START_TEST(grid_shows_the_mean_where_erased) {
     cln_dataset d = some_images(2, 3, 4, 4);
     cln_augmentation a = {.cutout = 100};
     cln_loader_options o = options_for(&d, &a);
-    cln_picture p;
+    cln_image p;
     ok(cln_augmentation_grid(ctx, &d, NULL, 1, &o, 0, &p));
     ck_assert_int_eq(p.width, 4 + 2 * GAP);
     for (int y = 4 + 2 * GAP; y < p.height - GAP; y++)
         for (int x = GAP; x < p.width - GAP; x++)
             ck_assert_uint_eq(pixel(&p, y, x)[1], 128);
-    free(p.pixels);
+    cln_image_free(&p);
     free_images(&d);
 }
 END_TEST
@@ -327,7 +327,7 @@ START_TEST(grid_refuses) {
     cln_augmentation a = {.hflip = 1};
     cln_loader_options o = options_for(&d, &a);
     const int64_t beyond = 2;
-    cln_picture p;
+    cln_image p;
     ck_assert_int_eq(cln_augmentation_grid(ctx, &d, NULL, 1, &o, 0, &p), CLN_INVALID_ARGUMENT);
     expect_message("images of 2 channels cannot be shown");
     ck_assert_ptr_null(p.pixels);

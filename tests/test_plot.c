@@ -289,13 +289,15 @@ END_TEST
 
 START_TEST(enlarged_pictures) {
     static uint8_t pixels[60 * 2000 * 3];
-    const cln_picture sizes[] = {{60, 20, pixels}, {1, 1, pixels}, {2000, 60, pixels}, {60, 2000, pixels}};
-    for (int i = 0; i < 4; i++) {
+    const cln_image sizes[] = {{20, 60, 3, pixels},   {1, 1, 3, pixels},   {60, 2000, 3, pixels},
+                               {2000, 60, 3, pixels}, {20, 60, 1, pixels}, {20, 60, 2, pixels}};
+    for (int i = 0; i < 6; i++) {
         ok(cln_plot_picture(ctx, i % 2 ? "title" : NULL, &sizes[i], png));
         check_png(png, 100, 90, 0.3);
     }
-    const cln_picture none = {0, 5, pixels};
+    const cln_image none = {5, 0, 3, pixels}, strange = {5, 5, 5, pixels};
     fails(cln_plot_picture(ctx, NULL, &none, png), CLN_INVALID_ARGUMENT, "a picture of 5x0");
+    fails(cln_plot_picture(ctx, NULL, &strange, png), CLN_INVALID_ARGUMENT, "5x5 with 5 components");
 }
 END_TEST
 

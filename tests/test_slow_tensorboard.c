@@ -161,7 +161,7 @@ static void take_scalars(text *lines, const events *e) {
 /* The picture is that of cln_augmentation_grid. */
 static void take_augmentation(text *lines) {
     cln_dataset *data;
-    cln_picture picture;
+    cln_image picture;
     int64_t *train, *validation;
     char *path = path_of(root, "data");
     cln_loader_options how = {.seed = 42, .augmentation = cln_augmentation_default()};
@@ -170,7 +170,7 @@ static void take_augmentation(text *lines) {
     ok(cln_split_indices(ctx, data->count, 20, 42, &train, &validation));
     ok(cln_augmentation_grid(ctx, data, train, 4, &how, 0, &picture));
     take_image(lines, "augmentation", 0, picture.width, picture.height, picture.pixels);
-    free(picture.pixels);
+    cln_image_free(&picture);
     free(train);
     free(validation);
     cln_dataset_free(data);

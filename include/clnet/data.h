@@ -2,23 +2,27 @@
 #ifndef CLNET_DATA_H
 #define CLNET_DATA_H
 
-#include "clnet/base.h"
+#include "clnet/image.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef enum cln_split { CLN_SPLIT_TRAIN, CLN_SPLIT_TEST } cln_split;
+/* The parts that a data set comes in. */
+typedef enum cln_split {
+    CLN_SPLIT_TRAIN, /* to train and validate on */
+    CLN_SPLIT_TEST,  /* to test on */
+} cln_split;
 
-/* Images as they are on disk (padded or resized where said), row-major [count][channels][height][width]. */
+/* Images as they are on disk (padded or resized where said), row-major. */
 typedef struct cln_dataset {
-    int64_t count;
-    int channels, height, width;
-    int num_classes;
-    char **class_names; /* num_classes of them */
-    uint8_t *images;
-    int32_t *labels; /* each in [0, num_classes) */
-    char *format;    /* "cifar10", "cifar100", "idx" or "images" */
+    int64_t count;               /* images */
+    int channels, height, width; /* of every image, in pixels; 1 channel is grey, 3 are RGB */
+    int num_classes;             /* all that labels may name, whether or not there are images of them */
+    char **class_names;          /* num_classes of them */
+    uint8_t *images;             /* [count][channels][height][width] */
+    int32_t *labels;             /* each in [0, num_classes) */
+    char *format;                /* "cifar10", "cifar100", "idx" or "images" */
 } cln_dataset;
 
 /* What the images of an image folder are to be; those of other formats stay as they are. */
@@ -40,12 +44,15 @@ typedef struct cln_dataset_options {
  * caller frees *out with cln_dataset_free. */
 CLN_API cln_status cln_dataset_load(cln_context *ctx, const char *path, cln_split split,
                                     const cln_dataset_options *options, cln_dataset **out);
+/* With all it points to. */
 CLN_API void cln_dataset_free(cln_dataset *dataset);
 
-/* (x / 255 - mean) / deviation for each channel. */
+/* The most channels that images to be normalised may have. */
 enum { CLN_MAX_IMAGE_CHANNELS = 4 };
+/* (x / 255 - mean) / deviation for each channel. */
 typedef struct cln_normalization {
-    int channels;
+    int channels; /* those of the images */
+    /* Of levels from 0 to 1; the first `channels` count. */
     float mean[CLN_MAX_IMAGE_CHANNELS], deviation[CLN_MAX_IMAGE_CHANNELS];
 } cln_normalization;
 
@@ -74,9 +81,10 @@ CLN_API cln_status cln_augment_crop_flip(cln_context *ctx, const uint8_t *image,
 
 /* Bounds between which a number is drawn. */
 typedef struct cln_range {
-    double low, high;
+    double low, high; /* low is at most high */
 } cln_range;
 
+/* What a padded image has outside the image. */
 typedef enum cln_padding {
     CLN_PAD_CONSTANT, /* black */
     CLN_PAD_REFLECT,  /* the image in a mirror, without repeating its edge */
@@ -94,7 +102,7 @@ typedef struct cln_augmentation {
     /* Random crop, as torchvision's RandomCrop: the image's size, cut out anywhere in the image padded by so many
      * pixels on each side; less than the image's sides. */
     int crop_padding;
-    cln_padding padding_mode;
+    cln_padding padding_mode; /* of crop_padding */
     /* Colour jitter, as torchvision's ColorJitter with 8-bit tensors, for images of 1 or 3 channels: in random order
      * the brightness is multiplied by a number uniform in [max(0, 1 - brightness), 1 + brightness], contrast and
      * saturation likewise, and the hue moved by a share of the circle uniform in [-hue, hue], hue at most 0.5. Grey
@@ -115,17 +123,17 @@ typedef struct cln_augmentation {
 /* The recipe's: flips with probability 1/2, resized crops of scale 0.8 to 1 and ratio 0.9 to 1.1. */
 CLN_API cln_augmentation cln_augmentation_default(void);
 
+/* How batches are made of a data set. */
 typedef struct cln_loader_options {
-    int64_t batch_size;
-    bool shuffle;   /* a new order each epoch, from (seed, epoch) */
-    bool drop_last; /* leave out the last partial batch */
-    double
-        limit; /* only the first batches of an epoch: below 1 a share of them, at least one; else their number; 0: all
-                */
-    uint64_t seed;
-    int workers; /* threads that prepare batches ahead; 0: prepared in the caller's thread */
-    cln_normalization normalization;
-    cln_augmentation augmentation; /* zeros: none */
+    int64_t batch_size; /* images; at least 1 */
+    bool shuffle;       /* a new order each epoch, from (seed, epoch) */
+    bool drop_last;     /* leave out the last partial batch */
+    /* Only the first batches of an epoch: below 1 a share of them, at least one; else their number; 0: all. */
+    double limit;
+    uint64_t seed;                   /* of order and augmentation */
+    int workers;                     /* threads that prepare batches ahead; 0: prepared in the caller's thread */
+    cln_normalization normalization; /* with as many channels as the images */
+    cln_augmentation augmentation;   /* zeros: none */
 } cln_loader_options;
 
 /* A batch, owned by the loader, valid until the next call. Rows beyond `count` are zero and labelled -1 (ignored). */
@@ -141,12 +149,14 @@ typedef struct cln_batch {
     const float *weights;  /* [size] */
 } cln_batch;
 
+/* Goes over the images of a data set, epoch by epoch. */
 typedef struct cln_loader cln_loader;
 
 /* `indices` (copied; NULL: all of the data set) picks the samples. Borrows `dataset`. The same options give the same
  * batches whatever the number of workers. Fails if drop_last leaves no batch. */
 CLN_API cln_status cln_loader_new(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices, int64_t count,
                                   const cln_loader_options *options, cln_loader **out);
+/* Ends its threads. The data set is left alone. */
 CLN_API void cln_loader_free(cln_loader *loader);
 CLN_API int64_t cln_loader_batches(const cln_loader *loader); /* in an epoch */
 CLN_API int64_t cln_loader_samples(const cln_loader *loader); /* that were picked */
@@ -155,18 +165,12 @@ CLN_API cln_status cln_loader_start(cln_loader *loader, int64_t epoch, int64_t f
 /* The next batch, or *batch = NULL at the end of the epoch. */
 CLN_API cln_status cln_loader_next(cln_loader *loader, const cln_batch **batch);
 
-/* An RGB picture, rows from the top. Whoever is given one owns `pixels`, and frees it with free. */
-typedef struct cln_picture {
-    int width, height;
-    uint8_t *pixels; /* [height][width][3] */
-} cln_picture;
-
-/* A picture of what options->augmentation does: `count` images of the data set (`indices`, NULL: the first) side by
- * side and, below each, what a network sees of it in `epoch`, brought back from the normalisation; 2 pixels of light
- * grey between and around them. Of the options, augmentation, normalization and seed count. Mixup and CutMix mix the
- * images shown with each other. The images must have 1 or 3 channels. */
+/* An RGB picture of what options->augmentation does: `count` images of the data set (`indices`, NULL: the first) side
+ * by side and, below each, what a network sees of it in `epoch`, brought back from the normalisation; 2 pixels of light
+ * grey between and around them. The caller frees it with cln_image_free. Of the options, augmentation, normalization
+ * and seed count. Mixup and CutMix mix the images shown with each other. The images must have 1 or 3 channels. */
 CLN_API cln_status cln_augmentation_grid(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices,
-                                         int count, const cln_loader_options *options, int64_t epoch, cln_picture *out);
+                                         int count, const cln_loader_options *options, int64_t epoch, cln_image *out);
 
 #ifdef __cplusplus
 }

@@ -15,23 +15,26 @@ CLN_API bool cln_plot_can_write(const char *path);
 
 /* A table of numbers, as the trainer writes metrics.csv. */
 typedef struct cln_metrics {
-    int rows, columns;
-    char **names;   /* of the columns */
-    double *values; /* [columns][rows]; NaN where there is nothing */
+    int rows, columns; /* the line of names is not counted */
+    char **names;      /* of the columns */
+    double *values;    /* [columns][rows]; NaN where there is nothing */
 } cln_metrics;
 
 /* Reads a file of comma-separated numbers under a line of names. What is no number, or a line with another number of
  * fields, is CLN_INVALID_FILE. The caller frees *out with cln_metrics_free. */
 CLN_API cln_status cln_metrics_read(cln_context *ctx, const char *path, cln_metrics **out);
+/* With names and values. */
 CLN_API void cln_metrics_free(cln_metrics *metrics);
 /* The values of a column, `rows` of them; NULL if there is none of this name. */
 CLN_API const double *cln_metrics_column(const cln_metrics *metrics, const char *name);
 
+/* One run of those in a picture. */
 typedef struct cln_plot_run {
-    const char *name; /* for the legend */
-    const cln_metrics *metrics;
+    const char *name;           /* for the legend */
+    const cln_metrics *metrics; /* borrowed */
 } cln_plot_run;
 
+/* The most runs in one picture: there are as many colours. */
 enum { CLN_PLOT_MAX_RUNS = 8 };
 /* Loss and accuracy by epoch, in training and validation (columns epoch, train_loss, train_acc, val_loss, val_acc; only
  * the first is required), of one run or of several to compare. */
@@ -51,9 +54,10 @@ CLN_API cln_status cln_plot_mistakes(cln_context *ctx, const cln_evaluation *eva
 
 /* --- images --- */
 
+/* An image of a picture of many. */
 typedef struct cln_tile {
-    const uint8_t *planes; /* [channels][height][width] as in cln_dataset; 1 (grey) or 3 channels */
-    int channels, height, width;
+    const uint8_t *planes;          /* [channels][height][width] as in cln_dataset; 1 (grey) or 3 channels */
+    int channels, height, width;    /* of `planes`, in pixels */
     const char *caption, *caption2; /* lines below it; NULL: none */
 } cln_tile;
 
@@ -61,8 +65,8 @@ typedef struct cln_tile {
 CLN_API cln_status cln_plot_images(cln_context *ctx, const char *title, const cln_tile *tiles, int count, int columns,
                                    const char *path);
 
-/* A picture, such as that of cln_augmentation_grid, enlarged to be seen well. `title` may be NULL. */
-CLN_API cln_status cln_plot_picture(cln_context *ctx, const char *title, const cln_picture *picture, const char *path);
+/* An image, such as that of cln_augmentation_grid, enlarged to be seen well. `title` may be NULL. */
+CLN_API cln_status cln_plot_picture(cln_context *ctx, const char *title, const cln_image *image, const char *path);
 
 /* The filters of a convolution: as colours where it has 3 input channels, else a grey row of input channels for each
  * filter. `layer` names its weight, or is what comes before ".weight"; NULL: the first layer. */

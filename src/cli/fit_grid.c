@@ -2,13 +2,11 @@
 #include "clnet/plot.h"
 #include "fit.h"
 
-#include <stdlib.h>
-
 enum { IMAGES = 10 };
 
 static cln_status draw(cln_context *ctx, const fit_arguments *a, const cln_dataset *data) {
     cln_loader_options options = {.seed = (uint64_t)a->seed, .augmentation = fit_augmentation(a)};
-    cln_picture picture;
+    cln_image picture;
     int count = data->count < IMAGES ? (int)data->count : IMAGES;
     cln_status status = cln_normalization_choose(ctx, a->normalize, data, &options.normalization);
     if (status == CLN_OK)
@@ -16,7 +14,7 @@ static cln_status draw(cln_context *ctx, const fit_arguments *a, const cln_datas
     if (status != CLN_OK)
         return status;
     status = cln_plot_picture(ctx, "Images and, below, what the network sees of them", &picture, a->augmentation_grid);
-    free(picture.pixels);
+    cln_image_free(&picture);
     return status;
 }
 

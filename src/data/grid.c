@@ -8,12 +8,12 @@
 
 enum { GAP = 2, BACKGROUND = 230, ROWS = 2 };
 
-static uint8_t *at(const cln_picture *p, int y, int x) {
+static uint8_t *at(const cln_image *p, int y, int x) {
     return p->pixels + 3 * ((size_t)y * (size_t)p->width + (size_t)x);
 }
 
 /* Draws an image of [channels][height][width] with its upper left corner at (top, left). */
-static void draw(const cln_picture *p, const cln_dataset *d, const uint8_t *image, int top, int left) {
+static void draw(const cln_image *p, const cln_dataset *d, const uint8_t *image, int top, int left) {
     size_t plane = (size_t)d->height * (size_t)d->width;
     for (int y = 0; y < d->height; y++)
         for (int x = 0; x < d->width; x++, image++)
@@ -29,14 +29,14 @@ static void denormalise(const cln_normalization *n, const float *image, size_t p
         }
 }
 
-static cln_status make_picture(cln_context *ctx, const cln_dataset *d, int64_t count, cln_picture *out) {
+static cln_status make_picture(cln_context *ctx, const cln_dataset *d, int64_t count, cln_image *out) {
     int64_t width = count * (d->width + GAP) + GAP, height = (int64_t)ROWS * (d->height + GAP) + GAP;
     if (width > INT32_MAX / 4 || height > INT32_MAX / 4)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
                          "augmentation picture: %" PRId64 " images of %dx%d are too many to show", count, d->height,
                          d->width);
     size_t bytes = 3 * (size_t)width * (size_t)height;
-    *out = (cln_picture){(int)width, (int)height, malloc(bytes)};
+    *out = (cln_image){(int)height, (int)width, 3, malloc(bytes)};
     if (!out->pixels)
         return cln__fail_memory(ctx, "the picture of the augmentation");
     memset(out->pixels, BACKGROUND, bytes);
@@ -44,7 +44,7 @@ static cln_status make_picture(cln_context *ctx, const cln_dataset *d, int64_t c
 }
 
 static cln_status fill(cln_context *ctx, const cln_dataset *d, const cln_batch *batch, const cln_normalization *n,
-                       const int64_t *indices, const cln_picture *out) {
+                       const int64_t *indices, const cln_image *out) {
     size_t plane = (size_t)d->height * (size_t)d->width, size = (size_t)d->channels * plane;
     uint8_t *image = malloc(size);
     if (!image)
@@ -60,8 +60,8 @@ static cln_status fill(cln_context *ctx, const cln_dataset *d, const cln_batch *
 }
 
 cln_status cln_augmentation_grid(cln_context *ctx, const cln_dataset *dataset, const int64_t *indices, int count,
-                                 const cln_loader_options *options, int64_t epoch, cln_picture *out) {
-    *out = (cln_picture){0};
+                                 const cln_loader_options *options, int64_t epoch, cln_image *out) {
+    *out = (cln_image){0};
     if (dataset->channels != 1 && dataset->channels != 3)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
                          "augmentation picture: images of %d channels cannot be shown, only of 1 or 3",
@@ -81,9 +81,7 @@ cln_status cln_augmentation_grid(cln_context *ctx, const cln_dataset *dataset, c
     if (status == CLN_OK)
         status = fill(ctx, dataset, batch, &options->normalization, indices, out);
     cln_loader_free(loader);
-    if (status != CLN_OK) {
-        free(out->pixels);
-        *out = (cln_picture){0};
-    }
+    if (status != CLN_OK)
+        cln_image_free(out);
     return status;
 }

@@ -73,10 +73,10 @@ static cln_status write_hparams(cln__trainer *t) {
 
 /* --- beginning --- */
 
-static cln_status write_picture(cln__trainer *t, const cln_picture *picture) {
+static cln_status write_picture(cln__trainer *t, const cln_image *picture) {
     uint8_t *png;
     size_t size;
-    CLN_TRY(cln_png_encode(t->ctx, picture->width, picture->height, 3, picture->pixels, &png, &size));
+    CLN_TRY(cln_png_encode(t->ctx, picture->width, picture->height, picture->components, picture->pixels, &png, &size));
     cln_status status = cln_tensorboard_image(t->board, "augmentation", 0, png, size);
     free(png);
     return status;
@@ -88,12 +88,12 @@ static cln_status write_augmentation(cln__trainer *t) {
                                     .normalization = t->event.normalization,
                                     .augmentation = cln__fit_augmentation(t->options)};
     int count = t->division.train_count < PICTURES ? (int)t->division.train_count : PICTURES;
-    cln_picture picture;
+    cln_image picture;
     if (t->train->channels != 1 && t->train->channels != 3)
         return CLN_OK;
     CLN_TRY(cln_augmentation_grid(t->ctx, t->train, t->division.train, count, &how, 0, &picture));
     cln_status status = write_picture(t, &picture);
-    free(picture.pixels);
+    cln_image_free(&picture);
     return status;
 }
 

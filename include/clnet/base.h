@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* Marks what the shared library exports. */
 #if defined(CLN_BUILDING) && defined(__GNUC__)
 #define CLN_API __attribute__((visibility("default")))
 #else
@@ -34,6 +35,7 @@ extern "C" {
     X(UNSUPPORTED, 9, "a valid request that this build cannot serve")                                                  \
     X(INTERNAL, 10, "a broken invariant: please report it")
 
+/* How a call ended: CLN_OK, CLN_FAILED, ... with the numbers of CLN_STATUS_LIST. */
 typedef enum cln_status {
 #define CLN_STATUS_ENUM(name, number, text) CLN_##name = number,
     CLN_STATUS_LIST(CLN_STATUS_ENUM)
@@ -51,6 +53,8 @@ typedef struct cln_context cln_context;
 
 /* Makes a context; needs no OpenCL. The caller frees it. Fails only for lack of memory. */
 CLN_API cln_status cln_context_new(cln_context **out);
+/* Last, after every object that was made with it. NULL is allowed, as for every object that has a type of its own in
+ * the library; what a caller holds as a struct, such as a cln_image, is freed and set to zero where it stands. */
 CLN_API void cln_context_free(cln_context *ctx);
 
 /* The message of the last failure, or "" if there was none. Valid until the next failure. */
@@ -70,9 +74,9 @@ CLN_API bool cln_is_utf8(const char *text);
 /* Writes a whole file: aside, synced and then renamed, so that `path` is the old file or the new one, never a part. */
 CLN_API cln_status cln_file_write(cln_context *ctx, const char *path, const void *data, size_t size);
 
-/* Batch, channels, height, width; what does not apply is 1. */
+/* The shape of a tensor; an axis that does not apply is 1. */
 typedef struct cln_shape {
-    int64_t n, c, h, w;
+    int64_t n, c, h, w; /* batch, channels, height, width */
 } cln_shape;
 
 #ifdef __cplusplus

@@ -8,19 +8,28 @@
 extern "C" {
 #endif
 
-typedef enum cln_device_type { CLN_DEVICE_CPU, CLN_DEVICE_GPU, CLN_DEVICE_OTHER } cln_device_type;
+/* What a device says it is; a GPU, if it says so among others. */
+typedef enum cln_device_type {
+    CLN_DEVICE_CPU,   /* those among which "cpu" chooses */
+    CLN_DEVICE_GPU,   /* those among which "gpu" chooses */
+    CLN_DEVICE_OTHER, /* accelerators and custom devices, in OpenCL's terms */
+} cln_device_type;
 
+/* What OpenCL says of a device; texts are cut to fit and end with 0. */
 typedef struct cln_device_info {
     int platform, device; /* the index pair that --device takes, "platform:device" */
-    cln_device_type type;
-    bool discrete; /* a GPU with memory of its own (CL_DEVICE_HOST_UNIFIED_MEMORY is false) */
-    bool available;
-    bool fp64, fp16;
-    char name[256], vendor[256], platform_name[256], version[256], driver_version[256], opencl_c_version[256];
-    int compute_units;
-    int clock_mhz;
-    uint64_t memory_bytes, max_alloc_bytes, local_bytes;
-    size_t max_work_group;
+    cln_device_type type; /* decides which device is chosen where none is named */
+    bool discrete;        /* a GPU with memory of its own (CL_DEVICE_HOST_UNIFIED_MEMORY is false) */
+    bool available;       /* the device and its compiler; cln_device_open refuses one that is not */
+    bool fp64, fp16;      /* whether kernels may compute in double, in half precision */
+    char name[256], vendor[256], platform_name[256];               /* as the driver spells them */
+    char version[256], driver_version[256], opencl_c_version[256]; /* of OpenCL ("OpenCL 3.0 ..."), driver, language */
+    int compute_units;        /* as OpenCL counts: cores of a CPU, multiprocessors of a GPU */
+    int clock_mhz;            /* the highest; 0: the driver does not say */
+    uint64_t memory_bytes;    /* global memory in all */
+    uint64_t max_alloc_bytes; /* the largest single allocation */
+    uint64_t local_bytes;     /* local memory of a work-group */
+    size_t max_work_group;    /* work-items */
 } cln_device_info;
 
 /* Lists every device of every platform. `*out` is malloc'ed (free it with free), NULL when there is none.
@@ -35,7 +44,9 @@ typedef struct cln_device cln_device;
  * the most compute units.
  * An unknown or ambiguous name fails with the list of devices. The caller frees *out. */
 CLN_API cln_status cln_device_open(cln_context *ctx, const char *spec, cln_device **out);
+/* After the weights and plans on it. */
 CLN_API void cln_device_free(cln_device *device);
+/* What was found when it was opened; lives as long as the device. */
 CLN_API const cln_device_info *cln_device_get_info(const cln_device *device);
 
 /* Where compiled programs are kept: by default $XDG_CACHE_HOME/clnet or $HOME/.cache/clnet, made with mode 0700.

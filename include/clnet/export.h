@@ -21,6 +21,7 @@ CLN_API cln_status cln_weights_write(cln_context *ctx, const char *path, const c
 
 /* --- a network as ONNX (https://onnx.ai, operators of edition 17) --- */
 
+/* How a network is written as ONNX; zeros: as it was trained, for normalised input. */
 typedef struct cln_onnx_options {
     /* Put each batch normalisation that directly follows a convolution into its weight and bias. Otherwise all are
      * kept, and all parameters are as they were trained. */
@@ -29,7 +30,7 @@ typedef struct cln_onnx_options {
      * them by this first. NULL: the input is float32, normalised already. */
     const cln_normalization *normalization;
     const cln_metadata *metadata; /* what the file is to say of itself (metadata_props) */
-    size_t metadata_count;
+    size_t metadata_count;        /* of `metadata` */
 } cln_onnx_options;
 
 /* Writes what `output` is computed from, as it is in evaluation, to `path` (as cln_file_write does). The model has the
@@ -49,31 +50,34 @@ CLN_API cln_status cln_onnx_save(cln_context *ctx, cln_weights *weights, const c
 
 /* --- from file to file --- */
 
+/* What cln_export writes. */
 typedef enum cln_export_format {
     CLN_EXPORT_SAFETENSORS, /* parameters and running statistics, by PyTorch's names */
-    CLN_EXPORT_ONNX,
+    CLN_EXPORT_ONNX,        /* the network with its weights */
 } cln_export_format;
 
+/* From which file to which, and how. */
 typedef struct cln_export_options {
     const char *weights; /* a file of any format that cln_weights_file_read takes; also a run's resume.safetensors */
     const char *out;     /* must be another file */
-    cln_export_format format;
+    cln_export_format format;       /* whatever `out` is called */
     const cln_model *const *models; /* among which the file's metadata names one */
-    int model_count;
-    const cln_model *model;        /* not NULL: this one, with `hparams` (JSON; NULL: the file's, or the defaults) */
-    const char *hparams;           /* NULL: see above */
-    int image_height, image_width; /* 0: the file's; what it does not say is 32x32 */
+    int model_count;                /* of `models` */
+    const cln_model *model;         /* not NULL: this one, with `hparams` (JSON; NULL: the file's, or the defaults) */
+    const char *hparams;            /* NULL: see above */
+    int image_height, image_width;  /* 0: the file's; what it does not say is 32x32 */
     const char *normalize;   /* how its images are normalised: "cifar10" or "M1,M2/S1,S2"; NULL: as the file says */
     cln_dtype dtype;         /* of safetensors: CLN_F32, CLN_F16 or CLN_BF16, as cln_floats_to_dtype rounds */
     bool fold_batchnorm;     /* of ONNX: see cln_onnx_options */
     bool with_normalization; /* of ONNX: the model normalises its images */
 } cln_export_options;
 
+/* What was written. */
 typedef struct cln_export_result {
-    const cln_model *model;
-    int64_t parameters; /* trainable */
-    uint64_t bytes;     /* of the file */
-    cln_shape input, output;
+    const cln_model *model;  /* one of options->models, or options->model */
+    int64_t parameters;      /* trainable */
+    uint64_t bytes;          /* of the file */
+    cln_shape input, output; /* of images and logits, as in the graph that was rebuilt */
 } cln_export_result;
 
 /* Rebuilds the network of a weights file, checks that these are its weights, and writes them, or it. The file says of

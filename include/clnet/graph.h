@@ -14,16 +14,19 @@
 extern "C" {
 #endif
 
+/* A network as nodes, each an operator applied to tensors. */
 typedef struct cln_graph cln_graph;
 
 /* A tensor of a graph, by value; valid in the graph that made it, and in every plan of that graph. */
 typedef struct cln_tensor {
     int32_t id; /* negative: invalid */
 } cln_tensor;
+/* What stands for none. */
 #define CLN_NO_TENSOR ((cln_tensor){-1})
 
 /* An empty graph. Borrows `ctx`, to which its errors go. NULL for lack of memory. */
 CLN_API cln_graph *cln_graph_new(cln_context *ctx);
+/* Weights and plans made from it live on. */
 CLN_API void cln_graph_free(cln_graph *graph);
 
 /* The first error of a builder call, or CLN_OK. */
@@ -36,20 +39,22 @@ CLN_API const char *cln_name(cln_graph *graph, const char *format, ...);
 /* All zeros for an invalid tensor. */
 CLN_API cln_shape cln_tensor_shape(const cln_graph *graph, cln_tensor x);
 
-/* Inputs, filled before each step: images (float32) and class indices (int32; one that is no class, such as -1: the row
- * is ignored). */
+/* An input of float32, such as images, filled before each step (cln_plan_write). */
 CLN_API cln_tensor cln_input(cln_graph *graph, const char *name, int64_t n, int64_t c, int64_t h, int64_t w);
+/* An input of class indices, int32 of shape (n, 1, 1, 1); the row of one that is no class, such as -1, is ignored. */
 CLN_API cln_tensor cln_labels(cln_graph *graph, const char *name, int64_t n);
 
+/* Functions of each element. */
 typedef enum cln_activation {
-    CLN_IDENTITY, /* no operation */
-    CLN_RELU,
-    CLN_LEAKY_RELU, /* slope 0.01 */
-    CLN_TANH,
-    CLN_GELU, /* x * Phi(x), with erf (Hendrycks and Gimpel, arXiv 1606.08415) */
+    CLN_IDENTITY,   /* no operation */
+    CLN_RELU,       /* max(x, 0) */
+    CLN_LEAKY_RELU, /* x, below 0 0.01 x */
+    CLN_TANH,       /* the hyperbolic tangent */
+    CLN_GELU,       /* x * Phi(x), with erf (Hendrycks and Gimpel, arXiv 1606.08415) */
 } cln_activation;
 /* "identity", "relu", "leakyrelu", "tanh", "gelu"; false if `name` is none of them. */
 CLN_API bool cln_activation_parse(const char *name, cln_activation *out);
+/* The other way; a static string. */
 CLN_API const char *cln_activation_name(cln_activation activation);
 /* The gain of Kaiming initialisation in front of `activation` (He et al., arXiv 1502.01852): sqrt(2), or 5/3 for tanh.
  */
@@ -57,30 +62,41 @@ CLN_API float cln_activation_gain(cln_activation activation);
 
 /* Parameters are made by the layers below, named "<name>.weight" and "<name>.bias" as PyTorch names them. */
 
-typedef enum cln_fan { CLN_FAN_IN, CLN_FAN_OUT } cln_fan;
+/* What the variance of initial weights is divided by. */
+typedef enum cln_fan {
+    CLN_FAN_IN,  /* the input channels of a group times the kernel's area */
+    CLN_FAN_OUT, /* all output channels times the kernel's area */
+} cln_fan;
 
 /* Zero stands for the usual value where it is not a possible one: stride, dilation and groups 1, gain sqrt(2). */
 typedef struct cln_conv2d_options {
-    int out_channels;
-    int kernel_h, kernel_w;
-    int stride, padding, dilation, groups;
-    bool bias;
-    cln_fan
-        fan; /* the weight starts normal with deviation gain / sqrt(fan), the bias uniform within 1 / sqrt(fan-in) */
-    float gain;
+    int out_channels;              /* a multiple of groups */
+    int kernel_h, kernel_w;        /* in pixels; at least 1 */
+    int stride, padding, dilation; /* the same along height and width; padding is with zeros */
+    int groups;                    /* in which channels are convolved apart; divides the channels of x */
+    bool bias;                     /* whether one is added, uniform within 1 / sqrt(fan-in) at first */
+    cln_fan fan;                   /* the weight starts normal with deviation gain / sqrt(fan) */
+    float gain;                    /* see cln_activation_gain */
 } cln_conv2d_options;
+/* A convolution (cross-correlation, as everywhere in the field): (n, c, h, w) to (n, out_channels, h', w') with
+ * h' = (h + 2 * padding - dilation * (kernel_h - 1) - 1) / stride + 1, rounded down, and w' likewise. Options are
+ * copied. */
 CLN_API cln_tensor cln_conv2d(cln_graph *graph, cln_tensor x, const char *name, const cln_conv2d_options *options);
 
 /* Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167): eps 1e-5, momentum 0.1; running variance unbiased.
  * In an evaluation plan, and where `use_running` is set, it normalises by the running estimates, and leaves them. */
 typedef struct cln_batchnorm_options {
     float eps, momentum; /* 0: 1e-5, 0.1 */
-    bool use_running;
+    bool use_running;    /* also in a training plan */
 } cln_batchnorm_options;
+/* Of each channel, over batch, height and width; with "running_mean" and "running_var" beside the parameters. `options`
+ * may be NULL. */
 CLN_API cln_tensor cln_batchnorm(cln_graph *graph, cln_tensor x, const char *name,
                                  const cln_batchnorm_options *options);
 
+/* Applies `activation` to each element. */
 CLN_API cln_tensor cln_activate(cln_graph *graph, cln_tensor x, cln_activation activation);
+/* The sum of two tensors of one shape. */
 CLN_API cln_tensor cln_add(cln_graph *graph, cln_tensor a, cln_tensor b);
 /* Along channels, in the order given. */
 CLN_API cln_tensor cln_concat(cln_graph *graph, const cln_tensor *xs, int count);
@@ -88,6 +104,7 @@ CLN_API cln_tensor cln_concat(cln_graph *graph, const cln_tensor *xs, int count)
 CLN_API cln_tensor cln_maxpool(cln_graph *graph, cln_tensor x, int kernel, int stride, int padding);
 /* Padding counts in the average; floor mode. */
 CLN_API cln_tensor cln_avgpool(cln_graph *graph, cln_tensor x, int kernel, int stride, int padding);
+/* To (n, c, 1, 1). */
 CLN_API cln_tensor cln_global_avgpool(cln_graph *graph, cln_tensor x);
 /* To (n, c*h*w, 1, 1). */
 CLN_API cln_tensor cln_flatten(cln_graph *graph, cln_tensor x);
@@ -108,14 +125,17 @@ CLN_API cln_tensor cln_accuracy(cln_graph *graph, cln_tensor logits, cln_tensor 
 
 /* A layer of a summary: a node that the model's own code made. */
 typedef struct cln_layer {
-    const char *name; /* "blocks.0.net.0", or the operator's name where it has no parameters */
-    const char *op;
-    cln_shape output;
+    const char *name;      /* "blocks.0.net.0", or the operator's name where it has no parameters */
+    const char *op;        /* the operator: "conv2d" */
+    cln_shape output;      /* for the whole batch */
     int64_t parameters;    /* trainable */
     int64_t multiply_adds; /* for the whole batch, convolutions and linear layers only */
 } cln_layer;
+/* How many there are; all that was made so far. */
 CLN_API int cln_graph_layers(const cln_graph *graph);
+/* In the order of their making, index from 0; its texts live as long as the graph. */
 CLN_API cln_layer cln_graph_layer(const cln_graph *graph, int index);
+/* Trainable numbers of all layers. */
 CLN_API int64_t cln_graph_parameters(const cln_graph *graph);
 /* Freezes the parameters that a pattern matches, as requires_grad = False does in PyTorch: they get no gradient, no
  * weight decay and no update, and what is only computed for their gradients is left out. Running statistics still move.

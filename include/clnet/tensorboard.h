@@ -11,6 +11,7 @@
 extern "C" {
 #endif
 
+/* An event file that is being written. */
 typedef struct cln_tensorboard cln_tensorboard;
 
 /* Begins a new file, events.out.tfevents.<time>.<host>.<process>.<number>.clnet, in a folder that exists. Borrows

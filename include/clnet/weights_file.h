@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* A whole file in memory. */
 typedef struct cln_weights_file cln_weights_file;
 
 /* Reads and checks a whole file, whose format is found out from its content, not from its name:
@@ -18,7 +19,9 @@ typedef struct cln_weights_file cln_weights_file;
  *   no tensor, number, text, list or dict is skipped, unless a tensor depends on it.
  * The caller frees *out; everything it hands out lives until then. */
 CLN_API cln_status cln_weights_file_read(cln_context *ctx, const char *path, cln_weights_file **out);
+/* With all tensors and texts that it has handed out. */
 CLN_API void cln_weights_file_free(cln_weights_file *file);
+/* How many tensors it has. */
 CLN_API size_t cln_weights_file_count(const cln_weights_file *file);
 /* In the order of the file; NULL beyond the last. */
 CLN_API const cln_file_tensor *cln_weights_file_at(const cln_weights_file *file, size_t index);

@@ -80,7 +80,11 @@ static const char style[] =
     "var(--line);border-radius:6px;padding:12px;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "#tip{position:fixed;pointer-events:none;background:var(--text);color:var(--page);padding:6px "
     "10px;border-radius:6px;font-size:.8rem;white-space:pre;display:none;z-index:9;max-width:95vw}\n"
-    "@media(max-width:520px){section{padding:14px}h1{font-size:1.4rem}th,td{padding:5px 6px;font-size:.82rem}\n"
+    "@media(max-width:520px){section{padding:14px}h1{font-size:1.4rem}\n"
+    "tr.head{display:none}tr{display:block;padding:6px 0}td,td:first-child{display:flex;justify-content:space-between;"
+    "border:0;padding:3px 0}td:first-child{font-size:1.05rem;position:static}td::before{content:attr(data-label);"
+    "color:var(--soft);padding-right:12px}td:first-child::before{content:none}.edge{border:0}tr+tr{border-top:1px "
+    "solid var(--line)}\n"
     ".bars{grid-template-columns:1fr max-content}.bars .soft{grid-column:1/-1;margin-top:2px;font-size:.82rem}}\n";
 
 /* Under the pointer (or the finger): of lines the values at the nearest x, of everything else its data-tip. */

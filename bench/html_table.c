@@ -1,4 +1,4 @@
-/* The table as HTML. */
+/* The table as HTML. On a phone each row is a list, with the columns' names (data-label) before the values. */
 #include "html.h"
 #include "table.h"
 
@@ -13,6 +13,10 @@ static const char *style_of(bool speeds, int column) {
     return column <= PUBLISHED_COLUMNS ? " class=\"theirs\"" : column == 1 + PUBLISHED_COLUMNS ? " class=\"edge\"" : "";
 }
 
+static bool is_published(bool speeds, int column) {
+    return !speeds && column >= 1 && column <= PUBLISHED_COLUMNS;
+}
+
 static void print_one(const table *t, bool speeds, FILE *to) {
     int count;
     char cell[TABLE_CELL];
@@ -20,10 +24,10 @@ static void print_one(const table *t, bool speeds, FILE *to) {
     fprintf(to, "<div class=\"scroll\"><table>\n");
     if (!speeds)
         fprintf(to,
-                "<tr><th></th><th class=\"group edge theirs\" colspan=\"%d\">published</th>"
+                "<tr class=\"head\"><th></th><th class=\"group edge theirs\" colspan=\"%d\">published</th>"
                 "<th class=\"group edge ours\" colspan=\"%d\">ours</th></tr>\n",
                 PUBLISHED_COLUMNS, count - 1 - PUBLISHED_COLUMNS);
-    fprintf(to, "<tr>");
+    fprintf(to, "<tr class=\"head\">");
     for (int c = 0; c < count; c++) {
         fprintf(to, "<th%s>", c == 1 || c == 1 + PUBLISHED_COLUMNS ? (speeds ? "" : " class=\"edge\"") : "");
         html_text(to, headings[c].name);
@@ -33,7 +37,9 @@ static void print_one(const table *t, bool speeds, FILE *to) {
         fprintf(to, "</tr>\n<tr>");
         for (int c = 0; c < count; c++) {
             table_cell(&t->rows[r], headings[c].column, cell);
-            fprintf(to, "<td%s>", style_of(speeds, c));
+            fprintf(to, "<td%s data-label=\"%s", style_of(speeds, c), is_published(speeds, c) ? "published: " : "");
+            html_text(to, headings[c].name);
+            fprintf(to, "\">");
             html_text(to, *cell ? cell : "–");
             fprintf(to, "</td>");
         }

@@ -65,6 +65,7 @@ static cln_status make_tables(cln_tuning *t) {
     return status;
 }
 
+/* Within a transaction, so that all three are of one moment. */
 static cln_status check_version(cln_tuning *t, bool *empty) {
     int application, version, tables;
     CLN_TRY(ask(t, "PRAGMA application_id", &application));
@@ -80,10 +81,17 @@ static cln_status check_version(cln_tuning *t, bool *empty) {
                      t->path, version, VERSION);
 }
 
+static cln_status look(cln_tuning *t, bool *empty) {
+    CLN_TRY(run(t, "read", "BEGIN"));
+    cln_status status = check_version(t, empty);
+    sqlite3_exec(t->db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
+}
+
 /* Looked at again under the lock: another process may have been faster. */
 static cln_status make_if_empty(cln_tuning *t) {
     bool empty;
-    CLN_TRY(check_version(t, &empty));
+    CLN_TRY(look(t, &empty));
     if (!empty)
         return CLN_OK;
     CLN_TRY(run(t, "write", "BEGIN IMMEDIATE"));
@@ -113,7 +121,7 @@ static cln_status open_file(cln_tuning *t, bool create, bool *absent) {
     sqlite3_busy_timeout(t->db, BUSY_MS);
     if (create)
         return make_if_empty(t);
-    return check_version(t, absent);
+    return look(t, absent);
 }
 
 cln_status cln_tuning_open(cln_context *ctx, const char *path, bool create, cln_tuning **out) {

@@ -312,7 +312,8 @@ typedef struct cln_fit_result {
  * CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is replaced as a whole and
  * resume.safetensors last, so that a run killed at any moment can go on from there.
  *
- * The event file is for TensorBoard (clnet/tensorboard.h). Its curves have the names and steps of PyTorch Lightning's:
+ * The event file is for TensorBoard (clnet/tensorboard.h). Its curves have the names and steps, which are updates, of
+ * PyTorch Lightning's:
  * after each epoch train_loss, train_acc, val_loss and val_acc (means over the epoch) and epoch (from 0) at the index,
  * from 0, of the epoch's last step; lr-SGD, lr-Adam or lr-AdamW at that of its first, and at every 50th
  * step if it changes within an epoch; test_loss, test_acc and epoch at

@@ -139,12 +139,12 @@ static cln_status write_losses(cln__trainer *t, int64_t step) {
     return cln_tensorboard_scalar(t->board, "val_acc", step, e->validation.accuracy);
 }
 
-/* At the epoch's first step, and where it changes within an epoch at every RATE_STEPS-th. */
+/* At the epoch's first update, and where it changes within an epoch at every RATE_STEPS-th. */
 static cln_status write_rates(cln__trainer *t, int64_t first, int64_t end) {
     const cln_recipe *recipe = &t->options->recipe;
     float shown = 0;
     for (int64_t step = first; step < end; step++) {
-        float rate = cln_recipe_rates(recipe, step, t->event.steps).learning_rate;
+        float rate = cln_recipe_rates(recipe, step, cln__trainer_updates(t)).learning_rate;
         if (step != first && (step % RATE_STEPS != 0 || !(rate < shown || rate > shown)))
             continue;
         CLN_TRY(cln_tensorboard_scalar(t->board, cln__rate_name(recipe->optimizer.kind), step, (double)rate));
@@ -153,8 +153,9 @@ static cln_status write_rates(cln__trainer *t, int64_t first, int64_t end) {
     return CLN_OK;
 }
 
+/* Of the curves, a step is an update, as in Lightning. */
 cln_status cln__board_epoch(cln__trainer *t) {
-    int64_t first = (t->event.epoch - 1) * t->event.steps, end = cln__trainer_steps_done(t);
+    int64_t first = (t->event.epoch - 1) * cln__trainer_updates(t), end = cln__trainer_updates_done(t);
     if (!t->board)
         return CLN_OK;
     CLN_TRY(write_rates(t, first, end));
@@ -164,7 +165,7 @@ cln_status cln__board_epoch(cln__trainer *t) {
 }
 
 cln_status cln__board_test(cln__trainer *t, const cln_score *score) {
-    int64_t step = cln__trainer_steps_done(t);
+    int64_t step = cln__trainer_updates_done(t);
     if (!t->board)
         return CLN_OK;
     CLN_TRY(cln_tensorboard_scalar(t->board, "epoch", step, t->position.epochs));

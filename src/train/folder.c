@@ -52,7 +52,8 @@ static bool starts_with(const char *text, const char *start) {
 static bool is_half_written(const char *name) {
     static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
                                        "metrics.csv.tmp-",      "summary.txt.tmp-",      "config.yaml.tmp-",
-                                       "curves.png.tmp-"};
+                                       "curves.png.tmp-",       "trace.json.tmp-",       "lr_find.csv.tmp-",
+                                       "lr_find.png.tmp-"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (starts_with(name, ours[i]))
             return true;

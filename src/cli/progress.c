@@ -164,7 +164,8 @@ void progress_scores(const cln_score *validation, const cln_score *test) {
     printf("\n%-12s %10s %10s %10s %10s\n", "", "images", "correct", "accuracy", "loss");
     if (validation->count > 0)
         show_score("validation", validation);
-    show_score("test", test);
+    if (test->count > 0)
+        show_score("test", test);
 }
 
 void progress_result(const cln_fit_result *r) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *root;
@@ -43,6 +44,12 @@ static void expect_new(const char *expected) {
     ok(cln_run_folder_new(ctx, base, "Net", &path));
     ck_assert_str_eq(path, full);
     free(path);
+    free(full);
+    free(base);
+}
+
+static void expect_latest(const char *expected) {
+    char *path, *full = path_of(root, expected), *base = path_of(root, "numbered");
     ok(cln_run_folder_latest(ctx, base, "Net", &path));
     ck_assert_str_eq(path, full);
     free(path);
@@ -55,7 +62,11 @@ START_TEST(folders_are_numbered_from_the_highest) {
     ok(cln_run_folder_latest(ctx, base, "Net", &path));
     ck_assert_ptr_null(path);
     expect_new("numbered/Net/version_0");
-    expect_new("numbered/Net/version_1");
+    file_write(root, "numbered/Net/version_0/resume.safetensors", "", 0);
+    expect_new("numbered/Net/version_1"); /* nothing to resume in it */
+    expect_latest("numbered/Net/version_0");
+    file_write(root, "numbered/Net/version_1/resume.safetensors", "", 0);
+    expect_latest("numbered/Net/version_1");
     folder_make(root, "numbered/Net/version_9");
     folder_make(root, "numbered/Net/version_012");
     folder_make(root, "numbered/Net/version_99999999999");
@@ -104,6 +115,42 @@ static double metric(const char *csv, int line, int column) {
         csv = strchr(csv, ',') + 1;
     return atof(csv);
 }
+
+/* The step at which a run of two epochs was tested. */
+static int64_t tested_at(const char *out, const char *options) {
+    char *command = cln__format(RUN_FIT "--epochs 2 --out %s %s", out, options);
+    runs(command);
+    char *folder = path_of(root, out), *name = events_name(folder), *path = path_of(folder, name);
+    events *e = events_read(path);
+    int64_t step = 0;
+    ck_assert_int_eq(events_scalar(e, "test_acc", &step, NULL), 1);
+    events_free(e);
+    free(command);
+    free(folder);
+    free(name);
+    free(path);
+    return step;
+}
+
+START_TEST(curves_count_updates) {
+    int64_t plain = tested_at("plain", ""), batches = plain / 2;
+    ck_assert_int_eq(tested_at("accumulated", "--accumulate-grad-batches 2"), 2 * ((batches + 1) / 2));
+}
+END_TEST
+
+/* The state of a run with averaged weights has two sets of them. */
+START_TEST(an_averaged_state_is_exported) {
+    runs(RUN_FIT "--epochs 1 --model-ema --out averaged");
+    runs("export --format onnx --weights averaged/resume.safetensors --out state.onnx");
+    runs("export --format onnx --weights averaged/last.safetensors --out last.onnx");
+    char *state = path_of(root, "state.onnx"), *last = path_of(root, "last.onnx");
+    struct stat a, b;
+    ck_assert(stat(state, &a) == 0 && stat(last, &b) == 0);
+    ck_assert_int_gt(a.st_size, 1000);
+    free(state);
+    free(last);
+}
+END_TEST
 
 START_TEST(curves_have_lightnings_steps) {
     static const char *const tags[] = {"epoch", "lr-SGD", "train_loss", "train_acc", "val_loss", "val_acc"};
@@ -298,6 +345,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, folders_are_numbered_from_the_highest);
     tcase_add_test(tests, runs_without_a_folder_get_the_next);
     tcase_add_test(tests, the_summary_is_that_of_the_command);
+    tcase_add_test(tests, curves_count_updates);
+    tcase_add_test(tests, an_averaged_state_is_exported);
     tcase_add_test(tests, curves_have_lightnings_steps);
     tcase_add_test(tests, rates_that_change_are_drawn_more_often);
     tcase_add_test(tests, json_lines_tell_all_of_a_run);

@@ -326,7 +326,8 @@ CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_o
 /* Makes the folder of a new run, <root>/<model>/version_<N> with N one above the highest there, as PyTorch Lightning
  * does; several processes at once get different ones. *path is malloc'ed, owned by the caller. */
 CLN_API cln_status cln_run_folder_new(cln_context *ctx, const char *root, const char *model, char **path);
-/* The one with the highest N; *path is NULL if there is none. */
+/* The one with the highest N of those with a resume.safetensors, so without what a learning-rate finder alone has left;
+ * *path is NULL if there is none. */
 CLN_API cln_status cln_run_folder_latest(cln_context *ctx, const char *root, const char *model, char **path);
 
 /* --- before fitting: a learning rate, a batch size --- */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_VERSION = 999999999, MAX_TRIES = 1000 };
 static const char prefix[] = "version_";
@@ -23,13 +24,21 @@ static int number_of(const char *name) {
     return good ? atoi(digits) : -1;
 }
 
-/* The highest number in `folder`; -1 if there is none. */
-static int latest(const char *folder) {
+static bool has_state(const char *folder, const char *name) {
+    char *path = cln__format("%s/%s/resume.safetensors", folder, name);
+    bool has = path && access(path, F_OK) == 0;
+    free(path);
+    return has;
+}
+
+/* The highest number in `folder`, or of those there that can be resumed; -1 if there is none. */
+static int latest(const char *folder, bool resumable) {
     int highest = -1;
     DIR *open = opendir(folder);
     for (struct dirent *entry; open && (entry = readdir(open));) {
         int number = number_of(entry->d_name);
-        highest = number > highest ? number : highest;
+        if (number > highest && (!resumable || has_state(folder, entry->d_name)))
+            highest = number;
     }
     if (open)
         closedir(open);
@@ -39,7 +48,7 @@ static int latest(const char *folder) {
 /* Makes the next one; two processes at once get two. */
 static cln_status make_next(cln_context *ctx, const char *folder, char **path) {
     for (int i = 0; i < MAX_TRIES; i++) {
-        int number = latest(folder) + 1;
+        int number = latest(folder, false) + 1;
         if (number > MAX_VERSION)
             return cln__fail(ctx, CLN_IO, "'%s' has a folder version_%d: there is no next number", folder, MAX_VERSION);
         *path = cln__format("%s/%s%d", folder, prefix, number);
@@ -75,7 +84,7 @@ cln_status cln_run_folder_latest(cln_context *ctx, const char *root, const char 
     char *folder = cln__format("%s/%s", root, model);
     if (!folder)
         return cln__fail_memory(ctx, "a file name");
-    int number = latest(folder);
+    int number = latest(folder, true);
     if (number >= 0)
         *path = cln__format("%s/%s%d", folder, prefix, number);
     free(folder);

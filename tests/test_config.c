@@ -33,8 +33,8 @@ static const char *const runs[] = {
     "--model ResNet --data data --hparams '{\"act_fn_name\": \"gelu\", \"c_hidden\": [8, 8, 9]}' --image-size 32,48",
     "--model ResNet --data data --benchmark --budget 7.5 --tuning 'a b' --monitor val_loss --mode min",
     "--pretrained 'x: y' --data data --device 0:0 --split-indices null --workers 0",
-    "--model ResNet --data '~' --out \"$(printf 'a\\tb \\302\\205 \\342\\200\\250 \\360\\237\\230\\200 \"c\" \\\\d # "
-    "e')\"",
+    ("--model ResNet --data '~' --out \"$(printf 'a\\tb \\302\\205 \\342\\200\\250 \\360\\237\\230\\200 \"c\" \\\\d # "
+     "e')\""),
     "--model ResNet --data true --out '- x' --device ' cpu ' --variant '' --print-plan",
 };
 

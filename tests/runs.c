@@ -2,6 +2,7 @@
 #include "runs.h"
 #include "events.h"
 #include "files.h"
+#include "tiny.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -22,6 +23,15 @@ static const char *folder;
 
 void run_begin(const char *path) {
     folder = path;
+}
+
+char *run_folder_new(void) {
+    char *root = folder_new(), *data = path_of(root, "data");
+    folder_make(root, "data");
+    tiny_write(data);
+    free(data);
+    run_begin(root);
+    return root;
 }
 
 static double now_s(void) {

@@ -21,6 +21,8 @@ typedef struct run {
 
 /* The folder in which runs are started: call before any other. */
 void run_begin(const char *folder);
+/* A folder for that, with tiny.h's data set in its folder "data"; malloc'ed, for folder_remove. Begins. */
+char *run_folder_new(void);
 /* Starts cltrain of CLNET_BIN_DIR with `arguments`, as a shell reads them; `before` is put before it ("" or "ulimit -f
  * 9; exec"). */
 run run_start(const char *before, const char *arguments);

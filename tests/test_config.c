@@ -2,7 +2,6 @@
 #include "files.h"
 #include "runs.h"
 #include "suite.h"
-#include "tiny.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,12 +278,7 @@ START_TEST(kept_config_is_the_same_run) {
 END_TEST
 
 static void set_up(void) {
-    folder = folder_new();
-    run_begin(folder);
-    folder_make(folder, "data");
-    char *data = path_of(folder, "data");
-    tiny_write(data);
-    free(data);
+    folder = run_folder_new();
     has_device = run_all("", "devices") == 0 || getenv("CI");
 }
 

@@ -328,12 +328,7 @@ START_TEST(json_lines_stand_alone) {
 END_TEST
 
 static void set_up(void) {
-    root = folder_new();
-    folder_make(root, "data");
-    char *data = path_of(root, "data");
-    tiny_write(data);
-    free(data);
-    run_begin(root);
+    root = run_folder_new();
 }
 
 static void tear_down(void) {

@@ -69,15 +69,10 @@ END_TEST
 static void set_up(void) {
     char order[8 * TINY_TRAIN];
     size_t used = 0;
-    root = folder_new();
-    folder_make(root, "data");
-    char *data = path_of(root, "data");
-    tiny_write(data);
-    free(data);
+    root = run_folder_new();
     for (int i = 0; i < TINY_TRAIN; i++)
         used += (size_t)snprintf(order + used, sizeof order - used, "%d ", i * 7 % TINY_TRAIN);
     file_write(root, "order.txt", order, used);
-    run_begin(root);
     has_torch = python_has("torch");
     if (has_torch)
         python_run("recipe_peers.py", "make '%s'", root);

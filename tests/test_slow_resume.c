@@ -2,7 +2,6 @@
 #include "files.h"
 #include "runs.h"
 #include "suite.h"
-#include "tiny.h"
 
 #include <stdlib.h>
 
@@ -17,12 +16,7 @@ START_TEST(killed_twenty_times) {
 END_TEST
 
 static void set_up(void) {
-    root = folder_new();
-    folder_make(root, "data");
-    char *data = path_of(root, "data");
-    tiny_write(data);
-    free(data);
-    run_begin(root);
+    root = run_folder_new();
 }
 
 static void tear_down(void) {

@@ -8,7 +8,6 @@
 #include "python.h"
 #include "runs.h"
 #include "suite.h"
-#include "tiny.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -218,12 +217,7 @@ START_TEST(a_run_comes_back_exactly) {
 END_TEST
 
 static void set_up(void) {
-    root = folder_new();
-    folder_make(root, "data");
-    char *data = path_of(root, "data");
-    tiny_write(data);
-    free(data);
-    run_begin(root);
+    root = run_folder_new();
 }
 
 static void tear_down(void) {

@@ -171,12 +171,7 @@ START_TEST(measures) {
 END_TEST
 
 static void set_up(void) {
-    folder = folder_new();
-    char *data = path_of(folder, "data");
-    folder_make(folder, "data");
-    tiny_write(data);
-    free(data);
-    run_begin(folder);
+    folder = run_folder_new();
 }
 
 static void tear_down(void) {

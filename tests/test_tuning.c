@@ -613,12 +613,7 @@ START_TEST(clbench_tunes_lists_and_exchanges) {
 END_TEST
 
 static void set_up(void) {
-    root = folder_new();
-    folder_make(root, "data");
-    char *data = path_of(root, "data");
-    tiny_write(data);
-    free(data);
-    run_begin(root);
+    root = run_folder_new();
 }
 
 static void tear_down(void) {

@@ -44,6 +44,9 @@ int64_t cln__round_up(int64_t a, int64_t multiple);
 char *cln__format(const char *format, ...) CLN__PRINTF(1, 2);
 char *cln__format_va(const char *format, va_list arguments);
 
+bool cln__starts_with(const char *text, const char *start);
+/* "1,234,567" into `text`, of a number that is not negative; returns `text`. */
+const char *cln__count(int64_t value, char text[32]);
 /* The bytes of the UTF-8 sequence at `text` (`size` bytes are left, at least 1), 0 if it is not valid. */
 size_t cln__utf8_length(const char *text, size_t size);
 

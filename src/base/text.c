@@ -1,7 +1,8 @@
-/* Strings: printing into new memory, UTF-8, and the nearest of some names. */
+/* Strings: printing into new memory, counts, UTF-8, and the nearest of some names. */
 #include "base.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,4 +89,20 @@ const char *cln_nearest_name(const char *name, const char *const *names, size_t 
         }
     }
     return best;
+}
+
+bool cln__starts_with(const char *text, const char *start) {
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+const char *cln__count(int64_t value, char text[32]) {
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%" PRId64, value), used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+    return text;
 }

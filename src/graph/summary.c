@@ -5,17 +5,10 @@
 
 enum { TEXT = 32 };
 
-/* "1,234,567", or "" for 0. */
+/* "" for 0. */
 static const char *count_text(int64_t value, char text[TEXT]) {
-    char digits[TEXT];
-    int length = value > 0 ? snprintf(digits, sizeof digits, "%" PRId64, value) : 0, used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
+    text[0] = '\0';
+    return value > 0 ? cln__count(value, text) : text;
 }
 
 static const char *shape_text(cln_shape s, char text[96]) {

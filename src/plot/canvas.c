@@ -3,7 +3,6 @@
 #include "../io/file.h"
 
 #include <cairo-svg.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,18 +207,6 @@ void cln__canvas_text(cln__canvas *c, double x, double y, cln__font font, const 
     cairo_show_text(c->cairo, line);
     cairo_restore(c->cairo);
     free(line);
-}
-
-const char *cln__count(int64_t value, char text[32]) {
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%" PRId64, value), used = 0;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
 }
 
 /* --- images --- */

@@ -46,9 +46,6 @@ typedef struct cln__font {
 void cln__canvas_text(cln__canvas *canvas, double x, double y, cln__font font, const char *text);
 double cln__canvas_text_width(cln__canvas *canvas, cln__font font, const char *text);
 
-/* "1,234,567" into `text`; returns `text`. */
-const char *cln__count(int64_t value, char text[32]);
-
 /* An image of 1 or 3 planes in a box, its shape kept; pixels are not blurred. */
 void cln__canvas_image(cln__canvas *canvas, const cln_tile *tile, double x, double y, double width, double height);
 

@@ -81,10 +81,6 @@ static cln_status check_weights(exporter *e) {
     return status;
 }
 
-static bool starts_with(const char *text, const char *start) {
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 /* The file's tensors; of a state to resume from, not what belongs to the optimiser, and where the weights are averaged
  * their average, which is what such a run writes. */
 static cln_status list_tensors(exporter *e) {
@@ -92,13 +88,13 @@ static cln_status list_tensors(exporter *e) {
     size_t count = cln_weights_file_count(e->file);
     bool resumable = cln_weights_file_metadata(e->file, "progress") != NULL, averaged = false;
     for (size_t i = 0; resumable && i < count; i++)
-        averaged = averaged || starts_with(cln_weights_file_at(e->file, i)->name, average);
+        averaged = averaged || cln__starts_with(cln_weights_file_at(e->file, i)->name, average);
     e->tensors = malloc(sizeof *e->tensors * (count + 1));
     if (!e->tensors)
         return cln__fail_memory(e->ctx, "the weights");
     for (size_t i = 0; i < count; i++) {
         cln_file_tensor t = *cln_weights_file_at(e->file, i);
-        if (averaged ? !starts_with(t.name, average) : resumable && starts_with(t.name, optimizer))
+        if (averaged ? !cln__starts_with(t.name, average) : resumable && cln__starts_with(t.name, optimizer))
             continue;
         t.name += averaged ? sizeof average - 1 : 0;
         e->tensors[e->tensor_count++] = t;

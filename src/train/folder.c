@@ -44,10 +44,6 @@ cln_status cln__folder_make(cln_context *ctx, const char *path) {
 
 /* --- what a process that was killed left behind --- */
 
-static bool starts_with(const char *text, const char *start) {
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 /* A file that was being written aside: see cln__file_write_atomic. */
 static bool is_half_written(const char *name) {
     static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
@@ -55,9 +51,9 @@ static bool is_half_written(const char *name) {
                                        "curves.png.tmp-",       "trace.json.tmp-",       "lr_find.csv.tmp-",
                                        "lr_find.png.tmp-"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (starts_with(name, ours[i]))
+        if (cln__starts_with(name, ours[i]))
             return true;
-    return starts_with(name, "epoch=") && strstr(name, ".safetensors.tmp-");
+    return cln__starts_with(name, "epoch=") && strstr(name, ".safetensors.tmp-");
 }
 
 /* Best effort: such a file only takes room. */

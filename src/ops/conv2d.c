@@ -174,13 +174,23 @@ const char *cln__conv2d_refusal(const cln__lowering *l, const cln__conv2d *p, co
     return p->pooled && !v->pools ? "its input is pooled on load" : v->refuses(l, p);
 }
 
+static bool is_forced(const cln__lowering *l, const cln__conv2d_variant *v) {
+    return l->forced_variant && strcmp(l->forced_variant, v->name) == 0;
+}
+
 static const cln__conv2d_variant *choose(const cln__lowering *l, const cln__conv2d *p) {
-    for (int forced = l->forced_variant ? 1 : 0; forced >= 0; forced--)
-        for (int i = 0; i < VARIANT_COUNT; i++)
-            if ((!forced || strcmp(variants[i]->name, l->forced_variant) == 0) && takes_pass(variants[i], p->pass) &&
-                !cln__conv2d_refusal(l, p, variants[i]))
-                return variants[i];
-    return NULL;
+    const cln__conv2d_variant *first = NULL;
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        const cln__conv2d_variant *v = variants[i];
+        if (!takes_pass(v, p->pass) || cln__conv2d_refusal(l, p, v))
+            continue;
+        if (is_forced(l, v))
+            return v;
+        /* Who asks for one variant wants to see that one: what stands in for it adds no rounding of its own. */
+        if (!first && !(l->forced_variant && v == &cln__conv2d_winograd))
+            first = v;
+    }
+    return first;
 }
 
 cln__conv2d cln__conv2d_describe(const cln__lowering *l, cln__conv2d_pass pass, const cln__conv2d_attrs *a,
@@ -237,11 +247,11 @@ static cln__conv2d describe_backward(const cln__lowering *l, const cln__node *no
 /* The variant that does both gradients at once, or NULL: none serves, or another kind is asked for. */
 static const cln__conv2d_variant *choose_backward(const cln__lowering *l, const cln__conv2d *p) {
     const cln__conv2d_variant *variant = choose(l, p);
-    if (!variant || !l->forced_variant || strcmp(variant->name, l->forced_variant) == 0)
+    if (!variant || !l->forced_variant || is_forced(l, variant))
         return variant;
     cln__conv2d alone = cln__conv2d_describe(l, CLN__GRAD_WEIGHT, &p->a, p->x, p->dw, p->dy);
     const cln__conv2d_variant *asked = choose(l, &alone);
-    return asked && strcmp(asked->name, l->forced_variant) == 0 ? NULL : variant;
+    return asked && is_forced(l, asked) ? NULL : variant;
 }
 
 bool cln__conv2d_fuses(cln__lowering *l, const cln__node *node) {

@@ -37,7 +37,7 @@ int run_end(run *r);
 int run_all(const char *before, const char *arguments);
 
 /* Fails the test unless the folders have the same files with the same bytes; in metrics.csv the last column, a speed,
- * does not count, nor do times in event files. */
+ * does not count, nor do times in event files and the content of trace.json. */
 void runs_same(const char *a, const char *b);
 
 /* Trains with `options` into the folder <name>-whole, then again into <name>-cut, where the process is killed `kills`

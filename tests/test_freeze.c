@@ -235,6 +235,8 @@ START_TEST(bad_patterns_are_told) {
                {"", "none matches ''"},
                {"input_net.*,", "none matches ''"},
                {"input_net", "none matches 'input_net'"},
+               {"blocks.[0,x].*,[]!,x],*", "none matches '[]!,x]'"},
+               {"blocks.[[:digit:],].*,[a,b", "none matches '[a'"},
                {"*.running_mean", "none matches '*.running_mean'"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         net n = net_new(0, hparams_of[0], NULL);

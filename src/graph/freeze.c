@@ -23,9 +23,31 @@ static const char *first_parameter(const cln_graph *g) {
     return "";
 }
 
+/* Of the bracket expression at `text`, as fnmatch reads it; 0: it is not closed, so its bracket stands for itself. */
+static size_t bracket_length(const char *text) {
+    size_t at = text[1] == '!' || text[1] == '^' ? 2 : 1;
+    if (text[at] == ']')
+        at++;
+    while (text[at] != '\0' && text[at] != ']') {
+        const char *end = text[at] == '[' && text[at + 1] == ':' ? strstr(text + at, ":]") : NULL;
+        at = end ? (size_t)(end - text) + 2 : at + 1;
+    }
+    return text[at] == ']' ? at + 1 : 0;
+}
+
+/* Of the pattern at `text`, to a comma that stands in no brackets. */
+static size_t pattern_length(const char *text) {
+    size_t at = 0;
+    while (text[at] != '\0' && text[at] != ',') {
+        size_t bracket = text[at] == '[' ? bracket_length(text + at) : 0;
+        at += bracket > 0 ? bracket : 1;
+    }
+    return at;
+}
+
 cln_status cln_graph_freeze(cln_graph *g, const char *patterns) {
     for (const char *begin = patterns; g->status == CLN_OK; begin++) {
-        size_t length = strcspn(begin, ",");
+        size_t length = pattern_length(begin);
         char *pattern = cln__format("%.*s", (int)length, begin);
         if (!pattern)
             return g->status = cln__fail_memory(g->ctx, "the patterns of frozen parameters");

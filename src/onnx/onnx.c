@@ -306,17 +306,25 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Every name of a value: what the nodes make, inputs and constants. Returns how many. */
+static size_t list_names(const Onnx__GraphProto *g, const char **names) {
+    size_t count = 0;
+    for (size_t i = 0; i < g->n_input; i++)
+        names[count++] = g->input[i]->name;
+    for (size_t i = 0; i < g->n_initializer; i++)
+        names[count++] = g->initializer[i]->name;
+    for (size_t i = 0; i < g->n_node; i++)
+        names[count++] = g->node[i]->output[0];
+    return count;
+}
+
 /* The user names layers and inputs, so the names that are made of these could meet. */
 static cln_status check_names(const cln__onnx *o) {
-    const char **names = malloc(sizeof *names * ((size_t)o->graph->tensor_count + o->string_count + 1)), *twice = NULL;
-    size_t count = 0;
+    const Onnx__GraphProto *g = o->model->graph;
+    const char **names = malloc(sizeof *names * (g->n_input + g->n_initializer + g->n_node + 1)), *twice = NULL;
     if (!names)
         return cln__fail_memory(o->ctx, "an ONNX model");
-    for (int i = 0; i < o->graph->tensor_count; i++)
-        if (o->names[i])
-            names[count++] = o->names[i];
-    for (size_t i = 0; i < o->string_count; i++)
-        names[count++] = o->strings[i];
+    size_t count = list_names(g, names);
     qsort(names, count, sizeof *names, compare_names);
     for (size_t i = 1; i < count; i++)
         if (strcmp(names[i - 1], names[i]) == 0)

@@ -130,8 +130,24 @@ START_TEST(mistakes_are_sorted) {
     ck_assert_int_eq(wrong[0], 5);
     for (int i = 1; i < 10; i++)
         ck_assert(e->predictions[wrong[i - 1]].probability >= e->predictions[wrong[i]].probability);
-    ck_assert_int_eq(cln_evaluation_mistakes(e, wrong, 3), 3);
+    for (int most = 0; most <= 12; most++) {
+        int64_t some[ROWS];
+        int64_t count = cln_evaluation_mistakes(e, some, most);
+        ck_assert_int_eq(count, most < 10 ? most : 10);
+        ck_assert_mem_eq(some, wrong, (size_t)count * sizeof *some);
+    }
     cln_evaluation_free(e);
+}
+END_TEST
+
+/* However many there are said to be: what cannot fail needs no way to say so. */
+START_TEST(mistakes_need_no_memory) {
+    static const cln_prediction all[] = {{0, 1, 0, 0.5f}, {1, 1, 0, 0.75f}, {2, 1, 0, NAN}, {3, 0, 0, 1}};
+    const cln_evaluation many = {.score = {.count = 4, .correct = -((int64_t)1 << 58)},
+                                 .predictions = (cln_prediction *)all};
+    int64_t wrong[4];
+    ck_assert_int_eq(cln_evaluation_mistakes(&many, wrong, 4), 3);
+    ck_assert_mem_eq(wrong, ((const int64_t[]){1, 0, 2}), 3 * sizeof *wrong);
 }
 END_TEST
 
@@ -409,6 +425,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, what_is_undefined_is_said_so);
     tcase_add_test(tests, bad_logits_are_told);
     tcase_add_test(tests, mistakes_are_sorted);
+    tcase_add_test(tests, mistakes_need_no_memory);
     tcase_add_test(tests, comma_separated_values);
     tcase_add_loop_test(tests, published_logits, 0, (int)(sizeof published / sizeof *published));
     tcase_add_test(tests, evaluation_agrees_with_the_score);

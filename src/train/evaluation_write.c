@@ -10,33 +10,51 @@
 
 /* --- mistakes --- */
 
-typedef struct mistake {
-    int64_t at;
-    float probability;
-} mistake;
-
-/* The most confident first, then in the order of the images. */
-static int compare(const void *a, const void *b) {
-    const mistake *x = a, *y = b;
-    if (x->probability != y->probability)
-        return x->probability > y->probability ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
+/* The most confident first, what is undefined last; then in the order of the images. */
+static bool is_before(const cln_prediction *all, int64_t a, int64_t b) {
+    float x = all[a].probability, y = all[b].probability;
+    x = isnan(x) ? -1 : x;
+    y = isnan(y) ? -1 : y;
+    return x > y || (!(x < y) && a < b);
 }
 
-int64_t cln_evaluation_mistakes(const cln_evaluation *e, int64_t *out, int64_t most) {
-    int64_t wrong = e->score.count - e->score.correct, found = 0;
-    mistake *all = malloc((size_t)(wrong > 0 ? wrong : 1) * sizeof *all);
-    for (int64_t i = 0; all && i < e->score.count; i++) {
-        const cln_prediction *p = &e->predictions[i];
-        if (p->prediction != p->label) /* what is undefined sorts last */
-            all[found++] = (mistake){i, isnan(p->probability) ? -1 : p->probability};
+/* Of a heap whose first is after all others in that order: mends the one at `at`, which may belong further down. */
+static void sink(const cln_prediction *all, int64_t *heap, int64_t count, int64_t at) {
+    int64_t moved = heap[at];
+    for (int64_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && is_before(all, heap[child], heap[child + 1]))
+            child++;
+        if (!is_before(all, moved, heap[child]))
+            break;
+        heap[at] = heap[child];
     }
-    if (found > 0)
-        qsort(all, (size_t)found, sizeof *all, compare);
-    found = cln__least(found, most);
-    for (int64_t i = 0; i < found; i++)
-        out[i] = all[i].at;
-    free(all);
+    heap[at] = moved;
+}
+
+static void sort(const cln_prediction *all, int64_t *heap, int64_t count) {
+    for (int64_t last = count - 1; last > 0; last--) {
+        int64_t end = heap[0];
+        heap[0] = heap[last];
+        heap[last] = end;
+        sink(all, heap, last, 0);
+    }
+}
+
+/* In the caller's memory alone: there is no failure to tell. */
+int64_t cln_evaluation_mistakes(const cln_evaluation *e, int64_t *out, int64_t most) {
+    const cln_prediction *all = e->predictions;
+    int64_t found = 0, i = 0;
+    for (; i < e->score.count && found < most; i++)
+        if (all[i].prediction != all[i].label)
+            out[found++] = i;
+    for (int64_t at = found / 2 - 1; at >= 0; at--)
+        sink(all, out, found, at);
+    for (; i < e->score.count && found > 0; i++)
+        if (all[i].prediction != all[i].label && is_before(all, i, out[0])) {
+            out[0] = i;
+            sink(all, out, found, 0);
+        }
+    sort(all, out, found);
     return found;
 }
 

@@ -31,10 +31,11 @@ static cln_status fail(const char *format, const char *a, const char *b) {
 
 cln_status table_save(cln_context *ctx, const table *t, const char *path) {
     cJSON *json = table_to_json(t);
-    char *text = json ? cJSON_Print(json) : NULL;
+    char *printed = json ? cJSON_Print(json) : NULL, *text = printed ? cln_utf8_repair(printed) : NULL;
     cJSON_Delete(json);
+    cJSON_free(printed);
     cln_status status = text ? cln_file_write(ctx, path, text, strlen(text)) : CLN_OUT_OF_MEMORY;
-    cJSON_free(text);
+    free(text);
     return status;
 }
 

@@ -76,6 +76,19 @@ START_TEST(ratios_and_verdicts) {
 }
 END_TEST
 
+/* The name of a file can be any bytes. */
+START_TEST(json_is_utf8_whatever_a_file_is_called) {
+    put("a\xff\xc3.json", SPEED(100, 99, 101));
+    put("caf\xc3\xa9.json", SPEED(100, 99, 101));
+    ck_assert_int_eq(program_run(folder, "", "clbench compare a\xff\xc3.json caf\xc3\xa9.json --json"), 0);
+    ck_assert(cln_is_utf8(program_output));
+    cJSON *json = cJSON_Parse(program_output);
+    ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(json, "a")), "a\xef\xbf\xbd\xef\xbf\xbd.json");
+    ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(json, "b")), "caf\xc3\xa9.json");
+    cJSON_Delete(json);
+}
+END_TEST
+
 #define ROW(model, mean, error)                                                                                        \
     "{\"model\":\"" model "\",\"runs\":[{\"seed\":42,\"weights\":\"w\",\"epochs\":3,\"parameters\":272378,"            \
     "\"test\":{\"correct\":910,\"count\":1000}}],\"test\":{\"mean\":" #mean ",\"standard_error\":" #error "}}"
@@ -339,6 +352,7 @@ static void tear_down(void) {
 static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, ratios_and_verdicts, 0, sizeof speeds / sizeof *speeds);
+    tcase_add_test(tests, json_is_utf8_whatever_a_file_is_called);
     tcase_add_test(tests, accuracies_differ_by_two_standard_errors);
     tcase_add_test(tests, peers_against_a_measurement);
     tcase_add_test(tests, launches);

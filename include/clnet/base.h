@@ -70,6 +70,9 @@ CLN_API const char *cln_nearest_name(const char *name, const char *const *names,
 
 /* Whether `text` is UTF-8, as every name in the files that the library writes is. */
 CLN_API bool cln_is_utf8(const char *text);
+/* A copy in which U+FFFD stands for each byte that is part of no character of UTF-8, as in the name of a file, which
+ * can be any bytes. The caller frees it; NULL for lack of memory. */
+CLN_API char *cln_utf8_repair(const char *text);
 
 /* Writes a whole file: aside, synced and then renamed, so that `path` is the old file or the new one, never a part. */
 CLN_API cln_status cln_file_write(cln_context *ctx, const char *path, const void *data, size_t size);

@@ -52,6 +52,20 @@ bool cln_is_utf8(const char *text) {
     return true;
 }
 
+char *cln_utf8_repair(const char *text) {
+    static const char replacement[] = "\xef\xbf\xbd";
+    size_t size = strlen(text), used = 0;
+    char *copy = size < SIZE_MAX / 3 ? malloc(3 * size + 1) : NULL;
+    for (size_t at = 0, length; copy && at<size; at += length> 0 ? length : 1) {
+        length = cln__utf8_length(text + at, size - at);
+        memcpy(copy + used, length > 0 ? text + at : replacement, length > 0 ? length : 3);
+        used += length > 0 ? length : 3;
+    }
+    if (copy)
+        copy[used] = '\0';
+    return copy;
+}
+
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }

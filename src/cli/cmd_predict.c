@@ -55,7 +55,7 @@ static cJSON *prediction_json(const job *j, int class, double probability) {
 
 static void add_json(const job *j, const char *path, const float *probabilities) {
     cJSON *object = cJSON_CreateObject();
-    report_json_text(object, "image", path);
+    cJSON_AddStringToObject(object, "image", path);
     cJSON *list = cJSON_AddArrayToObject(object, "predictions");
     for (int i = 0; i < j->top_k; i++)
         cJSON_AddItemToArray(list, prediction_json(j, j->top[i], (double)probabilities[j->top[i]]));
@@ -82,8 +82,8 @@ static void fail_image(job *j, const char *path, cln_status status) {
     if (!j->images)
         return;
     cJSON *object = cJSON_CreateObject();
-    report_json_text(object, "image", path);
-    report_json_text(object, "error", cln_context_error(j->ctx));
+    cJSON_AddStringToObject(object, "image", path);
+    cJSON_AddStringToObject(object, "error", cln_context_error(j->ctx));
     cJSON_AddItemToArray(j->images, object);
 }
 

@@ -46,6 +46,7 @@ ask 'val_acc|val_loss' cltrain fit --monitor = val
 ask 'sgd|adam|adamw' cltrain fit --optimizer =
 ask 'weights one.safetensors|weights*.safetensors' cltrain test --weights weights
 ask '--nesterov' cltrain fit --nest
+ask '--no-save-last' cltrain fit --no-save
 ask '' cltrain fit --lr 0
 ask 'a folder' cltrain fit --out ''
 ask 'other' cltrain fit --split_indices oth
@@ -62,6 +63,7 @@ if command -v zsh >/dev/null; then
         words=(cltrain fit --mo) CURRENT=3
         source "$1/zsh/site-functions/_cltrain"' zsh "$share" >"$work/zsh" || fail "zsh: _cltrain"
     grep -q '^--model=\[.*\]:NAME:(GoogleNet ' "$work/zsh" || fail "zsh: --model does not list models"
+    grep -q '^--no-save-last\[not --save-last\]$' "$work/zsh" || fail "zsh: no --no-save-last"
     grep -q '^--out=\[.*\]:DIR:_files -/$' "$work/zsh" || fail "zsh: --out is no folder"
 fi
 if command -v fish >/dev/null; then
@@ -74,4 +76,5 @@ if command -v fish >/dev/null; then
     ask_fish '--monitor|' 'cltrain fit --moni'
     ask_fish 'ResNet|ResNetPreAct|' 'cltrain fit --model Res'
     ask_fish 'fit|' 'cltrain fi'
+    ask_fish '--no-save-last|' 'cltrain fit --no-save'
 fi

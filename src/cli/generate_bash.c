@@ -23,7 +23,11 @@ static void print_options(const cli_command *command) {
     for (const cli_option *o = NULL; (o = cli_next(command, o));)
         if (o->help)
             printf("--%s ", o->name);
-    printf("--help'\n");
+    printf("--help'\n            if [[ $cur == --no* ]]; then words+='");
+    for (const cli_option *o = NULL; (o = cli_next(command, o));)
+        if (o->help && cli_can_negate(o))
+            printf(" --no-%s", o->name);
+    printf("'; fi\n");
     if (command->operand)
         printf("            if [[ $cur != -* ]]; then words='' kind=file; fi\n");
     printf("            ;;\n");

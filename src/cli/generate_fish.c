@@ -32,6 +32,10 @@ static void print_option(const char *program, const cli_command *command, const 
     printf(" -d ");
     print_quoted(o->help, generate_short(o->help));
     printf("\n");
+    if (cli_can_negate(o))
+        printf("complete -c %s -n '__fish_seen_subcommand_from %s; and string match -q -- \"--no*\" (commandline -ct)' "
+               "-l no-%s -d 'not --%s'\n",
+               program, command->name, o->name, o->name);
 }
 
 static void print_command(const char *program, const cli_command *command) {

@@ -26,6 +26,8 @@ static void print_option(const cli_option *o) {
         printf(")");
     }
     printf("%s'", values == GENERATE_FILES ? "_files" : values == GENERATE_FOLDERS ? "_files -/" : "");
+    if (cli_can_negate(o))
+        printf(" \\\n            '--no-%s[not --%s]'", o->name, o->name);
 }
 
 static void print_command(const cli_command *command) {

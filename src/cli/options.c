@@ -100,11 +100,15 @@ static bool read_option(line *l, const cli_option *o, const char *text) {
     return false;
 }
 
+bool cli_can_negate(const cli_option *o) {
+    return o->kind == CLI_FLAG || o->kind == CLI_FLAG_INT;
+}
+
 const cli_option *cli_find_negated(const cli_command *command, const char *text, size_t length) {
     if (length < 4 || !same_name("no-", text, 3))
         return NULL;
     const cli_option *o = cli_find(command, text + 3, length - 3);
-    return o && (o->kind == CLI_FLAG || o->kind == CLI_FLAG_INT) ? o : NULL;
+    return o && cli_can_negate(o) ? o : NULL;
 }
 
 static bool take_option(line *l, int argc, char **argv, int *at) {

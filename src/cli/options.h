@@ -92,7 +92,8 @@ const cli_option *cli_find(const cli_command *command, const char *text, size_t 
 /* The nearest name of a listed option, or NULL. */
 const char *cli_nearest(const cli_command *command, const char *text, size_t length);
 
-/* The option that --no-<name> turns off, NULL: none. */
+/* Whether --no-<name> turns it off, and the option that it turns off, NULL: none. */
+bool cli_can_negate(const cli_option *o);
 const cli_option *cli_find_negated(const cli_command *command, const char *text, size_t length);
 
 /* "a whole number from 1 to 64": what an option takes. */

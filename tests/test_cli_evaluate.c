@@ -98,6 +98,28 @@ START_TEST(tables_and_json) {
 }
 END_TEST
 
+/* The line of the matrix that names the predicted classes. */
+static const char *matrix_head(void) {
+    const char *matrix = strstr(run_output, "confusion matrix: ");
+    ck_assert_ptr_nonnull(matrix);
+    static char head[256];
+    snprintf(head, sizeof head, "%.*s", (int)strcspn(strchr(matrix, '\n') + 2, "\n"), strchr(matrix, '\n') + 2);
+    return head;
+}
+
+START_TEST(names_in_the_matrix_are_whole_where_there_is_room) {
+    static const char whole[] = "           airplane automobile bird cat deer dog frog horse ship truck";
+    ck_assert_int_eq(run_all("unset COLUMNS;", TEST), 0);
+    ck_assert_str_eq(matrix_head(), whole);
+    ck_assert_int_eq(run_all("COLUMNS=70", TEST), 0);
+    ck_assert_str_eq(matrix_head(), whole);
+    ck_assert_int_eq(run_all("COLUMNS=67", TEST), 0);
+    ck_assert_str_eq(matrix_head(), "           airplan automob bird cat deer dog frog horse ship truck");
+    ck_assert_int_eq(run_all("COLUMNS=1", TEST), 0);
+    ck_assert_str_eq(matrix_head(), "           air aut bir cat dee dog fro hor shi tru");
+}
+END_TEST
+
 START_TEST(files_of_a_test) {
     succeeds(TEST "--csv c.csv --confusion m.csv --predictions p.csv --misclassified w.png");
     prints("confusion matrix: m.csv");
@@ -182,6 +204,19 @@ START_TEST(names_of_classes) {
 }
 END_TEST
 
+/* A folder in the picture's place cannot be replaced. */
+START_TEST(scores_are_told_without_the_picture) {
+    folder_make(folder, "unseen");
+    folder_make(folder, "unseen/curves.png");
+    fails(RUN_FIT "--epochs 1 --out unseen", 4, "cltrain: cannot ");
+    ck_assert_ptr_nonnull(strstr(run_errors, "unseen/curves.png"));
+    prints("\ntest                 30 ");
+    prints("\nunseen/best.safetensors\n");
+    fails(RUN_FIT "--epochs 1 --out unseen --json-lines", 4, "unseen/curves.png");
+    ck_assert_ptr_nonnull(strstr(strstr(run_output, "{\"event\":\"test\""), "{\"event\":\"error\""));
+}
+END_TEST
+
 START_TEST(plots) {
     ck_assert(exists("run/curves.png")); /* by cltrain fit */
     check_picture("run/curves.png");
@@ -250,11 +285,13 @@ static void add_tests(TCase *tests) {
     if (!has_device)
         return;
     tcase_add_test(tests, tables_and_json);
+    tcase_add_test(tests, names_in_the_matrix_are_whole_where_there_is_room);
     tcase_add_test(tests, files_of_a_test);
     tcase_add_test(tests, predictions);
     tcase_add_test(tests, many_images);
     tcase_add_test(tests, names_of_classes);
     tcase_add_test(tests, plots);
+    tcase_add_test(tests, scores_are_told_without_the_picture);
 }
 
 int main(void) {

@@ -138,14 +138,14 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
     *stopped = status == CLN_OK && (finds ? interrupt_signal() != 0 : result.stopped);
     if ((status != CLN_OK || *stopped) && plain)
         progress_stop(&shown);
-    if (status == CLN_OK && !*stopped && options.out && !finds)
-        status = draw_curves(ctx, &options);
     if (*stopped && !finds)
         show_stopped(a, &options, &result);
     else if (status == CLN_OK && !finds)
         show_end(a, &options, &result);
     if (status == CLN_OK && a->profiler && !finds && !a->json_lines)
         fit_show_profile(&profile, options.out);
+    if (status == CLN_OK && !*stopped && options.out && !finds)
+        status = draw_curves(ctx, &options);
     fit_paths_free(&paths);
     cln_device_free(device);
     free(config);

@@ -2,11 +2,12 @@
 #include "evaluation.h"
 #include "report.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_COLUMNS = 12, MOST_CONFUSIONS = 10, NAME_WIDTH = 24, CELL_WIDTH = 8 };
+enum { MOST_COLUMNS = 12, MOST_CONFUSIONS = 10, NAME_WIDTH = 24, LEAST_WIDTH = 3 };
 
 /* --- tables --- */
 
@@ -41,17 +42,49 @@ static void print_classes(const cln_evaluation *e) {
     }
 }
 
+/* Characters of UTF-8. */
+static int width_of(const char *name) {
+    int width = 0;
+    for (; *name; name++)
+        width += ((unsigned char)*name & 0xc0) != 0x80;
+    return width;
+}
+
+/* The widths of the matrix's columns if names have at most `most` characters: the class, then what is predicted.
+ * Numbers are never cut. Returns the width of all. */
+static int set_widths(const cln_evaluation *e, int most, int widths[1 + MOST_COLUMNS]) {
+    int n = e->num_classes, all = 0;
+    widths[0] = 0;
+    for (int j = 0; j < n; j++) {
+        char count[32];
+        int width = width_of(e->class_names[j]);
+        widths[0] = width > widths[0] ? width : widths[0];
+        widths[1 + j] = width < most ? width : most;
+        for (int i = 0; i < n; i++) {
+            int digits = snprintf(count, sizeof count, "%" PRId64, e->confusion[(int64_t)i * n + j]);
+            widths[1 + j] = digits > widths[1 + j] ? digits : widths[1 + j];
+        }
+        all += 1 + widths[1 + j];
+    }
+    widths[0] = widths[0] < NAME_WIDTH ? widths[0] : NAME_WIDTH;
+    return all + widths[0];
+}
+
+/* As wide as the names, if the terminal is. */
 static void print_confusion(const cln_evaluation *e) {
-    printf("\nconfusion matrix: a row for each true class, a column for each predicted one\n\n%*s", NAME_WIDTH, "");
-    for (int i = 0; i < e->num_classes; i++) {
+    int n = e->num_classes, most = NAME_WIDTH, widths[1 + MOST_COLUMNS];
+    while (set_widths(e, most, widths) > report_columns() && most > LEAST_WIDTH)
+        most--;
+    printf("\nconfusion matrix: a row for each true class, a column for each predicted one\n\n%*s", widths[0], "");
+    for (int j = 0; j < n; j++) {
         printf(" ");
-        print_name(e->class_names[i], CELL_WIDTH - 1);
+        print_name(e->class_names[j], widths[1 + j]);
     }
     printf("\n");
-    for (int i = 0; i < e->num_classes; i++) {
-        print_name(e->class_names[i], NAME_WIDTH);
-        for (int j = 0; j < e->num_classes; j++)
-            printf(" %-*lld", CELL_WIDTH - 1, (long long)e->confusion[(int64_t)i * e->num_classes + j]);
+    for (int i = 0; i < n; i++) {
+        print_name(e->class_names[i], widths[0]);
+        for (int j = 0; j < n; j++)
+            printf(" %-*" PRId64, widths[1 + j], e->confusion[(int64_t)i * n + j]);
         printf("\n");
     }
 }

@@ -2,9 +2,12 @@
 #include "report.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 void report_warnings(const char *program, cln_context *ctx) {
     char text[1024];
@@ -54,13 +57,20 @@ cln_status report_open_device(cln_context *ctx, const char *spec, FILE *out, cln
     return status;
 }
 
-int report_json(const char *program, cJSON *object) {
-    char *text = object ? cJSON_PrintUnformatted(object) : NULL;
+char *report_json_string(cJSON *object) {
+    char *printed = object ? cJSON_PrintUnformatted(object) : NULL;
+    char *text = printed ? cln_utf8_repair(printed) : NULL;
+    cJSON_free(printed);
     cJSON_Delete(object);
+    return text;
+}
+
+int report_json(const char *program, cJSON *object) {
+    char *text = report_json_string(object);
     if (!text)
         return report_no_memory(program);
     printf("%s\n", text);
-    cJSON_free(text);
+    free(text);
     return CLN_OK;
 }
 
@@ -74,13 +84,13 @@ void report_json_float(cJSON *object, const char *name, double value) {
     cJSON_AddNumberToObject(object, name, strtod(text, NULL));
 }
 
-void report_json_text(cJSON *object, const char *name, const char *text) {
-    char *copy = strdup(text);
-    for (char *c = copy; c && *c && !cln_is_utf8(text); c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    cJSON_AddStringToObject(object, name, copy ? copy : "");
-    free(copy);
+int report_columns(void) {
+    const char *given = getenv("COLUMNS");
+    struct winsize size;
+    long columns = given ? strtol(given, NULL, 10) : 0;
+    if (columns <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        columns = size.ws_col;
+    return columns > 0 && columns <= INT_MAX ? (int)columns : 80;
 }
 
 char *report_count(int64_t value, char text[32]) {
@@ -97,7 +107,9 @@ char *report_count(int64_t value, char text[32]) {
 
 char *report_time(double seconds, char text[32]) {
     long long whole = seconds > 0 && seconds < 1e15 ? (long long)(seconds + 0.5) : 0;
-    if (whole < 3600)
+    if (isnan(seconds))
+        snprintf(text, 32, "?");
+    else if (whole < 3600)
         snprintf(text, 32, "%lld:%02lld", whole / 60, whole % 60);
     else
         snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);

@@ -21,17 +21,19 @@ void report_device(FILE *out, const cln_device_info *info);
 cln_status report_open_device(cln_context *ctx, const char *spec, FILE *out, cln_device **device);
 const char *report_device_type(const cln_device_info *info);
 
+/* JSON on one line, in UTF-8 whatever the texts are made of; deletes `object`. malloc'ed, NULL for lack of memory. */
+char *report_json_string(cJSON *object);
 /* Prints `object` on one line to standard output and deletes it; NULL is a lack of memory. Returns the exit status. */
 int report_json(const char *program, cJSON *object);
 /* Adds a number with no more digits than a float has. */
 void report_json_float(cJSON *object, const char *name, double value);
 
-/* Adds a text; JSON is UTF-8, so if that is not (a file name can be any bytes), what is not ASCII in it becomes '?'. */
-void report_json_text(cJSON *object, const char *name, const char *text);
+/* How many characters a line of the terminal has: $COLUMNS, or as it says itself; 80 where there is none. */
+int report_columns(void);
 
 /* "1,234,567" into `text`; returns `text`. */
 char *report_count(int64_t value, char text[32]);
-/* "1:02:03" or "2:03" into `text`; returns `text`. */
+/* "1:02:03" or "2:03" into `text`, "?" if `seconds` is NaN; returns `text`. */
 char *report_time(double seconds, char text[32]);
 /* "12.3 MiB" into `text`; returns `text`. */
 char *report_bytes(uint64_t bytes, char text[32]);

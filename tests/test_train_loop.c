@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_EPOCHS = 64 };
@@ -69,6 +70,48 @@ static void fails(const cln_fit_options *o, cln_status expected, const char *mes
     ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
     expect_message(message);
 }
+
+/* What is told of the time that is left, by a run whose first update takes SLOW_S longer than others. */
+enum { SLOW_S = 2 };
+typedef struct timed {
+    int64_t steps;
+    double left[32]; /* after step 1, 2, ... */
+    bool slept;
+} timed;
+
+static void watch_time(void *user, const cln_fit_event *e) {
+    timed *s = user;
+    if (e->stage == CLN_FIT_STEP)
+        s->left[s->steps++] = e->seconds_left;
+}
+
+/* Asked after the run has begun to count. */
+static bool sleep_once(void *user) {
+    timed *s = user;
+    if (!s->slept)
+        nanosleep(&(struct timespec){.tv_sec = SLOW_S}, NULL);
+    s->slept = true;
+    return false;
+}
+
+START_TEST(the_first_update_says_nothing_of_the_time_left) {
+    seen unused;
+    timed s = {.steps = 0};
+    cln_fit_options o = tiny_options(&unused);
+    int accumulate = _i ? 3 : 1;
+    o.recipe.optimizer.accumulate = accumulate;
+    o.on_event = watch_time;
+    o.should_stop = sleep_once;
+    o.user = &s;
+    fit(&o);
+    ck_assert_int_eq(s.steps, 18);
+    for (int i = 0; i < 18; i++)
+        if (i < accumulate)
+            ck_assert(isnan(s.left[i]));
+        else
+            ck_assert_msg(s.left[i] < SLOW_S, "after step %d: %g s", i + 1, s.left[i]);
+}
+END_TEST
 
 /* Lightning's rule, on the scores that were told. */
 static int stop_of(const seen *s, const double *score, bool lowest, int patience, double min_delta) {
@@ -344,6 +387,7 @@ static void tear_down(void) {
 
 static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, the_first_update_says_nothing_of_the_time_left, 0, 2);
     tcase_add_loop_test(tests, stops_early, 0, 4);
     tcase_add_test(tests, patience_needs_scores);
     tcase_add_test(tests, limits);

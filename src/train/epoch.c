@@ -167,13 +167,15 @@ static void set_means(cln__trainer *t) {
     t->event.train_accuracy = p->images > 0 ? p->correct / p->images : 0;
 }
 
-/* `images` were trained in `elapsed` seconds of this epoch. */
-static void set_speed(cln__trainer *t, double images, double elapsed) {
+/* `images` were trained in `elapsed` seconds of this epoch. `first`: by the first update of the process, in which
+ * drivers compile, so that it says nothing of what is to come. */
+static void set_speed(cln__trainer *t, double images, double elapsed, bool first) {
     cln_fit_event *e = &t->event;
     int64_t all = (e->epochs - 1) * e->steps + cln__trainer_steps(t, e->epochs - 1);
     double left = (double)(all - (e->epoch - 1) * e->steps - e->step);
     e->images_per_s = elapsed > 0 ? images / elapsed : 0;
-    if (e->images_per_s > 0)
+    e->seconds_left = NAN;
+    if (e->images_per_s > 0 && (!first || left <= 0))
         e->seconds_left =
             left * t->options->recipe.batch_size / e->images_per_s + t->validation_s * (e->epochs - e->epoch + 1);
 }
@@ -214,7 +216,7 @@ cln_status cln__train_epoch(cln__trainer *t) {
     int epoch = t->position.epochs;
     int64_t steps = cln__trainer_steps(t, epoch);
     cln__flight last = {.index = -1};
-    double start_s = cln__now_s(), images_before = t->position.images;
+    double start_s = cln__now_s(), since_s = start_s, images_before = t->position.images;
     t->event.epoch = epoch + 1;
     t->event.images_per_s = 0;
     set_means(t);
@@ -232,9 +234,12 @@ cln_status cln__train_epoch(cln__trainer *t) {
         if (batch)
             CLN_TRY(start(t, batch, &next));
         if (flies) {
+            bool first = t->trained < group_of(t) * t->options->recipe.batch_size;
             CLN_TRY(finish(t, epoch, &last));
-            set_speed(t, t->position.images - images_before, cln__now_s() - start_s);
+            set_speed(t, t->position.images - images_before, cln__now_s() - since_s, first);
             cln__trainer_tell(t, CLN_FIT_STEP);
+            images_before = first ? t->position.images : images_before;
+            since_s = first ? cln__now_s() : since_s;
         }
         if (!batch && !waits)
             break;

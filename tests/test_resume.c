@@ -78,54 +78,40 @@ START_TEST(killed_with_sgd) {
 }
 END_TEST
 
-/* All that is drawn for an image or a batch, and the loss of two labels. */
-START_TEST(killed_with_every_augmentation) {
-    runs_kill("augmented",
-              "--epochs 8 --save-every 0.02 --milestones 4 --hflip 0.3 --scale 0.5,1 --ratio 0.8,1.2 "
-              "--random-crop-padding 4 --padding-mode reflect --color-jitter 0.4,0.4,0.4,0.1 --cutout 8 --reprob 0.5 "
-              "--mixup 0.4 --cutmix 1 --label-smoothing 0.1",
-              5, 3);
-}
-END_TEST
-
+/* What excludes options of killed_with_everything. */
 START_TEST(killed_with_adamw) {
-    runs_kill("adamw", "--epochs 8 --optimizer adamw --save-top-k 3 --monitor val_loss --workers 0", 4, 2);
+    runs_kill("adamw",
+              "--epochs 8 --optimizer adamw --lr-scheduler cosine --min-lr 1e-5 --warmup-epochs 2 --overfit-batches 4 "
+              "--gradient-clip-val 0.01 --gradient-clip-algorithm value --save-top-k 3 --monitor val_loss "
+              "--no-save-last --normalize dataset --workers 0",
+              4, 2);
 }
 END_TEST
 
-/* Everything that is done around the steps; the sixteenth epoch is cut short, if patience does not end the run before.
- */
-START_TEST(killed_with_a_busy_loop) {
-    runs_kill(
-        "loop",
-        "--epochs 20 --save-every 0.02 --patience 9 --min-delta 0.01 --limit-train-batches 0.9 --max-steps 78 "
-        "--limit-val-batches 1 --check-val-every-n-epoch 2 --detect-anomaly --save-top-k 2 --lr-scheduler onecycle",
-        5, 3);
-}
-END_TEST
-
-/* Updates of several steps: a run is left between two of them only. */
+/* All options that go together. Updates are of several steps, so the run is left between two of them only; the weights
+ * are of another number of classes, a part of them frozen; the last epoch is cut short. */
 START_TEST(killed_with_everything) {
-    runs_kill("all",
-              "--epochs 8 --save-every 0.001 --lr-scheduler onecycle --warmup-steps 3 --accumulate-grad-batches 4 "
-              "--gradient-clip-val 0.5 --model-ema --model-ema-decay 0.9 --model-ema-warmup "
-              "--no-weight-decay-norm-bias --label-smoothing 0.1",
-              6, 3);
-}
-END_TEST
-
-/* From weights of another number of classes, a part of them frozen. */
-START_TEST(killed_when_fine_tuned) {
+    char indices[4 * TINY_TRAIN + 1] = "";
+    for (int i = 0, at = 0; i < TINY_TRAIN; i++)
+        at += sprintf(indices + at, "%d ", i * 7 % TINY_TRAIN);
+    file_write(root, "indices.txt", indices, strlen(indices));
     runs(OTHER_CLASSES "--epochs 1 --out pre");
-    runs_kill("tuned",
-              "--epochs 8 --save-every 0.001 --init-weights pre/best.safetensors --freeze 'input_net.*,*.net.1.*' "
-              "--accumulate-grad-batches 2 --gradient-clip-val 0.1 --model-ema --model-ema-decay 0.9",
-              6, 5);
-    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/resume.safetensors", "input_net.0.weight"));
-    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "input_net.0.weight"));
-    ck_assert(same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "blocks.0.net.1.bias"));
-    ck_assert(!same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "blocks.0.net.0.weight"));
-    ck_assert(!same_tensor("pre/best.safetensors", "tuned-whole/last.safetensors", "input_net.1.running_mean"));
+    runs_kill("all",
+              "--epochs 20 --max-steps 39 --save-every 0.001 --init-weights pre/best.safetensors "
+              "--freeze 'input_net.*,*.net.1.*' --lr-scheduler onecycle --warmup-steps 3 --nesterov "
+              "--no-cycle-momentum --accumulate-grad-batches 4 --gradient-clip-val 0.5 --no-weight-decay-norm-bias "
+              "--label-smoothing 0.1 --model-ema --model-ema-decay 0.9 --model-ema-warmup "
+              "--hflip 0.3 --scale 0.5,1 --ratio 0.8,1.2 --random-crop-padding 4 --padding-mode reflect "
+              "--color-jitter 0.4,0.4,0.4,0.1 --cutout 8 --reprob 0.5 --mixup 0.4 --cutmix 1 "
+              "--patience 9 --min-delta 0.01 --monitor val_loss --save-top-k 2 --limit-train-batches 0.9 "
+              "--limit-val-batches 1 --limit-test-batches 0.5 --check-val-every-n-epoch 2 --num-sanity-val-steps 1 "
+              "--split-indices indices.txt --detect-anomaly --profiler --json-lines",
+              9, 3);
+    ck_assert(same_tensor("pre/best.safetensors", "all-whole/resume.safetensors", "input_net.0.weight"));
+    ck_assert(same_tensor("pre/best.safetensors", "all-whole/last.safetensors", "input_net.0.weight"));
+    ck_assert(same_tensor("pre/best.safetensors", "all-whole/last.safetensors", "blocks.0.net.1.bias"));
+    ck_assert(!same_tensor("pre/best.safetensors", "all-whole/last.safetensors", "blocks.0.net.0.weight"));
+    ck_assert(!same_tensor("pre/best.safetensors", "all-whole/last.safetensors", "input_net.1.running_mean"));
 }
 END_TEST
 
@@ -281,6 +267,45 @@ START_TEST(another_run_is_refused) {
     make_base();
     snprintf(arguments, sizeof arguments, RUN_FIT "%s --out base --resume last", differences[_i].options);
     fails(arguments, 2, differences[_i].message);
+}
+END_TEST
+
+/* Loading may take long. */
+START_TEST(another_run_is_refused_before_data_are_loaded) {
+    make_base();
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --lr 0.2 --out base --resume last", 2, "recipe 'lr' 0.1");
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume base/best.safetensors", 3, "no state of a run");
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume absent.safetensors --out base", 4, "absent");
+    fails(RUN_FIT "--data nowhere --init-weights absent.safetensors --out new", 4, "absent.safetensors");
+}
+END_TEST
+
+/* A state from elsewhere: into the folder of its run, of another one, and into one that does not say. */
+START_TEST(a_folder_of_another_run_is_left_alone) {
+    size_t size, other_size, after_size;
+    make_base();
+    char *bytes = read_file("base/resume.safetensors", &size);
+    file_write(root, "state", bytes, size);
+    runs(RUN_FIT "--epochs 2 --milestones 1 --out base-copy");
+    runs(RUN_FIT "--epochs 2 --milestones 1 --resume state --out base-copy");
+    runs_same("base", "base-copy");
+    runs(RUN_FIT "--epochs 2 --milestones 1 --lr 0.2 --out foreign");
+    char *folder = path_of(root, "foreign"), *name = events_name(folder), *path = path_of("foreign", name);
+    char *before = read_file(path, &other_size);
+    fails(RUN_FIT "--epochs 3 --milestones 1 --resume state --out foreign", 2,
+          "cannot go on from 'state' in 'foreign': there is another run in that folder");
+    file_remove(folder, "resume.safetensors");
+    runs(RUN_FIT "--epochs 3 --milestones 1 --resume state --out foreign");
+    char *after = read_file(path, &after_size);
+    ck_assert_uint_eq(after_size, other_size);
+    ck_assert_mem_eq(after, before, after_size);
+    ck_assert_int_eq(folder_count(folder), 9); /* with an event file of its own */
+    free(bytes);
+    free(before);
+    free(after);
+    free(folder);
+    free(name);
+    free(path);
 }
 END_TEST
 
@@ -592,12 +617,9 @@ static void tear_down(void) {
 static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, killed_with_sgd);
-    tcase_add_test(tests, killed_with_every_augmentation);
     tcase_add_test(tests, killed_with_adamw);
     tcase_add_test(tests, killed_with_everything);
-    tcase_add_test(tests, killed_when_fine_tuned);
     tcase_add_test(tests, first_weights_belong_to_the_run);
-    tcase_add_test(tests, killed_with_a_busy_loop);
     tcase_add_test(tests, an_early_stop_is_final);
     tcase_add_test(tests, interrupted);
     tcase_add_test(tests, second_interrupt_ends_at_once);
@@ -605,6 +627,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, more_epochs_would_change_a_cosine);
     tcase_add_test(tests, nothing_to_resume_begins);
     tcase_add_loop_test(tests, another_run_is_refused, 0, sizeof differences / sizeof *differences);
+    tcase_add_test(tests, another_run_is_refused_before_data_are_loaded);
+    tcase_add_test(tests, a_folder_of_another_run_is_left_alone);
     tcase_add_test(tests, a_damaged_state_is_refused);
     tcase_add_test(tests, best_weights_must_be_there);
     tcase_add_test(tests, torn_metrics_are_mended);

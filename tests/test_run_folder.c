@@ -107,6 +107,32 @@ START_TEST(the_summary_is_that_of_the_command) {
 }
 END_TEST
 
+/* Nothing of another run lies in a run's folder; what is of no run stays. */
+START_TEST(a_new_run_replaces_the_old_one) {
+    runs(RUN_FIT "--epochs 3 --save-top-k 3 --profiler --out again");
+    ck_assert(is_there("again/epoch=03.safetensors") && is_there("again/trace.json"));
+    char *folder = path_of(root, "again");
+    static const char *const others[] = {"epoch=.safetensors", "epoch=1.safetensors.bak", "lr_find.csv", "notes",
+                                         "my-epoch=01.safetensors"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        file_write(folder, others[i], "x", 1);
+    int before = folder_count(folder);
+    ck_assert_int_eq(run_all("", RUN_FIT "--epochs 1 --freeze '*' --out again"), 2); /* refused, so nothing is lost */
+    ck_assert_int_eq(folder_count(folder), before);
+    runs(RUN_FIT "--epochs 1 --no-save-last --no-tensorboard --out again");
+    ck_assert_str_eq(run_errors, "cltrain: warning: the run that was in 'again' is replaced by this one\n");
+    static const char *const expected[] = {"best.safetensors", "resume.safetensors", "metrics.csv",
+                                           "summary.txt",      "config.yaml",        "curves.png"};
+    ck_assert_int_eq(folder_count(folder), 6 + (int)(sizeof others / sizeof *others));
+    for (size_t i = 0; i < sizeof expected / sizeof *expected + sizeof others / sizeof *others; i++) {
+        char *path = path_of("again", i < 6 ? expected[i] : others[i - 6]);
+        ck_assert_msg(is_there(path), "no %s", path);
+        free(path);
+    }
+    free(folder);
+}
+END_TEST
+
 /* The `column`-th number (from 0) of line `line` (from 1) of metrics.csv. */
 static double metric(const char *csv, int line, int column) {
     for (; line > 0; line--)
@@ -319,6 +345,15 @@ START_TEST(json_lines_tell_of_failures) {
 }
 END_TEST
 
+START_TEST(json_lines_are_utf8_whatever_a_folder_is_called) {
+    runs(RUN_FIT "--epochs 1 --limit-test-batches 0 --json-lines --out any\xff");
+    ck_assert(cln_is_utf8(run_output));
+    lines l = parse_output();
+    ck_assert_str_eq(text_of(l.at[0], "out"), "any\xef\xbf\xbd");
+    lines_free(&l);
+}
+END_TEST
+
 START_TEST(json_lines_stand_alone) {
     ck_assert_int_eq(run_all("", RUN_FIT "--json-lines --quiet"), 2);
     ck_assert_ptr_nonnull(strstr(run_errors, "--json-lines and --quiet exclude each other"));
@@ -340,6 +375,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, folders_are_numbered_from_the_highest);
     tcase_add_test(tests, runs_without_a_folder_get_the_next);
     tcase_add_test(tests, the_summary_is_that_of_the_command);
+    tcase_add_test(tests, a_new_run_replaces_the_old_one);
     tcase_add_test(tests, curves_count_updates);
     tcase_add_test(tests, an_averaged_state_is_exported);
     tcase_add_test(tests, curves_have_lightnings_steps);
@@ -347,6 +383,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, json_lines_tell_all_of_a_run);
     tcase_add_test(tests, json_lines_tell_of_a_stop_and_how_to_go_on);
     tcase_add_loop_test(tests, json_lines_tell_of_failures, 0, 3);
+    tcase_add_test(tests, json_lines_are_utf8_whatever_a_folder_is_called);
     tcase_add_test(tests, json_lines_stand_alone);
 }
 

@@ -178,8 +178,8 @@ typedef struct cln_fit_event {
     int64_t step, steps;     /* from 1, in the epoch; CLN_FIT_READY: done of the next epoch before */
     float learning_rate;     /* of the step */
     double train_loss, train_accuracy; /* means over the epoch so far */
-    double images_per_s;               /* of the epoch so far, training only */
-    double seconds_left;               /* to the end of the last epoch */
+    double images_per_s;               /* of the epoch so far, training only; without the process's first update */
+    double seconds_left;               /* to the end of the last epoch; NaN: not known yet */
     cln_score validation;              /* CLN_FIT_EPOCH; count 0: none */
     bool improved;                     /* CLN_FIT_EPOCH: the best epoch so far, by the monitor */
     cln_score sanity;                  /* CLN_FIT_READY: of sanity_val_steps; count 0: none */
@@ -243,7 +243,8 @@ typedef struct cln_fit_options {
     /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv (a line
      * an epoch: epoch, lr-SGD, lr-Adam or lr-AdamW, train_loss, train_acc, val_loss, val_acc, images_per_s),
      * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
-     * on. May be NULL with fast_dev_run. See cln_run_folder_new. */
+     * on. Such files of an earlier run are removed, unless it is gone on with; others stay. May be NULL with
+     * fast_dev_run. See cln_run_folder_new. */
     const char *out;
     const char *config;  /* a text that says what run this is, written into the folder as config.yaml; NULL: none */
     cln_monitor monitor; /* which epoch is the best */
@@ -258,7 +259,7 @@ typedef struct cln_fit_options {
     double save_every_s; /* seconds between saves of the state within an epoch; 0: 30 */
     /* NULL: from the beginning. Else a resume.safetensors of the same run, to go on from: the result is, byte for byte,
      * that of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones.
-     */
+     * `out` must not hold the state of another run. */
     const char *resume;
     /* How much of the data is used: the first batches of each epoch, as a share of them below 1 (at least one batch),
      * else their number. 0: all. Below 0: none, which only validation and test can be. */

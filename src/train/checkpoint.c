@@ -180,28 +180,32 @@ static char *metrics_json(const cln_fit_event *m) {
     return cln__json_print(object);
 }
 
+void cln__checkpoint_describe_options(const cln_fit_options *o, cln__entries *e) {
+    const cln_augmentation augmentation = cln__fit_augmentation(o);
+    cln__entries_put(e, "model", cln__format("%s", o->model->name));
+    cln__entries_put(e, "recipe", recipe_json(o));
+    cln__entries_put(e, "augmentation", augmentation_json(&augmentation));
+    cln__entries_put(e, "seed", cln__format("%" PRIu64, o->seed));
+    if (o->variant)
+        cln__entries_put(e, "forced_variant", cln__format("%s", o->variant));
+}
+
 void cln__checkpoint_describe(const cln__checkpoint *c, cln__entries *e) {
     const cln_dataset *data = c->data;
     cln__entries_put(e, "library", cln__format("clnet %s", cln_version()));
-    cln__entries_put(e, "model", cln__format("%s", c->options->model->name));
+    cln__checkpoint_describe_options(c->options, e);
     cln__entries_put(e, "hparams", cln_hparams_print(c->options->model, c->hparams));
     cln__entries_put(e, "image_shape", cln__format("[%d,%d,%d]", data->channels, data->height, data->width));
     cln__entries_put(e, "normalization", cln__normalization_print(&c->normalization));
     cln__entries_put(
         e, "class_names",
         cln__json_print(cJSON_CreateStringArray((const char *const *)data->class_names, data->num_classes)));
-    cln__entries_put(e, "recipe", recipe_json(c->options));
-    const cln_augmentation augmentation = cln__fit_augmentation(c->options);
-    cln__entries_put(e, "augmentation", augmentation_json(&augmentation));
-    cln__entries_put(e, "seed", cln__format("%" PRIu64, c->options->seed));
     cln__entries_put(e, "split", split_json(c));
     if (c->options->split_indices)
         cln__entries_put(e, "split_indices", cln__division_print(c->division));
     if (c->init_weights)
         cln__entries_put(e, "init_weights", cln__format("%s", c->init_weights));
     cln__entries_put(e, "epoch", cln__format("%d", c->epoch));
-    if (c->options->variant)
-        cln__entries_put(e, "forced_variant", cln__format("%s", c->options->variant));
     if (c->plan) {
         cln__entries_put(e, "variants", cln_plan_variants(c->plan));
         cln__entries_put(e, "choices", cln__kernels_print(c->plan, c->evaluation_plan));

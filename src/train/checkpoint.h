@@ -34,7 +34,9 @@ typedef struct cln__checkpoint {
     const cln_fit_event *metrics;           /* NULL: none */
     const cln_plan *plan, *evaluation_plan; /* whose kernel variants are told; NULL: none */
 } cln__checkpoint;
-/* Adds what `checkpoint` says to `entries`. */
+/* Adds what is known before the data: model, recipe, augmentation, seed, a variant that is asked for. */
+void cln__checkpoint_describe_options(const cln_fit_options *options, cln__entries *entries);
+/* Adds all that `checkpoint` says to `entries`. */
 void cln__checkpoint_describe(const cln__checkpoint *checkpoint, cln__entries *entries);
 /* As JSON; NULL for lack of memory. The caller frees it. */
 char *cln__normalization_print(const cln_normalization *n);

@@ -274,6 +274,11 @@ static cln_status begin(cln__trainer *t) {
     }
     if (!t->folder.path)
         return CLN_OK;
+    if (!t->options->resume)
+        CLN_TRY(cln__folder_clear(t->ctx, &t->folder));
+    CLN_TRY(cln__folder_log_open(t->ctx, &t->folder, cln__rate_name(t->options->recipe.optimizer.kind),
+                                 t->position.epochs));
+    CLN_TRY(cln__describe_run(t));
     CLN_TRY(cln__board_open(t, &begun));
     return begun || !t->options->resume ? cln__resume_save(t) : CLN_OK;
 }
@@ -312,6 +317,10 @@ static cln_status prepare(cln__trainer *t) {
     const cln_fit_options *o = t->options;
     CLN_TRY(check_recipe(t->ctx, &o->recipe));
     CLN_TRY(check_lengths(t->ctx, o));
+    /* What can fail soon comes before the data and the plans, which take time. */
+    if (o->resume)
+        CLN_TRY(cln__resume_read(t));
+    CLN_TRY(cln__transfer_check(t));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
     CLN_TRY(make_loaders(t));
@@ -321,14 +330,10 @@ static cln_status prepare(cln__trainer *t) {
     CLN_TRY(cln__ranking_init(t->ctx, o, t->validation_loader != NULL, &t->ranking));
     CLN_TRY(cln__stopping_check(t->ctx, o, t->validation_loader != NULL));
     t->data_checksum = cln__identity_data(t);
-    /* What can fail soon comes before the plans, which take time. */
     if (o->resume)
         CLN_TRY(cln__resume_open(t));
-    if (o->out) {
-        CLN_TRY(cln__folder_open(t->ctx, o->out, cln__rate_name(o->recipe.optimizer.kind), !o->resume,
-                                 t->position.epochs, &t->folder));
-        CLN_TRY(cln__describe_run(t));
-    }
+    if (o->out)
+        CLN_TRY(cln__folder_open(t->ctx, o->out, &t->folder));
     CLN_TRY(make_plans(t));
     CLN_TRY(begin(t));
     cln__trainer_tell(t, CLN_FIT_READY);

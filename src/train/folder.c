@@ -42,21 +42,35 @@ cln_status cln__folder_make(cln_context *ctx, const char *path) {
     return status == CLN_OK ? make(ctx, path) : status;
 }
 
-/* --- what a process that was killed left behind --- */
+/* --- what is a run's in its folder --- */
 
-/* A file that was being written aside: see cln__file_write_atomic. */
-static bool is_half_written(const char *name) {
-    static const char *const ours[] = {"best.safetensors.tmp-", "last.safetensors.tmp-", "resume.safetensors.tmp-",
-                                       "metrics.csv.tmp-",      "summary.txt.tmp-",      "config.yaml.tmp-",
-                                       "curves.png.tmp-",       "trace.json.tmp-",       "lr_find.csv.tmp-",
-                                       "lr_find.png.tmp-"};
+/* The length of the name of one of our files with which `name` begins; 0: it begins with none. */
+static size_t our_name(const char *name) {
+    static const char *const ours[] = {"best.safetensors", "last.safetensors", "resume.safetensors", "metrics.csv",
+                                       "summary.txt",      "config.yaml",      "curves.png",         "trace.json",
+                                       "lr_find.csv",      "lr_find.png"};
+    static const char epoch[] = "epoch=", weights[] = ".safetensors";
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (cln__starts_with(name, ours[i]))
-            return true;
-    return cln__starts_with(name, "epoch=") && strstr(name, ".safetensors.tmp-");
+            return strlen(ours[i]);
+    size_t at = cln__starts_with(name, epoch) ? sizeof epoch - 1 : 0;
+    at += at > 0 ? strspn(name + at, "0123456789") : 0;
+    return at > sizeof epoch - 1 && cln__starts_with(name + at, weights) ? at + sizeof weights - 1 : 0;
 }
 
-/* Best effort: such a file only takes room. */
+/* Of a process that was killed while it wrote a file aside: see cln__file_write_atomic. */
+static bool is_half_written(const char *name) {
+    size_t length = our_name(name);
+    return length > 0 && cln__starts_with(name + length, ".tmp-");
+}
+
+/* A learning-rate finder's files are of no run. */
+static bool is_of_run(const char *name) {
+    size_t length = our_name(name);
+    return cln_tensorboard_is_name(name) || (length > 0 && name[length] == '\0' && !cln__starts_with(name, "lr_find."));
+}
+
+/* Best effort: such files only take room. */
 static void remove_all(const char *path, bool (*is_one)(const char *name)) {
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
@@ -136,20 +150,29 @@ static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out)
                                                                               : cln__fail_memory(ctx, "file names");
 }
 
-cln_status cln__folder_open(cln_context *ctx, const char *path, const char *rate, bool fresh, int epochs,
-                            cln__folder *out) {
+cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out) {
     *out = (cln__folder){.csv = NULL};
     CLN_TRY(name_all(ctx, path, out));
     CLN_TRY(cln__folder_make(ctx, path));
     remove_all(path, is_half_written);
-    /* Before anything else of an earlier run is overwritten: its state would not fit the rest any more. */
-    if (fresh && unlink(out->resume) != 0 && errno != ENOENT)
-        return cln__fail_errno(ctx, "cannot remove", out->resume);
-    if (fresh)
-        remove_all(path, cln_tensorboard_is_name);
-    CLN_TRY(cut_metrics(ctx, out->metrics, rate, fresh ? 0 : epochs));
-    out->csv = fopen(out->metrics, "a");
-    return out->csv ? CLN_OK : cln__fail_errno(ctx, "cannot write", out->metrics);
+    return access(path, W_OK | X_OK) == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot write into the folder", path);
+}
+
+/* The state goes first: it would not fit the rest any more. */
+cln_status cln__folder_clear(cln_context *ctx, const cln__folder *folder) {
+    bool was = unlink(folder->resume) == 0;
+    if (!was && errno != ENOENT)
+        return cln__fail_errno(ctx, "cannot remove", folder->resume);
+    if (was)
+        cln__warn(ctx, "the run that was in '%s' is replaced by this one", folder->path);
+    remove_all(folder->path, is_of_run);
+    return CLN_OK;
+}
+
+cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const char *rate, int epochs) {
+    CLN_TRY(cut_metrics(ctx, folder->metrics, rate, epochs));
+    folder->csv = fopen(folder->metrics, "a");
+    return folder->csv ? CLN_OK : cln__fail_errno(ctx, "cannot write", folder->metrics);
 }
 
 void cln__folder_close(cln__folder *folder) {

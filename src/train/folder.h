@@ -13,11 +13,13 @@ typedef struct cln__folder {
 /* Makes the folder and its parents, where they are not there. */
 cln_status cln__folder_make(cln_context *ctx, const char *path);
 
-/* Makes the folder `path`, its parents included, and metrics.csv in it, with what is there of the first `epochs`
- * epochs; `rate` names its column of the learning rate. Half-written files of a process that was killed are removed; if
- * `fresh`, also the state to resume from and event files. */
-cln_status cln__folder_open(cln_context *ctx, const char *path, const char *rate, bool fresh, int epochs,
-                            cln__folder *out);
+/* Makes the folder `path`, its parents included, and removes half-written files of a process that was killed. */
+cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out);
+/* Removes all that an earlier run left there, with a warning, and nothing else. */
+cln_status cln__folder_clear(cln_context *ctx, const cln__folder *folder);
+/* Begins metrics.csv, or goes on with what is there of the first `epochs` epochs; `rate` names its column of the
+ * learning rate. */
+cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const char *rate, int epochs);
 void cln__folder_close(cln__folder *folder);
 /* Adds a line to metrics.csv for a completed epoch; it is on the disk when this returns. */
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *event);

@@ -146,17 +146,34 @@ static cln_status describe(const cln__trainer *t, cln__entries *out) {
     return cln__fail_memory(t->ctx, "the description of the run");
 }
 
-cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path) {
-    /* What explains a difference comes before what only shows it. */
-    static const char *const keys[] = {"model",        "init_weights",   "hparams", "image_shape",   "class_names",
-                                       "seed",         "split",          "data",    "normalization", "recipe",
-                                       "augmentation", "forced_variant", "monitor"};
-    cln__entries ours;
-    CLN_TRY(describe(t, &ours));
+/* Of keys that end with NULL. */
+static cln_status compare_all(cln_context *ctx, const cln_safetensors *file, const char *path,
+                              const cln__entries *entries, const char *const *keys) {
     cln_status status = CLN_OK;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == CLN_OK; i++)
-        status =
-            compare(t->ctx, path, keys[i], cln_safetensors_metadata(file, keys[i]), cln__entries_find(&ours, keys[i]));
+    for (; *keys && status == CLN_OK; keys++)
+        status = compare(ctx, path, *keys, cln_safetensors_metadata(file, *keys), cln__entries_find(entries, *keys));
+    return status;
+}
+
+/* In both, what explains a difference comes before what only shows it. */
+cln_status cln__identity_check_options(cln_context *ctx, const cln_fit_options *o, const cln_safetensors *file,
+                                       const char *path) {
+    static const char *const keys[] = {"model", "seed", "recipe", "augmentation", "forced_variant", NULL};
+    cln__entries ours = {.count = 0};
+    cln__checkpoint_describe_options(o, &ours);
+    cln_status status =
+        ours.failed ? cln__fail_memory(ctx, "the description of the run") : compare_all(ctx, file, path, &ours, keys);
+    cln__entries_free(&ours);
+    return status;
+}
+
+cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path) {
+    static const char *const keys[] = {"init_weights", "hparams",       "image_shape", "class_names", "split",
+                                       "data",         "normalization", "monitor",     NULL};
+    cln__entries ours;
+    CLN_TRY(cln__identity_check_options(t->ctx, t->options, file, path));
+    CLN_TRY(describe(t, &ours));
+    cln_status status = compare_all(t->ctx, file, path, &ours, keys);
     cln__entries_free(&ours);
     return status;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -255,25 +256,61 @@ static cln_status check_best(const cln__trainer *t) {
     return status;
 }
 
-cln_status cln__resume_open(cln__trainer *t) {
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The state may come from elsewhere, as a copy that was put by, and the folder be another run's: that one is refused.
+ * Where a folder does not say of which run it is, its event file stays as it is, and another is begun. */
+static cln_status check_folder_state(cln__trainer *t, const char *path) {
+    cln_safetensors *theirs;
+    if (same_file(path, t->options->resume))
+        return CLN_OK;
+    if (cln_safetensors_read(t->ctx, path, &theirs) != CLN_OK) {
+        t->event_bytes = 0;
+        return CLN_OK;
+    }
+    cln_status status = cln__identity_check(t, theirs, path);
+    cln_safetensors_free(theirs);
+    if (status != CLN_INVALID_ARGUMENT)
+        return status;
+    return cln__fail(t->ctx, status,
+                     "cannot go on from '%s' in '%s': there is another run in that folder; give it another",
+                     t->options->resume, t->options->out);
+}
+
+static cln_status check_folder(cln__trainer *t) {
+    char *path = cln__format("%s/resume.safetensors", t->options->out);
+    cln_status status = path ? check_folder_state(t, path) : cln__fail_memory(t->ctx, "a file name");
+    free(path);
+    return status;
+}
+
+cln_status cln__resume_read(cln__trainer *t) {
     const char *path = t->options->resume;
     CLN_TRY(cln_safetensors_read(t->ctx, path, &t->resumed));
-    const char *progress = cln_safetensors_metadata(t->resumed, "progress");
-    if (!progress || !cln_safetensors_metadata(t->resumed, "crc32"))
+    if (!cln_safetensors_metadata(t->resumed, "progress") || !cln_safetensors_metadata(t->resumed, "crc32"))
         return cln__fail(t->ctx, CLN_INVALID_FILE,
                          "cannot resume from '%s': it holds no state of a run (weights alone do not; the file to give "
                          "is resume.safetensors of the run's folder)",
                          path);
     CLN_TRY(check_sum(t));
+    return cln__identity_check_options(t->ctx, t->options, t->resumed, path);
+}
+
+cln_status cln__resume_open(cln__trainer *t) {
+    const char *path = t->options->resume, *progress = cln_safetensors_metadata(t->resumed, "progress");
     CLN_TRY(cln__transfer_recall(t));
     CLN_TRY(cln__identity_check(t, t->resumed, path));
     cJSON *object = cln__json_parse(progress);
     bool good = object && get_progress(t, object);
     cJSON_Delete(object);
-    if (good)
-        return check_best(t);
-    return cln__fail(t->ctx, CLN_INVALID_FILE, "cannot resume from '%s': its progress is not that of this run: %.200s",
-                     path, progress);
+    if (!good)
+        return cln__fail(t->ctx, CLN_INVALID_FILE,
+                         "cannot resume from '%s': its progress is not that of this run: %.200s", path, progress);
+    CLN_TRY(check_best(t));
+    return check_folder(t);
 }
 
 static cln_status check_tensors(const cln__trainer *t, const parts *p) {

@@ -2,6 +2,7 @@
  */
 #include "transfer.h"
 #include "../graph/graph.h"
+#include "../io/file.h"
 #include "json.h"
 
 #include <stdio.h>
@@ -54,6 +55,13 @@ static cln_status take(cln__trainer *t, const cln_weights_file *file) {
     free(again);
     t->initialised_by = record(file);
     return status != CLN_OK || t->initialised_by ? status : cln__fail_memory(t->ctx, "the record of the first weights");
+}
+
+cln_status cln__transfer_check(const cln__trainer *t) {
+    const char *path = t->options->init_weights;
+    if (!path || t->options->resume || access(path, R_OK) == 0)
+        return CLN_OK;
+    return cln__fail_errno(t->ctx, "cannot open", path);
 }
 
 cln_status cln__transfer(cln__trainer *t) {

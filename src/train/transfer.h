@@ -4,6 +4,8 @@
 
 #include "trainer.h"
 
+/* Of a new run: fails where options->init_weights is not there to be read. */
+cln_status cln__transfer_check(const cln__trainer *t);
 /* A new run: sets the weights from options->init_weights, if it is given, and tells of it in t->initialised. */
 cln_status cln__transfer(cln__trainer *t);
 /* A run that is gone on with, whose weights come from its state: what it began with, for its identity. That is what its

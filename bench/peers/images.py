@@ -1,4 +1,4 @@
-"""CIFAR-10's binary files, read or made up, and the recipe's augmentation of whole batches in PyTorch."""
+"""CIFAR-10 as binary files, read or made up, or as an image folder; the recipe's augmentation of batches in PyTorch."""
 
 import math
 import os
@@ -7,43 +7,77 @@ import random
 MEAN = (0.49139968, 0.48215841, 0.44653091)
 STD = (0.24703223, 0.24348513, 0.26158784)
 RECORD = 1 + 3 * 32 * 32
-TRAIN_FILES = [f"data_batch_{i}.bin" for i in range(1, 6)]
+FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
 def make(folder, count):
     """Writes `count` training images of noise, and a few to test on, as CIFAR-10's files."""
     os.makedirs(folder, exist_ok=True)
     source = random.Random(42)
-    for i, name in enumerate([*TRAIN_FILES, "test_batch.bin"]):
-        images = (count + 4 - i) // 5 if name in TRAIN_FILES else 128
+    for i, name in enumerate(FILES["train"] + FILES["test"]):
+        images = (count + 4 - i) // 5 if name in FILES["train"] else 128
         with open(os.path.join(folder, name), "wb") as file:
             for _ in range(images):
                 file.write(bytes([source.randrange(10)]) + source.randbytes(RECORD - 1))
 
 
 def count(folder):
-    return sum(os.path.getsize(os.path.join(folder, name)) for name in TRAIN_FILES) // RECORD
+    return sum(os.path.getsize(os.path.join(folder, name)) for name in FILES["train"]) // RECORD
+
+
+def read_binary(folder, split):
+    import torch
+
+    files = [open(os.path.join(folder, name), "rb").read() for name in FILES[split]]
+    records = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8).reshape(-1, RECORD)
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
+
+
+def read_folder(folder, split):
+    import numpy
+    import torch
+    from PIL import Image
+
+    images, labels = [], []
+    for label, name in enumerate(sorted(os.listdir(os.path.join(folder, split)))):
+        of_class = os.path.join(folder, split, name)
+        for file in sorted(os.listdir(of_class)):
+            images.append(numpy.asarray(Image.open(os.path.join(of_class, file)).convert("RGB")))
+            labels.append(label)
+    return torch.from_numpy(numpy.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
+
+
+def read(folder, split):
+    """Images, N x 3 x 32 x 32 bytes, and labels of a split, in the order in which cltrain numbers them."""
+    return (read_binary if os.path.exists(os.path.join(folder, FILES[split][0])) else read_folder)(folder, split)
 
 
 class Batches:
-    """Batches of the first `count` training images in random order: flipped or not, cropped, resized, normalised.
+    """Batches of images in random order, the last partial one dropped: flipped or not, cropped, resized, normalised.
 
     Everything is done for the whole batch at once by a few tensor operations, which is far faster than the usual
     image by image: a peer's input must not be what limits it. The images stay in memory, as bytes.
     """
 
-    def __init__(self, folder, batch_size, count, device, memory_format):
+    def __init__(self, images, labels, batch_size, device, memory_format):
         import torch
 
         self.torch = torch
-        files = [open(os.path.join(folder, name), "rb").read() for name in TRAIN_FILES]
-        records = torch.frombuffer(bytearray(b"".join(files)), dtype=torch.uint8).reshape(-1, RECORD)[:count]
-        self.labels = records[:, 0].long().to(device)
-        self.images = records[:, 1:].reshape(-1, 3, 32, 32).contiguous(memory_format=memory_format).to(device)
+        self.images = images.contiguous(memory_format=memory_format).to(device)
+        self.labels = labels.to(device)
         self.batch_size, self.device, self.memory_format = batch_size, device, memory_format
         self.scale = torch.tensor([1 / (255 * s) for s in STD], device=device).reshape(1, 3, 1, 1)
         self.shift = torch.tensor([-m / s for m, s in zip(MEAN, STD)], device=device).reshape(1, 3, 1, 1)
         self.order, self.next = None, 0
+
+    def normalised(self, images):
+        return images.float().mul_(self.scale).add_(self.shift).contiguous(memory_format=self.memory_format)
+
+    def in_order(self):
+        """All images once, as they are but normalised."""
+        for begin in range(0, len(self.images), self.batch_size):
+            part = slice(begin, begin + self.batch_size)
+            yield self.normalised(self.images[part]), self.labels[part]
 
     def crops(self, n):
         """Tops, lefts, heights and widths: area 0.8 to 1, ratio 0.9 to 1.1, the first of ten tries that fits."""
@@ -77,5 +111,4 @@ class Batches:
         grid = torch.stack([x.unsqueeze(1).expand(n, 32, 32), y.unsqueeze(2).expand(n, 32, 32)], dim=3)
         images = self.images[picked].float()
         images = torch.nn.functional.grid_sample(images, grid, "bilinear", "border", align_corners=True)
-        images = images.mul_(self.scale).add_(self.shift).contiguous(memory_format=self.memory_format)
-        return images, self.labels[picked]
+        return self.normalised(images), self.labels[picked]

@@ -35,13 +35,13 @@ if [[ ! -x $python ]] || ! "$python" -m pip --version >/dev/null 2>&1; then
     fi
 fi
 version() {
-    "$python" -c 'import numpy, torch; print(torch.__version__.split("+")[0])' 2>/dev/null || true
+    "$python" -c 'import numpy, PIL, torch; print(torch.__version__.split("+")[0])' 2>/dev/null || true
 }
 if [[ $(version) == "$torch" ]]; then
     printf '==> PyTorch %s is installed in %s\n' "$torch" "$folder"
 else
     printf '==> installing PyTorch %s in %s\n' "$torch" "$folder"
-    "$python" -m pip install --disable-pip-version-check ${index[@]+"${index[@]}"} "torch==$torch" numpy
+    "$python" -m pip install --disable-pip-version-check ${index[@]+"${index[@]}"} "torch==$torch" numpy pillow
     if [[ $(version) != "$torch" ]]; then
         printf 'error: pip succeeded, but PyTorch %s does not start with %s\n' "$torch" "$python" >&2
         exit 1

@@ -69,7 +69,8 @@ class Worker:
     def data(self):
         if self.batches is None:
             a = self.a
-            self.batches = images.Batches(a.data, a.batch_size, a.images, self.device, self.format)
+            pictures, labels = (of[: a.images] for of in images.read(a.data, "train"))
+            self.batches = images.Batches(pictures, labels, a.batch_size, self.device, self.format)
         self.train = self.train or self.training_step()
         self.train(*self.batches.get())
 

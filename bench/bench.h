@@ -5,6 +5,6 @@
 #include "../src/cli/options.h"
 
 extern const cli_command verify_command, peak_command, train_command, infer_command, ops_command, tune_command,
-    table_command, compare_command, report_command;
+    table_command, race_command, compare_command, report_command;
 
 #endif

@@ -4,7 +4,7 @@
 
 int main(int argc, char **argv) {
     static const cli_command *const commands[] = {
-        &verify_command, &peak_command,    &train_command,  &infer_command,         &ops_command, &tune_command,
-        &table_command,  &compare_command, &report_command, &tuning_worker_command, NULL};
+        &verify_command, &peak_command, &train_command,   &infer_command,  &ops_command,           &tune_command,
+        &table_command,  &race_command, &compare_command, &report_command, &tuning_worker_command, NULL};
     return cli_dispatch("clbench", "checks and measures OpenCL devices for clnet", commands, argc, argv);
 }

@@ -21,6 +21,7 @@ PAGES = {  # the pages that explain a program's command
     "cltrain predict": ["docs/weights.md"],
     "cltrain plot": ["docs/weights.md"],
     "cltrain export": ["docs/weights.md"],
+    "clbench race": ["docs/measuring.md", "docs/training.md", "docs/data.md"],  # it takes options of cltrain fit
     **{f"clbench {c}": ["docs/measuring.md"] for c in ["verify", "peak", "train", "infer", "ops", "tune", "table", "compare", "report"]},
 }
 ALL = ["README.md", *sorted(f"docs/{name}" for name in os.listdir("docs") if name.endswith(".md"))]

@@ -81,38 +81,20 @@ static cln_status run(cln_context *ctx, const fit_arguments *a, bool *stopped) {
                                    .should_stop = interrupt_asked,
                                    .on_event = plain ? tuning_show : NULL};
     const cln_augmentation augmentation = fit_augmentation(a);
-    cln_fit_options options = {
-        .model = a->model,
-        .recipe = fit_recipe(a),
-        .init_weights = a->init_weights,
-        .freeze = a->freeze,
-        .label_smoothing = (float)a->label_smoothing,
-        .data = a->data,
-        .normalize = a->normalize,
-        .validation = a->validation,
-        .split_indices = a->split_indices,
-        .image_height = a->image_size.values[0],
-        .image_width = a->image_size.values[a->image_size.count > 1],
-        .seed = (uint64_t)a->seed,
-        .workers = (int)a->workers,
-        .augmentation = &augmentation,
-        .monitor = (cln_monitor)(a->monitor + 1), /* -1: the default, which is 0 */
-        .mode = (cln_mode)(a->mode + 1),
-        .top_k = a->top_k == 0 ? -1 : (int)a->top_k,
-        .no_last = !a->last,
-        .no_tensorboard = !a->tensorboard,
-        .save_every_s = fmax(a->save_every, 1e-9), /* 0: after each step */
-        .should_stop = interrupt_asked,
-        .variant = a->variant,
-        .tuned = !a->tuning.none,
-        .tuning = a->tuning.path,
-        .tune = a->benchmark ? &tune : NULL,
-        .graph_out = a->print_graph ? stdout : NULL,
-        .plan_out = a->print_plan ? stdout : NULL,
-        .profile = a->profiler ? &profile : NULL,
-        .on_event = a->json_lines ? json_lines_show : progress_show,
-        .user = a->json_lines ? (void *)&lines : (void *)&shown,
-    };
+    cln_fit_options options = fit_training(a, &augmentation);
+    options.monitor = (cln_monitor)(a->monitor + 1); /* -1: the default, which is 0 */
+    options.mode = (cln_mode)(a->mode + 1);
+    options.top_k = a->top_k == 0 ? -1 : (int)a->top_k;
+    options.no_last = !a->last;
+    options.no_tensorboard = !a->tensorboard;
+    options.save_every_s = fmax(a->save_every, 1e-9); /* 0: after each step */
+    options.should_stop = interrupt_asked;
+    options.tune = a->benchmark ? &tune : NULL;
+    options.graph_out = a->print_graph ? stdout : NULL;
+    options.plan_out = a->print_plan ? stdout : NULL;
+    options.profile = a->profiler ? &profile : NULL;
+    options.on_event = a->json_lines ? json_lines_show : progress_show;
+    options.user = a->json_lines ? (void *)&lines : (void *)&shown;
     fit_loop(&fit_command, a, &options);
     cln_status status = fit_paths_choose(ctx, a, &paths);
     if (status == CLN_OK)
@@ -163,7 +145,8 @@ static const char *const summary =
     "from power, the same command with --resume last goes on, to the same bytes.\n\n"
     "example: cltrain fit --model ResNet --data fashion-mnist --epochs 10 --out runs/first";
 
-static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
+static const cli_group groups[] = {{"network", fit_network_options},
+                                   {"recipe", fit_recipe_options},
                                    {"learning rate", fit_schedule_options},
                                    {"data", fit_data_options},
                                    {"augmentation of the training images", fit_augmentation_options},
@@ -174,51 +157,13 @@ static const cli_group groups[] = {{"network and recipe", fit_recipe_options},
                                    {"configuration and output", fit_output_options},
                                    {NULL, NULL}};
 
-static const fit_arguments fit_defaults = {.epochs = -1,
-                                           .batch_size = -1,
-                                           .seed = 42,
-                                           .workers = 2,
-                                           .augment = true,
-                                           .hflip = NAN,
-                                           .top_k = 1,
-                                           .optimizer = -1,
-                                           .scheduler = -1,
-                                           .accumulate = 1,
-                                           .ema_decay = NAN,
-                                           .weight_decay_norm_bias = true,
-                                           .monitor = -1,
-                                           .mode = -1,
-                                           .lr = NAN,
-                                           .momentum = NAN,
-                                           .weight_decay = NAN,
-                                           .gamma = NAN,
-                                           .milestones = {.count = -1},
-                                           .min_lr = NAN,
-                                           .pct_start = NAN,
-                                           .div_factor = NAN,
-                                           .final_div_factor = NAN,
-                                           .base_momentum = NAN,
-                                           .max_momentum = NAN,
-                                           .cycle_momentum = true,
-                                           .warmup_lr = NAN,
-                                           .last = true,
-                                           .sanity_val_steps = 2,
-                                           .tensorboard = true,
-                                           .lr_find_threshold = NAN,
-                                           .save_every = 30,
-                                           .validation = 0.1};
-
 /* The exit status. */
 static int check(const fit_arguments *a) {
     if ((!a->model && !a->pretrained) || (!a->data && !a->config.print))
         return cli_misuse(&fit_command, "--%s is missing", a->model || a->pretrained ? "data" : "model");
-    if (a->image_size.count > 2)
-        return cli_misuse(&fit_command, "--image-size: expected N or H,W, found %d numbers", a->image_size.count);
-    int status = fit_check_recipe(&fit_command, a);
-    status = status == CLN_OK ? fit_check_schedule(&fit_command, a) : status;
+    int status = fit_check_training(&fit_command, a);
     status = status == CLN_OK ? fit_check_find(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_loop(&fit_command, a) : status;
-    status = status == CLN_OK ? fit_check_augmentation(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_checkpoints(&fit_command, a) : status;
     status = status == CLN_OK ? fit_check_output(&fit_command, a) : status;
     return status == CLN_OK ? fit_check_run(&fit_command, a) : status;

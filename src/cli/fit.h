@@ -1,6 +1,7 @@
 /* The options of cltrain fit. Their rows stand in one file a theme (fit_<theme>.c), which also says what they mean
  * together. To add an option: a member here, its default in fit_defaults, a row in its theme's table, and its way into
- * cln_fit_options (fit.c). What comes from the model's recipe unless it is given is filled in by fit_resolve. */
+ * cln_fit_options (fit_training.c, which clbench race shares, or cmd_fit.c). What comes from the model's recipe unless
+ * it is given is filled in by fit_resolve. */
 #ifndef CLN_SRC_CLI_FIT_H
 #define CLN_SRC_CLI_FIT_H
 
@@ -74,8 +75,10 @@ typedef struct fit_arguments {
 
 #define FIT_AT(member) offsetof(fit_arguments, member)
 
-extern const cli_option fit_data_options[], fit_augmentation_options[], fit_recipe_options[], fit_schedule_options[],
-    fit_run_options[], fit_checkpoint_options[], fit_loop_options[], fit_find_options[], fit_output_options[];
+extern const fit_arguments fit_defaults;
+extern const cli_option fit_network_options[], fit_recipe_options[], fit_schedule_options[], fit_data_options[],
+    fit_augmentation_options[], fit_run_options[], fit_checkpoint_options[], fit_loop_options[], fit_find_options[],
+    fit_output_options[];
 
 /* Checks of options that concern each other; the exit status. */
 int fit_check_augmentation(const cli_command *command, const fit_arguments *a);
@@ -83,6 +86,7 @@ int fit_check_recipe(const cli_command *command, const fit_arguments *a);
 int fit_check_schedule(const cli_command *command, const fit_arguments *a);
 int fit_check_run(const cli_command *command, const fit_arguments *a);
 int fit_check_loop(const cli_command *command, const fit_arguments *a);
+int fit_check_training(const cli_command *command, const fit_arguments *a); /* of network, recipe, data, augmentation */
 int fit_check_output(const cli_command *command, const fit_arguments *a);
 int fit_check_find(const cli_command *command, const fit_arguments *a);
 int fit_check_checkpoints(const cli_command *command, const fit_arguments *a);
@@ -99,6 +103,8 @@ bool fit_loop(const cli_command *command, const fit_arguments *a, cln_fit_option
 void fit_resolve_augmentation(fit_arguments *a);
 /* What the resolved arguments say. */
 cln_augmentation fit_augmentation(const fit_arguments *a);
+/* Without folder, events and what else is not of the training itself. */
+cln_fit_options fit_training(const fit_arguments *a, const cln_augmentation *augmentation);
 cln_recipe fit_recipe(const fit_arguments *a);
 void fit_schedule(const fit_arguments *a, cln_recipe *recipe);
 /* Prints the schedule as parts of a sentence: ", warm-up of 3 epochs". */

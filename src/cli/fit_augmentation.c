@@ -1,5 +1,4 @@
 /* cltrain fit: what is done at random to the training images. What is not given is the recipe's. */
-#include "clnet/plot.h"
 #include "fit.h"
 
 #include <stdio.h>
@@ -35,8 +34,6 @@ const cli_option fit_augmentation_options[] = {
      NULL},
     {"cutmix", CLI_REAL, FIT_AT(cutmix), "ALPHA",
      "replace a box of each image by another's; with --mixup each batch has either", 0, 1e6, NULL},
-    {"augmentation-grid", CLI_TEXT, FIT_AT(augmentation_grid), "FILE",
-     "do not train: draw what this does to the first images (.png, .svg)", 0, 0, NULL},
     {.name = NULL}};
 
 int fit_check_augmentation(const cli_command *command, const fit_arguments *a) {
@@ -46,12 +43,6 @@ int fit_check_augmentation(const cli_command *command, const fit_arguments *a) {
         return cli_misuse(command, "--ratio: expected two numbers, found %d", a->ratio.count);
     if (a->color_jitter.count == 2)
         return cli_misuse(command, "--color-jitter: expected 1, 3 or 4 numbers, found 2");
-    if (a->augmentation_grid && (a->pretrained || a->resume))
-        return cli_misuse(command, "--augmentation-grid and --%s exclude each other",
-                          a->resume ? "resume" : "pretrained");
-    if (a->augmentation_grid && !cln_plot_can_write(a->augmentation_grid))
-        return cli_misuse(command, "--augmentation-grid: expected a file that ends in .png or .svg, found '%s'",
-                          a->augmentation_grid);
     return CLN_OK;
 }
 

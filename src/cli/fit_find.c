@@ -23,6 +23,8 @@ const cli_option fit_find_options[] = {
      "for --lr-find: end where the smoothed loss is so many times its least (default 4; 0: nowhere)", 0, 1e30, NULL},
     {"batch-size-find", CLI_FLAG, FIT_AT(batch_size_find), NULL,
      "do not train: plan for batches of all sizes and print the largest that the device's memory can hold", 0, 0, NULL},
+    {"augmentation-grid", CLI_TEXT, FIT_AT(augmentation_grid), "FILE",
+     "do not train: draw what the augmentation does to the first images (.png, .svg)", 0, 0, NULL},
     {.name = NULL}};
 
 int fit_check_find(const cli_command *command, const fit_arguments *a) {
@@ -37,6 +39,12 @@ int fit_check_find(const cli_command *command, const fit_arguments *a) {
                           "other");
     if (finds && (a->json_lines || a->profiler))
         return cli_misuse(command, "--json-lines and --profiler are not for --lr-find and --batch-size-find");
+    if (a->augmentation_grid && (a->pretrained || a->resume))
+        return cli_misuse(command, "--augmentation-grid and --%s exclude each other",
+                          a->resume ? "resume" : "pretrained");
+    if (a->augmentation_grid && !cln_plot_can_write(a->augmentation_grid))
+        return cli_misuse(command, "--augmentation-grid: expected a file that ends in .png or .svg, found '%s'",
+                          a->augmentation_grid);
     return CLN_OK;
 }
 

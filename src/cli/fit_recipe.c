@@ -10,7 +10,7 @@ static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW};
 
 static const char *const clip_kinds[] = {"norm", "value", NULL}; /* as the enum */
 
-const cli_option fit_recipe_options[] = {
+const cli_option fit_network_options[] = {
     {"model", CLI_MODEL, FIT_AT(model), "NAME", "required: the network (see cltrain models)", 0, 0, NULL},
     {"hparams", CLI_JSON, FIT_AT(hparams), "JSON",
      "hyper-parameters of the network to change, as in '{\"act_fn_name\": \"gelu\"}'", 0, 0, NULL},
@@ -21,6 +21,9 @@ const cli_option fit_recipe_options[] = {
     {"freeze", CLI_TEXT, FIT_AT(freeze), "PATTERN,...",
      "do not train parameters whose names match, as in 'input_net.*,blocks.0.*'; running statistics still move", 0, 0,
      NULL},
+    {.name = NULL}};
+
+const cli_option fit_recipe_options[] = {
     {"epochs", CLI_INT, FIT_AT(epochs), "N", "passes over the training images", 1, 1000000, NULL},
     {"max-epochs", CLI_INT, FIT_AT(epochs), "N", NULL, 1, 1000000, NULL},
     {"batch-size", CLI_INT, FIT_AT(batch_size), "N", "images in a step", 1, 1 << 24, NULL},

@@ -48,7 +48,7 @@ cln_status cln__folder_make(cln_context *ctx, const char *path) {
 static size_t our_name(const char *name) {
     static const char *const ours[] = {"best.safetensors", "last.safetensors", "resume.safetensors", "metrics.csv",
                                        "summary.txt",      "config.yaml",      "curves.png",         "trace.json",
-                                       "lr_find.csv",      "lr_find.png"};
+                                       "lr_find.csv",      "lr_find.png",      "race.json"};
     static const char epoch[] = "epoch=", weights[] = ".safetensors";
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (cln__starts_with(name, ours[i]))

@@ -142,7 +142,9 @@ START_TEST(padded_crops) {
 }
 END_TEST
 
-/* torchvision 0.28: pad([[1, 2, 3], [4, 5, 6]], 1, padding_mode="reflect")[0:2, 0:3], and [2:4, 2:5]. */
+/* What torchvision 0.28.0 on PyTorch 2.13.0 makes of [[1, 2, 3], [4, 5, 6]] by RandomCrop((2, 3), padding=1,
+ * padding_mode="reflect") where it draws (0, 0) and (2, 2); its compiled operators, which take no part, were left out.
+ */
 START_TEST(reflection_is_torchvisions) {
     static const uint8_t image[6] = {1, 2, 3, 4, 5, 6}, first[6] = {5, 4, 5, 2, 1, 2}, last[6] = {5, 6, 5, 2, 3, 2};
     static const int up[2] = {-1, -1}, down[2] = {1, 1};

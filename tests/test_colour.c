@@ -18,7 +18,7 @@ typedef struct colour_case {
     uint8_t result[3 * PLANE];
 } colour_case;
 
-/* The results of torchvision 0.28's transforms.functional on the uint8 tensor
+/* The results of torchvision 0.28.0's transforms.functional (on PyTorch 2.13.0) on the uint8 tensor
  * (37 * c + 11 * y * y + 53 * x + 7 * c * x * y) % 256. */
 static const colour_case cases[] = {
     {3, 1, {{CLN__BRIGHTNESS, 1.4}}, {0,   74,  148, 222, 255, 15,  89,  163, 238, 255, 61,  135, 210, 255, 0,

@@ -1,0 +1,40 @@
+# Hardening that costs next to nothing here, as far as compiler and linker have it: what a bug in a parser could be used
+# for becomes a crash. tests/hardening.sh looks whether it is in what was built.
+include(CheckCCompilerFlag)
+include(CheckCSourceCompiles)
+include(CheckLinkerFlag)
+include(CheckPIESupported)
+
+check_pie_supported(LANGUAGES C)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+foreach(flag -fstack-protector-strong -fstack-clash-protection)
+  string(MAKE_C_IDENTIFIER HAS${flag} found)
+  check_c_compiler_flag(${flag} ${found})
+  if(${found})
+    add_compile_options(${flag})
+  endif()
+endforeach()
+foreach(flag -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+  string(MAKE_C_IDENTIFIER HAS${flag} found)
+  check_linker_flag(C ${flag} ${found})
+  if(${found})
+    add_link_options(${flag})
+  endif()
+endforeach()
+
+# It checks sizes that only an optimiser knows, and sanitizers check better. A C library that has no level 3 warns.
+if(NOT CLNET_SANITIZE)
+  foreach(level 2 3)
+    set(CMAKE_REQUIRED_FLAGS "-O2 -Werror -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=${level}")
+    check_c_source_compiles("#include <string.h>\nint main(void) { char t[4]; memset(t, 0, sizeof t); return t[0]; }"
+      HAS_FORTIFY_SOURCE_${level})
+    if(HAS_FORTIFY_SOURCE_${level})
+      set(fortify ${level})
+    endif()
+  endforeach()
+  unset(CMAKE_REQUIRED_FLAGS)
+  if(fortify)
+    add_compile_options("$<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=${fortify}>")
+  endif()
+endif()

@@ -67,23 +67,23 @@ static int print_json(const bench *b, double middle, double min, double max) {
     cln_plan_memory memory = cln_plan_get_memory(b->n.plan);
     uint64_t peak_bytes = bench_peak_memory_bytes();
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "model", o->model->name);
-    cJSON_AddStringToObject(object, "mode", o->training ? "train" : "infer");
-    cJSON_AddNumberToObject(object, "batch_size", (double)o->batch_size);
-    cJSON_AddNumberToObject(object, "image_size", (double)o->image_size);
+    report_json_add(object, "model", cJSON_CreateString(o->model->name));
+    report_json_add(object, "mode", cJSON_CreateString(o->training ? "train" : "infer"));
+    report_json_add(object, "batch_size", cJSON_CreateNumber((double)o->batch_size));
+    report_json_add(object, "image_size", cJSON_CreateNumber((double)o->image_size));
     report_json_float(object, "images_per_s", middle);
     report_json_float(object, "min", min);
     report_json_float(object, "p25", bench_quantile(b->images_per_s, b->a->timed_steps, 0.25));
     report_json_float(object, "p75", bench_quantile(b->images_per_s, b->a->timed_steps, 0.75));
     report_json_float(object, "max", max);
-    cJSON_AddNumberToObject(object, "steps", (double)b->a->timed_steps);
-    cJSON_AddNumberToObject(object, "planned_bytes", (double)memory.planned_bytes);
-    cJSON_AddNumberToObject(object, "weights_bytes", (double)memory.weights_bytes);
+    report_json_add(object, "steps", cJSON_CreateNumber((double)b->a->timed_steps));
+    report_json_add(object, "planned_bytes", cJSON_CreateNumber((double)memory.planned_bytes));
+    report_json_add(object, "weights_bytes", cJSON_CreateNumber((double)memory.weights_bytes));
     if (peak_bytes)
-        cJSON_AddNumberToObject(object, "peak_process_bytes", (double)peak_bytes);
+        report_json_add(object, "peak_process_bytes", cJSON_CreateNumber((double)peak_bytes));
     else
-        cJSON_AddNullToObject(object, "peak_process_bytes");
-    cJSON_AddStringToObject(object, "device", cln_device_get_info(b->n.device)->name);
+        report_json_add(object, "peak_process_bytes", cJSON_CreateNull());
+    report_json_add(object, "device", cJSON_CreateString(cln_device_get_info(b->n.device)->name));
     return report_json("clbench", object);
 }
 

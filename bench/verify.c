@@ -72,22 +72,22 @@ static void print_line(const verify_case *c, const char *path, bool passed) {
 
 static void add_json(cJSON *files, const verify_case *c, const char *path, bool passed) {
     cJSON *file = cJSON_CreateObject(), *tensors = cJSON_CreateArray();
-    cJSON_AddStringToObject(file, "file", path);
-    cJSON_AddBoolToObject(file, "passed", passed);
+    report_json_add(file, "file", cJSON_CreateString(path));
+    report_json_add(file, "passed", cJSON_CreateBool(passed));
     if (c->reason[0])
-        cJSON_AddStringToObject(file, "reason", c->reason);
+        report_json_add(file, "reason", cJSON_CreateString(c->reason));
     for (int i = 0; i < c->result_count; i++) {
         const verify_result *r = &c->results[i];
         char name[sizeof r->group + sizeof r->name + 2];
         snprintf(name, sizeof name, r->name[0] ? "%s %s" : "%s%s", r->group, r->name);
         cJSON *tensor = cJSON_CreateObject();
-        cJSON_AddStringToObject(tensor, "name", name);
+        report_json_add(tensor, "name", cJSON_CreateString(name));
         report_json_float(tensor, "error", r->error);
         report_json_float(tensor, "tolerance", r->tolerance);
-        cJSON_AddItemToArray(tensors, tensor);
+        report_json_append(tensors, tensor);
     }
-    cJSON_AddItemToObject(file, "tensors", tensors);
-    cJSON_AddItemToArray(files, file);
+    report_json_add(file, "tensors", tensors);
+    report_json_append(files, file);
 }
 
 /* --- the command --- */
@@ -130,12 +130,12 @@ static int print_summary(run *r) {
         return CLN_OK;
     }
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "device", cln_device_get_info(r->device)->name);
-    cJSON_AddNumberToObject(json, "passed", r->passed);
-    cJSON_AddNumberToObject(json, "failed", r->failed);
+    report_json_add(json, "device", cJSON_CreateString(cln_device_get_info(r->device)->name));
+    report_json_add(json, "passed", cJSON_CreateNumber(r->passed));
+    report_json_add(json, "failed", cJSON_CreateNumber(r->failed));
     if (r->choices.count > 0)
-        cJSON_AddNumberToObject(json, "tuned", r->tuned);
-    cJSON_AddItemToObject(json, "files", r->files);
+        report_json_add(json, "tuned", cJSON_CreateNumber(r->tuned));
+    report_json_add(json, "files", r->files);
     return report_json("clbench", json);
 }
 

@@ -25,6 +25,12 @@ const char *report_device_type(const cln_device_info *info);
 char *report_json_string(cJSON *object);
 /* Prints `object` on one line to standard output and deletes it; NULL is a lack of memory. Returns the exit status. */
 int report_json(const char *program, cJSON *object);
+
+/* Adds `item`, which the object then owns, and returns it. Where either is NULL or there is no memory, the item is
+ * deleted, NULL returned, and an object that lacks something cannot be printed any more: report_json tells. */
+cJSON *report_json_add(cJSON *object, const char *name, cJSON *item);
+/* The same at the end of an array. */
+cJSON *report_json_append(cJSON *array, cJSON *item);
 /* Adds a number with no more digits than a float has. */
 void report_json_float(cJSON *object, const char *name, double value);
 

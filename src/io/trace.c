@@ -1,6 +1,7 @@
 /* See clnet/trace.h. The document is kept as cJSON has it. */
 #include "clnet/trace.h"
 #include "../base/base.h"
+#include "../base/json_add.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -24,24 +25,23 @@ static void put_number(cJSON *object, const char *key, double value) {
     if (comma)
         *comma = '.';
     if (isfinite(value))
-        cJSON_AddRawToObject(object, key, text);
+        cln__json_add(object, key, cJSON_CreateRaw(text));
     else
-        cJSON_AddNullToObject(object, key);
+        cln__json_add(object, key, cJSON_CreateNull());
 }
 
 static cJSON *event_new(cln_trace *trace, const char *name, const char *phase, int track) {
-    cJSON *event = cJSON_CreateObject();
-    cJSON_AddStringToObject(event, "name", name);
-    cJSON_AddStringToObject(event, "ph", phase);
-    cJSON_AddNumberToObject(event, "pid", PROCESS);
-    cJSON_AddNumberToObject(event, "tid", track);
-    cJSON_AddItemToArray(trace->events, event);
+    cJSON *event = cln__json_append(trace->events, cJSON_CreateObject());
+    cln__json_add(event, "name", cJSON_CreateString(name));
+    cln__json_add(event, "ph", cJSON_CreateString(phase));
+    cln__json_add(event, "pid", cJSON_CreateNumber(PROCESS));
+    cln__json_add(event, "tid", cJSON_CreateNumber(track));
     return event;
 }
 
 static void name_event(cln_trace *trace, const char *what, int track, const char *name) {
     cJSON *event = event_new(trace, what, "M", track);
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(event, "args"), "name", name);
+    cln__json_add(cln__json_add(event, "args", cJSON_CreateObject()), "name", cJSON_CreateString(name));
 }
 
 cln_status cln_trace_new(cln_context *ctx, const char *name, cln_trace **out) {
@@ -50,8 +50,8 @@ cln_status cln_trace_new(cln_context *ctx, const char *name, cln_trace **out) {
         return cln__fail_memory(ctx, "a trace");
     trace->ctx = ctx;
     trace->document = cJSON_CreateObject();
-    cJSON_AddStringToObject(trace->document, "displayTimeUnit", "ms");
-    trace->events = cJSON_AddArrayToObject(trace->document, "traceEvents");
+    cln__json_add(trace->document, "displayTimeUnit", cJSON_CreateString("ms"));
+    trace->events = cln__json_add(trace->document, "traceEvents", cJSON_CreateArray());
     name_event(trace, "process_name", 1, name);
     return CLN_OK;
 }
@@ -70,14 +70,14 @@ void cln_trace_track(cln_trace *trace, int track, const char *name) {
 void cln_trace_span(cln_trace *trace, int track, const char *name, const char *category, double start_s,
                     double seconds) {
     cJSON *event = event_new(trace, name, "X", track);
-    cJSON_AddStringToObject(event, "cat", category);
-    cJSON_AddNumberToObject(event, "ts", rint(start_s * 1e9) / 1e3); /* microseconds */
+    cln__json_add(event, "cat", cJSON_CreateString(category));
+    cln__json_add(event, "ts", cJSON_CreateNumber(rint(start_s * 1e9) / 1e3)); /* microseconds */
     put_number(event, "dur", seconds * 1e6);
-    trace->details = cJSON_AddObjectToObject(event, "args");
+    trace->details = cln__json_add(event, "args", cJSON_CreateObject());
 }
 
 void cln_trace_text(cln_trace *trace, const char *key, const char *value) {
-    cJSON_AddStringToObject(trace->details, key, value);
+    cln__json_add(trace->details, key, cJSON_CreateString(value));
 }
 
 void cln_trace_number(cln_trace *trace, const char *key, double value) {

@@ -15,10 +15,10 @@ enum { RATE_STEPS = 50, PICTURES = 4 };
 static bool begin_hparams(cJSON *object, const cln__trainer *t, const char *recipe) {
     static const char *const names[] = {"optimizer", "lr", "batch_size", "weight_decay"};
     cJSON *from = recipe ? cln__json_parse(recipe) : NULL;
-    bool good = cJSON_AddStringToObject(object, "model", t->options->model->name) && cJSON_IsObject(from);
+    bool good = cln__json_add(object, "model", cJSON_CreateString(t->options->model->name)) && cJSON_IsObject(from);
     for (size_t i = 0; good && i < sizeof names / sizeof *names; i++) {
         cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(from, names[i]);
-        good = item && cJSON_AddItemToObject(object, names[i], item);
+        good = item && cln__json_add(object, names[i], item);
     }
     cJSON_Delete(from);
     return good;
@@ -35,7 +35,7 @@ static bool merge(cJSON *object, const char *text) {
         if (cJSON_HasObjectItem(object, item->string))
             cJSON_Delete(item);
         else
-            good = cJSON_AddItemToObject(object, item->string, item);
+            good = cln__json_add(object, item->string, item);
     }
     cJSON_Delete(from);
     return good;
@@ -53,7 +53,7 @@ static char *hparams_json(const cln__trainer *t) {
     bool good = !e.failed && begin_hparams(object, t, cln__entries_find(&e, "recipe")) &&
                 merge(object, cln__entries_find(&e, "hparams")) && merge(object, cln__entries_find(&e, "recipe")) &&
                 merge(object, cln__entries_find(&e, "augmentation")) &&
-                cJSON_AddNumberToObject(object, "seed", (double)t->options->seed);
+                cln__json_add(object, "seed", cJSON_CreateNumber((double)t->options->seed));
     cln__entries_free(&e);
     char *text = good ? cln__json_print(object) : NULL;
     if (!good)

@@ -33,15 +33,13 @@ void cln__entries_free(cln__entries *e) {
 }
 
 static void add_float(cJSON *object, const char *name, double value) {
-    cJSON *item = cln__json_float((float)value);
-    if (item && !cJSON_AddItemToObject(object, name, item))
-        cJSON_Delete(item);
+    cln__json_add(object, name, cln__json_float((float)value));
 }
 
 static void add_floats(cJSON *object, const char *name, const float *values, int count) {
-    cJSON *list = cJSON_AddArrayToObject(object, name);
+    cJSON *list = cln__json_add(object, name, cJSON_CreateArray());
     for (int i = 0; list && i < count; i++)
-        cJSON_AddItemToArray(list, cln__json_float(values[i]));
+        cln__json_append(list, cln__json_float(values[i]));
 }
 
 char *cln__normalization_print(const cln_normalization *n) {
@@ -54,7 +52,7 @@ char *cln__normalization_print(const cln_normalization *n) {
 /* What is not the default; a plain recipe reads as it did before there were schedulers. */
 static void add_schedule(cJSON *object, const cln_recipe *r) {
     if (r->lr_scheduler != CLN_LR_MULTISTEP)
-        cJSON_AddStringToObject(object, "lr_scheduler", cln_lr_scheduler_name(r->lr_scheduler));
+        cln__json_add(object, "lr_scheduler", cJSON_CreateString(cln_lr_scheduler_name(r->lr_scheduler)));
     if (r->lr_scheduler == CLN_LR_COSINE)
         add_float(object, "min_lr", (double)r->min_lr);
     if (r->lr_scheduler == CLN_LR_ONECYCLE) {
@@ -62,14 +60,14 @@ static void add_schedule(cJSON *object, const cln_recipe *r) {
         add_float(object, "pct_start", (double)c.pct_start);
         add_float(object, "div_factor", (double)c.div_factor);
         add_float(object, "final_div_factor", (double)c.final_div_factor);
-        cJSON_AddBoolToObject(object, "cycle_momentum", !c.fixed_momentum);
+        cln__json_add(object, "cycle_momentum", cJSON_CreateBool(!c.fixed_momentum));
         add_float(object, "base_momentum", (double)c.base_momentum);
         add_float(object, "max_momentum", (double)c.max_momentum);
     }
     if (r->warmup_epochs > 0)
-        cJSON_AddNumberToObject(object, "warmup_epochs", r->warmup_epochs);
+        cln__json_add(object, "warmup_epochs", cJSON_CreateNumber(r->warmup_epochs));
     if (r->warmup_steps > 0)
-        cJSON_AddNumberToObject(object, "warmup_steps", (double)r->warmup_steps);
+        cln__json_add(object, "warmup_steps", cJSON_CreateNumber((double)r->warmup_steps));
     if (r->warmup_epochs > 0 || r->warmup_steps > 0)
         add_float(object, "warmup_lr", (double)r->warmup_lr);
 }
@@ -86,51 +84,52 @@ static void add_limits(cJSON *object, const cln_fit_options *o) {
                   {"check_val_every_n_epoch", o->check_val_every_n_epoch > 1 ? o->check_val_every_n_epoch : 0}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i].value != 0)
-            cJSON_AddNumberToObject(object, limits[i].name, limits[i].value);
+            cln__json_add(object, limits[i].name, cJSON_CreateNumber(limits[i].value));
 }
 
 static void add_average(cJSON *object, const cln_recipe *r) {
     if (r->model_ema_decay > 0) {
-        cJSON_AddNumberToObject(object, "model_ema_decay", r->model_ema_decay);
-        cJSON_AddBoolToObject(object, "model_ema_warmup", r->model_ema_warmup);
+        cln__json_add(object, "model_ema_decay", cJSON_CreateNumber(r->model_ema_decay));
+        cln__json_add(object, "model_ema_warmup", cJSON_CreateBool(r->model_ema_warmup));
     }
 }
 
 static void add_update(cJSON *object, const cln_optimizer *o) {
     if (o->accumulate > 1)
-        cJSON_AddNumberToObject(object, "accumulate_grad_batches", o->accumulate);
+        cln__json_add(object, "accumulate_grad_batches", cJSON_CreateNumber(o->accumulate));
     if (o->clip > 0) {
         add_float(object, "gradient_clip_val", (double)o->clip);
-        cJSON_AddStringToObject(object, "gradient_clip_algorithm", o->clip_kind == CLN_CLIP_NORM ? "norm" : "value");
+        cln__json_add(object, "gradient_clip_algorithm",
+                      cJSON_CreateString(o->clip_kind == CLN_CLIP_NORM ? "norm" : "value"));
     }
     if (o->no_weight_decay_norm_bias)
-        cJSON_AddBoolToObject(object, "no_weight_decay_norm_bias", true);
+        cln__json_add(object, "no_weight_decay_norm_bias", cJSON_CreateBool(true));
 }
 
 static char *recipe_json(const cln_fit_options *o) {
     static const char *const names[] = {"none", "sgd", "adam", "adamw"};
     const cln_recipe *r = &o->recipe;
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "optimizer", names[r->optimizer.kind]);
+    cln__json_add(object, "optimizer", cJSON_CreateString(names[r->optimizer.kind]));
     add_float(object, "lr", (double)r->learning_rate);
     add_float(object, "weight_decay", (double)r->optimizer.weight_decay);
     if (r->optimizer.kind == CLN_SGD) {
         add_float(object, "momentum", (double)r->optimizer.momentum);
-        cJSON_AddBoolToObject(object, "nesterov", r->optimizer.nesterov);
+        cln__json_add(object, "nesterov", cJSON_CreateBool(r->optimizer.nesterov));
     } else {
         const cln_optimizer *adam = &r->optimizer;
         const float betas[] = {adam->beta1 != 0 ? adam->beta1 : 0.9f, adam->beta2 != 0 ? adam->beta2 : 0.999f};
         add_floats(object, "betas", betas, 2);
         add_float(object, "eps", adam->eps != 0 ? (double)adam->eps : 1e-8);
     }
-    cJSON_AddNumberToObject(object, "batch_size", r->batch_size);
-    cJSON_AddNumberToObject(object, "epochs", r->epochs);
+    cln__json_add(object, "batch_size", cJSON_CreateNumber(r->batch_size));
+    cln__json_add(object, "epochs", cJSON_CreateNumber(r->epochs));
     add_schedule(object, r);
     add_update(object, &r->optimizer);
     add_average(object, r);
     if (o->freeze)
-        cJSON_AddStringToObject(object, "freeze", o->freeze);
-    cJSON_AddItemToObject(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
+        cln__json_add(object, "freeze", cJSON_CreateString(o->freeze));
+    cln__json_add(object, "milestones", cJSON_CreateIntArray(r->milestones.values, r->milestones.count));
     add_float(object, "gamma", (double)r->gamma);
     add_float(object, "label_smoothing", (double)o->label_smoothing);
     add_limits(object, o);
@@ -143,29 +142,30 @@ cln_augmentation cln__fit_augmentation(const cln_fit_options *o) {
 
 static void add_range(cJSON *object, const char *name, cln_range range) {
     const double bounds[] = {range.low, range.high};
-    cJSON_AddItemToObject(object, name, cJSON_CreateDoubleArray(bounds, 2));
+    cln__json_add(object, name, cJSON_CreateDoubleArray(bounds, 2));
 }
 
 static char *augmentation_json(const cln_augmentation *a) {
     const double colours[] = {a->brightness, a->contrast, a->saturation, a->hue};
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "hflip", a->hflip);
+    cln__json_add(object, "hflip", cJSON_CreateNumber(a->hflip));
     add_range(object, "scale", a->scale);
     add_range(object, "ratio", a->ratio);
-    cJSON_AddNumberToObject(object, "random_crop_padding", a->crop_padding);
-    cJSON_AddStringToObject(object, "padding_mode", a->padding_mode == CLN_PAD_REFLECT ? "reflect" : "constant");
-    cJSON_AddItemToObject(object, "color_jitter", cJSON_CreateDoubleArray(colours, 4));
-    cJSON_AddNumberToObject(object, "cutout", a->cutout);
-    cJSON_AddNumberToObject(object, "reprob", a->erasing);
-    cJSON_AddNumberToObject(object, "mixup", a->mixup);
-    cJSON_AddNumberToObject(object, "cutmix", a->cutmix);
+    cln__json_add(object, "random_crop_padding", cJSON_CreateNumber(a->crop_padding));
+    cln__json_add(object, "padding_mode",
+                  cJSON_CreateString(a->padding_mode == CLN_PAD_REFLECT ? "reflect" : "constant"));
+    cln__json_add(object, "color_jitter", cJSON_CreateDoubleArray(colours, 4));
+    cln__json_add(object, "cutout", cJSON_CreateNumber(a->cutout));
+    cln__json_add(object, "reprob", cJSON_CreateNumber(a->erasing));
+    cln__json_add(object, "mixup", cJSON_CreateNumber(a->mixup));
+    cln__json_add(object, "cutmix", cJSON_CreateNumber(a->cutmix));
     return cln__json_print(object);
 }
 
 static char *split_json(const cln__checkpoint *c) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "training_images", (double)c->data->count);
-    cJSON_AddNumberToObject(object, "validation_images", (double)c->division->validation_count);
+    cln__json_add(object, "training_images", cJSON_CreateNumber((double)c->data->count));
+    cln__json_add(object, "validation_images", cJSON_CreateNumber((double)c->division->validation_count));
     return cln__json_print(object);
 }
 

@@ -163,11 +163,7 @@ char *cln_hparams_print(const cln_model *model, const void *hparams) {
     cJSON *object = cJSON_CreateObject();
     for (int i = 0; object && i < model->field_count; i++) {
         const cln_field *field = &model->fields[i];
-        cJSON *value = print_field(field, at(field, hparams));
-        if (!value || !cJSON_AddItemToObject(object, field->name, value)) {
-            cJSON_Delete(object);
-            return NULL;
-        }
+        cln__json_add(object, field->name, print_field(field, at(field, hparams)));
     }
     return cln__json_print(object);
 }

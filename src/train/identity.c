@@ -35,21 +35,21 @@ static char *data_json(const cln__trainer *t) {
     char text[16];
     snprintf(text, sizeof text, "%08" PRIx32, t->data_checksum);
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "images", (double)t->train->count);
-    cJSON_AddStringToObject(object, "checksum", text);
+    cln__json_add(object, "images", cJSON_CreateNumber((double)t->train->count));
+    cln__json_add(object, "checksum", cJSON_CreateString(text));
     return cln__json_print(object);
 }
 
 static char *monitor_json(const cln__trainer *t) {
     const cln__ranking *r = &t->ranking;
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "monitor", cln_monitor_name(r->monitor));
-    cJSON_AddStringToObject(object, "mode", r->lowest ? "min" : "max");
-    cJSON_AddNumberToObject(object, "save_top_k", r->capacity);
-    cJSON_AddBoolToObject(object, "save_last", !t->options->no_last);
+    cln__json_add(object, "monitor", cJSON_CreateString(cln_monitor_name(r->monitor)));
+    cln__json_add(object, "mode", cJSON_CreateString(r->lowest ? "min" : "max"));
+    cln__json_add(object, "save_top_k", cJSON_CreateNumber(r->capacity));
+    cln__json_add(object, "save_last", cJSON_CreateBool(!t->options->no_last));
     if (t->options->patience > 0) {
-        cJSON_AddNumberToObject(object, "patience", t->options->patience);
-        cJSON_AddNumberToObject(object, "min_delta", t->options->min_delta);
+        cln__json_add(object, "patience", cJSON_CreateNumber(t->options->patience));
+        cln__json_add(object, "min_delta", cJSON_CreateNumber(t->options->min_delta));
     }
     return cln__json_print(object);
 }

@@ -55,7 +55,7 @@ void cln__json_put_bits(cJSON *object, const char *name, double value) {
     char text[24];
     memcpy(&bits, &value, sizeof bits);
     snprintf(text, sizeof text, "%016" PRIx64, bits);
-    cJSON_AddStringToObject(object, name, text);
+    cln__json_add(object, name, cJSON_CreateString(text));
 }
 
 bool cln__json_get_bits(const cJSON *object, const char *name, double *out) {

@@ -3,12 +3,12 @@
 #define CLN_SRC_JSON_H
 
 #include "../base/base.h"
-
-#include <cjson/cJSON.h>
+#include "../base/json_add.h"
 
 /* A number with as few digits as tell the float from every other. NULL for lack of memory. */
 cJSON *cln__json_float(float value);
-/* Prints and deletes `object`; NULL (also for a NULL object) for lack of memory. The caller frees the text with free.
+/* Prints and deletes `object`; NULL (also for one that is NULL or was spoilt, see json_add.h) for lack of memory. The
+ * caller frees the text with free.
  */
 char *cln__json_print(cJSON *object);
 /* Parses a whole text; NULL if it is not JSON. */

@@ -119,32 +119,32 @@ static uLong add_tensor(uLong crc, const cln_file_tensor *t) {
 }
 
 static void put_ranking(cJSON *object, const cln__ranking *r) {
-    cJSON *list = cJSON_AddArrayToObject(object, "ranking");
+    cJSON *list = cln__json_add(object, "ranking", cJSON_CreateArray());
     for (int i = 0; list && i < r->count; i++) {
         cJSON *entry = cJSON_CreateObject();
-        cJSON_AddNumberToObject(entry, "epoch", r->at[i].epoch);
+        cln__json_add(entry, "epoch", cJSON_CreateNumber(r->at[i].epoch));
         cln__json_put_bits(entry, "score", r->at[i].score);
-        cJSON_AddItemToArray(list, entry);
+        cln__json_append(list, entry);
     }
 }
 
 static char *progress_json(const cln__trainer *t) {
     const cln__position *p = &t->position;
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "epochs", p->epochs);
-    cJSON_AddNumberToObject(object, "steps", (double)p->steps);
-    cJSON_AddNumberToObject(object, "updates", (double)cln_plan_updates(t->train_plan));
+    cln__json_add(object, "epochs", cJSON_CreateNumber(p->epochs));
+    cln__json_add(object, "steps", cJSON_CreateNumber((double)p->steps));
+    cln__json_add(object, "updates", cJSON_CreateNumber((double)cln_plan_updates(t->train_plan)));
     cln__json_put_bits(object, "loss", p->loss);
     cln__json_put_bits(object, "correct", p->correct);
     cln__json_put_bits(object, "images", p->images);
     put_ranking(object, &t->ranking);
     if (t->options->patience > 0)
         cln__stopping_write(&t->stopping, object);
-    cJSON_AddNumberToObject(object, "validation_correct", (double)t->validation.correct);
-    cJSON_AddNumberToObject(object, "validation_count", (double)t->validation.count);
+    cln__json_add(object, "validation_correct", cJSON_CreateNumber((double)t->validation.correct));
+    cln__json_add(object, "validation_count", cJSON_CreateNumber((double)t->validation.count));
     cln__json_put_bits(object, "validation_loss", t->validation.loss);
     if (t->board)
-        cJSON_AddNumberToObject(object, "event_bytes", (double)cln_tensorboard_bytes(t->board));
+        cln__json_add(object, "event_bytes", cJSON_CreateNumber((double)cln_tensorboard_bytes(t->board)));
     return cln__json_print(object);
 }
 

@@ -33,9 +33,9 @@ void cln__stopping_add(cln_stopping *s, const cln_fit_options *o, const cln__ran
 }
 
 void cln__stopping_write(const cln_stopping *s, cJSON *object) {
-    cJSON *item = cJSON_AddObjectToObject(object, "stopping");
-    cJSON_AddNumberToObject(item, "waited", s->waited);
-    cJSON_AddNumberToObject(item, "best_epoch", s->best_epoch);
+    cJSON *item = cln__json_add(object, "stopping", cJSON_CreateObject());
+    cln__json_add(item, "waited", cJSON_CreateNumber(s->waited));
+    cln__json_add(item, "best_epoch", cJSON_CreateNumber(s->best_epoch));
     cln__json_put_bits(item, "best", s->best);
 }
 

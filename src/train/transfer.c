@@ -29,7 +29,7 @@ static char *record(const cln_weights_file *file) {
     char text[16];
     snprintf(text, sizeof text, "%08lx", (unsigned long)checksum(file));
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "checksum", text);
+    cln__json_add(object, "checksum", cJSON_CreateString(text));
     return cln__json_print(object);
 }
 

@@ -1,4 +1,5 @@
 /* Lists of choices, and as JSON. */
+#include "../base/json_add.h"
 #include "store.h"
 
 #include <cjson/cJSON.h>
@@ -49,7 +50,7 @@ char *cln_choices_print(const cln_choice *choices, int count) {
     bool whole = object != NULL;
     for (int i = 0; i < count && whole; i++)
         whole = cJSON_HasObjectItem(object, choices[i].signature) ||
-                cJSON_AddStringToObject(object, choices[i].signature, choices[i].candidate);
+                cln__json_add(object, choices[i].signature, cJSON_CreateString(choices[i].candidate));
     char *printed = whole ? cJSON_PrintUnformatted(object) : NULL;
     char *text = printed ? cln__format("%s", printed) : NULL;
     cJSON_free(printed);

@@ -1,4 +1,5 @@
 /* The database as JSON text, out and in. What comes in is checked as a whole before anything is changed. */
+#include "../base/json_add.h"
 #include "../ops/conv2d_case.h"
 #include "store.h"
 
@@ -15,10 +16,10 @@ static cJSON *record_json(const cln_tuning_record *r) {
     cJSON *object = cJSON_CreateObject();
     bool whole = object != NULL;
     for (int i = 0; i < TEXTS && whole; i++)
-        whole = cJSON_AddStringToObject(object, text_names[i], texts[i]) != NULL;
-    whole = whole && cJSON_AddNumberToObject(object, "seconds", r->seconds) &&
-            cJSON_AddNumberToObject(object, "rule_seconds", r->rule_seconds) &&
-            cJSON_AddNumberToObject(object, "time_s", (double)r->time_s);
+        whole = cln__json_add(object, text_names[i], cJSON_CreateString(texts[i])) != NULL;
+    whole = whole && cln__json_add(object, "seconds", cJSON_CreateNumber(r->seconds)) &&
+            cln__json_add(object, "rule_seconds", cJSON_CreateNumber(r->rule_seconds)) &&
+            cln__json_add(object, "time_s", cJSON_CreateNumber((double)r->time_s));
     if (whole)
         return object;
     cJSON_Delete(object);
@@ -27,12 +28,12 @@ static cJSON *record_json(const cln_tuning_record *r) {
 
 static char *print_records(const cln_tuning_record *records, int count) {
     cJSON *object = cJSON_CreateObject(), *list;
-    cJSON_AddNumberToObject(object, "clnet_tuning", 1);
-    list = cJSON_AddArrayToObject(object, "results");
+    cln__json_add(object, "clnet_tuning", cJSON_CreateNumber(1));
+    list = cln__json_add(object, "results", cJSON_CreateArray());
     bool whole = list != NULL;
     for (int i = 0; i < count && whole; i++) {
         cJSON *item = record_json(&records[i]);
-        whole = item && cJSON_AddItemToArray(list, item);
+        whole = item && cln__json_append(list, item);
     }
     char *printed = whole ? cJSON_Print(object) : NULL;
     char *text = printed ? cln__format("%s", printed) : NULL;

@@ -4,6 +4,7 @@
 
 #include "clnet/base.h"
 
+#include <locale.h>
 #include <stdarg.h>
 
 #if defined(__GNUC__)
@@ -45,6 +46,11 @@ char *cln__format(const char *format, ...) CLN__PRINTF(1, 2);
 char *cln__format_va(const char *format, va_list arguments);
 
 bool cln__starts_with(const char *text, const char *start);
+
+/* From here on, this thread reads and prints numbers with a point, whatever locale the program has set. To be ended
+ * with what it returns. */
+locale_t cln__point_begin(void);
+void cln__point_end(locale_t before);
 /* "1,234,567" into `text`, of a number that is not negative; returns `text`. */
 const char *cln__count(int64_t value, char text[32]);
 /* The bytes of the UTF-8 sequence at `text` (`size` bytes are left, at least 1), 0 if it is not valid. */

@@ -28,6 +28,16 @@ char *cln__format(const char *format, ...) {
     return text;
 }
 
+locale_t cln__point_begin(void) {
+    return uselocale(newlocale(LC_NUMERIC_MASK, "C", (locale_t)0));
+}
+
+void cln__point_end(locale_t before) {
+    locale_t ours = uselocale(before);
+    if (ours != before) /* there was memory for one */
+        freelocale(ours);
+}
+
 size_t cln__utf8_length(const char *text, size_t size) {
     const unsigned char *s = (const unsigned char *)text;
     size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;

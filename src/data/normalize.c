@@ -73,8 +73,10 @@ static int parse_list(const char *text, const char *end, float *values) {
 
 static cln_status parse(cln_context *ctx, const char *option, cln_normalization *out) {
     const char *slash = strchr(option, '/');
+    locale_t before = cln__point_begin();
     int means = slash ? parse_list(option, slash, out->mean) : 0;
     int deviations = slash ? parse_list(slash + 1, slash + 1 + strlen(slash + 1), out->deviation) : 0;
+    cln__point_end(before);
     if (means == 0 || means != deviations)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT,
                          "normalisation '%s': expected dataset, cifar10, or as many means as deviations, one for each "

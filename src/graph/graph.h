@@ -123,6 +123,8 @@ cln_tensor cln__node_add(cln_graph *g, const cln__op *op, const char *name, cons
 void cln__node_add_for(cln_graph *g, const cln__op *op, const char *name, const void *attrs, const cln_tensor *inputs,
                        int input_count, const cln_tensor *outputs, int output_count);
 void cln__node_remove(cln_graph *g, int index);
+/* What op->describe says, with points in numbers; empty if it says nothing. */
+void cln__node_describe(const cln__node *node, char *text, size_t size);
 /* Moves the last node to position `index`, before all nodes that read its outputs. */
 void cln__node_move_last(cln_graph *g, int index);
 /* Output `index` of the node that made `x`. */

@@ -8,6 +8,14 @@ static void print_tensor(const cln_graph *g, int id, FILE *out) {
         fprintf(out, "%%%d", id);
 }
 
+void cln__node_describe(const cln__node *node, char *text, size_t size) {
+    locale_t before = cln__point_begin();
+    text[0] = '\0';
+    if (node->op->describe)
+        node->op->describe(node, text, size);
+    cln__point_end(before);
+}
+
 void cln_graph_print(const cln_graph *g, FILE *out) {
     char shape[96];
     for (int i = 0; i < g->tensor_count; i++)
@@ -15,9 +23,8 @@ void cln_graph_print(const cln_graph *g, FILE *out) {
             fprintf(out, "input %s: %s\n", g->tensors[i].name, cln__shape_text(g->tensors[i].shape, shape));
     for (int i = 0; i < g->node_count; i++) {
         const cln__node *node = &g->nodes[i];
-        char attributes[160] = "";
-        if (node->op->describe)
-            node->op->describe(node, attributes, sizeof attributes);
+        char attributes[160];
+        cln__node_describe(node, attributes, sizeof attributes);
         for (int k = 0; k < node->output_count; k++)
             fprintf(out, "%s%%%d", k ? ", " : "", node->outputs[k]);
         fprintf(out, "%s%s(", node->output_count ? " = " : "", node->op->name);

@@ -262,7 +262,7 @@ static bool add_tensor(maker *m, const char *scope, int tensor) {
 static bool add_operator(maker *m, int index) {
     const cln__node *from = &m->g->nodes[index];
     const char *scope = m->scopes[index] = scope_of(m, from);
-    char text[160] = "";
+    char text[160];
     if (!scope)
         return false;
     for (int k = 0; k < from->input_count; k++)
@@ -274,8 +274,7 @@ static bool add_operator(maker *m, int index) {
     for (int k = 0; node && k < from->input_count; k++)
         if (m->names[from->inputs[k]])
             node->input[node->n_input++] = (char *)m->names[from->inputs[k]];
-    if (from->op->describe)
-        from->op->describe(from, text, sizeof text);
+    cln__node_describe(from, text, sizeof text);
     return node && add_text(m, node, "attributes", text[0] == ' ' ? text + 1 : text) &&
            add_number(m, node, "multiply_adds",
                       from->op->multiply_adds ? from->op->multiply_adds(m->g, from) / cln__batch(m->g) : 0);

@@ -28,20 +28,13 @@ static char *next_field(cursor *c, bool *more) {
     return field;
 }
 
-/* Nothing is NaN; so are "nan" and, as far as drawing goes, "inf". With a point in any locale, since the trainer writes
- * one: strtod would look for the locale's. */
+/* Nothing is NaN; so are "nan" and, as far as drawing goes, "inf". */
 static bool parse(const char *text, double *out) {
-    char *end, *copy = NULL;
+    char *end;
     *out = NAN;
     if (*text == '\0')
         return true;
     double value = strtod(text, &end);
-    if (*end == '.' && (copy = cln__format("%s", text))) {
-        copy[end - text] = ',';
-        value = strtod(copy, &end);
-        end = (char *)text + (end - copy);
-    }
-    free(copy);
     *out = value;
     return *end == '\0' && !isspace((unsigned char)*text);
 }
@@ -96,8 +89,12 @@ static cln_status read_table(cln_context *ctx, const char *path, char *text, cln
     m->values = calloc((size_t)m->columns * (size_t)room, sizeof *m->values);
     if (!m->values)
         return cln__fail_memory(ctx, path);
-    while (*c.at)
-        CLN_TRY(read_row(ctx, path, &c, m, room));
+    cln_status status = CLN_OK;
+    locale_t before = cln__point_begin();
+    while (*c.at && status == CLN_OK)
+        status = read_row(ctx, path, &c, m, room);
+    cln__point_end(before);
+    CLN_TRY(status);
     for (int i = 0; i < m->columns; i++) /* close up */
         memmove(m->values + (size_t)i * (size_t)m->rows, m->values + (size_t)i * (size_t)room,
                 (size_t)m->rows * sizeof *m->values);

@@ -134,7 +134,9 @@ static cln_status start_worker(tuner *t, task *k) {
     snprintf(from, sizeof from, "%d", k->next);
     snprintf(timeout, sizeof timeout, "%.0f", ceil(t->timeout_s) + 5);
     snprintf(best, sizeof best, "%d", k->best_index);
+    locale_t before = cln__point_begin();
     snprintf(ratio, sizeof ratio, "%.9g", k->best_ratio);
+    cln__point_end(before);
     const char *fault = t->o->fault ? t->o->fault : "", *with_rule = k->rule_lost ? "0" : "1";
     const char *const more[] = {device, k->decision->signature, from, with_rule, timeout, best, ratio, fault, NULL};
     memcpy(argv + count, more, sizeof more);
@@ -216,7 +218,7 @@ static void confirm(task *k, int index, double seconds, double rule_seconds) {
         fall_back(k);
 }
 
-static void hear(tuner *t, task *k, const char *line) {
+static void hear_line(tuner *t, task *k, const char *line) {
     int index, at = 0;
     double seconds, rule_seconds;
     if (sscanf(line, "candidates %d", &index) == 1)
@@ -242,6 +244,12 @@ static void hear(tuner *t, task *k, const char *line) {
         k->renew = !k->ended && !k->failed;
     } else if (strcmp(line, "end") == 0)
         k->ended = true;
+}
+
+static void hear(tuner *t, task *k, const char *line) {
+    locale_t before = cln__point_begin();
+    hear_line(t, k, line);
+    cln__point_end(before);
 }
 
 /* Until the worker ends, or is ended. */

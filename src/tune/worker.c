@@ -207,6 +207,7 @@ static cln_status run(worker *w, char **argv, const char *fault) {
 /* DEVICE SIGNATURE FROM WITH_RULE TIMEOUT BEST BEST_RATIO FAULT */
 int cln_tune_worker(int argc, char **argv) {
     worker w = {.best_ratio = CLN__TUNE_RATIO};
+    locale_t before = cln__point_begin();
     if (argc != 8 || cln_context_new(&w.ctx) != CLN_OK)
         return CLN_INVALID_ARGUMENT;
     w.best = atoi(argv[5]);
@@ -218,5 +219,6 @@ int cln_tune_worker(int argc, char **argv) {
     else
         tell_message(&w, "failed");
     cln_context_free(w.ctx);
+    cln__point_end(before);
     return status;
 }

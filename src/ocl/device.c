@@ -19,17 +19,26 @@ static void free_list(device_list *list) {
     free(list->ids);
 }
 
-/* What clGetDeviceInfo says of an integer, whatever its width; 0 if it does not know. */
-static uint64_t query_number(cl_device_id id, cl_device_info what) {
+/* What clGetDeviceInfo says of an integer, whatever its width. If it fails, 0, and its code is kept in *failure. */
+static uint64_t query_needed(cl_device_id id, cl_device_info what, cl_int *failure) {
     unsigned char raw[8] = {0};
     size_t size = 0;
-    if (clGetDeviceInfo(id, what, sizeof raw, raw, &size) != CL_SUCCESS)
+    cl_int code = clGetDeviceInfo(id, what, sizeof raw, raw, &size);
+    if (code != CL_SUCCESS) {
+        *failure = code;
         return 0;
+    }
     uint32_t narrow;
     uint64_t wide;
     memcpy(&narrow, raw, sizeof narrow);
     memcpy(&wide, raw, sizeof wide);
     return size == sizeof narrow ? narrow : size == sizeof wide ? wide : 0;
+}
+
+/* The same of what a device need not know. */
+static uint64_t query_number(cl_device_id id, cl_device_info what) {
+    cl_int ignored;
+    return query_needed(id, what, &ignored);
 }
 
 /* Copies `text` without the blanks around it, cut to `size` bytes: some drivers pad their names. */
@@ -44,10 +53,13 @@ static void copy_trimmed(char *out, size_t size, const char *text) {
     out[length] = '\0';
 }
 
-static void query_text(cl_device_id id, cl_device_info what, char out[256]) {
+static void query_text(cl_device_id id, cl_device_info what, char out[256], cl_int *failure) {
     char text[4096] = "";
-    if (clGetDeviceInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS)
+    cl_int code = clGetDeviceInfo(id, what, sizeof text - 1, text, NULL);
+    if (code != CL_SUCCESS) {
         text[0] = '\0';
+        *failure = code;
+    }
     copy_trimmed(out, 256, text);
 }
 
@@ -61,31 +73,36 @@ static bool has_extension(cl_device_id id, const char *name) {
     return found;
 }
 
-static cln_device_info describe(cl_platform_id platform, cl_device_id id) {
+/* A failure is kept in *failure. */
+static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int *failure) {
     cln_device_info info = {0};
-    uint64_t type = query_number(id, CL_DEVICE_TYPE);
+    uint64_t type = query_needed(id, CL_DEVICE_TYPE, failure);
     info.type = type & CL_DEVICE_TYPE_GPU   ? CLN_DEVICE_GPU
                 : type & CL_DEVICE_TYPE_CPU ? CLN_DEVICE_CPU
                                             : CLN_DEVICE_OTHER;
     info.discrete = info.type == CLN_DEVICE_GPU && !query_number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
     /* A device without a compiler is of no use to us, even if it is there. */
-    info.available = query_number(id, CL_DEVICE_AVAILABLE) && query_number(id, CL_DEVICE_COMPILER_AVAILABLE);
+    info.available =
+        query_needed(id, CL_DEVICE_AVAILABLE, failure) && query_needed(id, CL_DEVICE_COMPILER_AVAILABLE, failure);
     info.fp64 = query_number(id, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
     info.fp16 = has_extension(id, "cl_khr_fp16");
-    query_text(id, CL_DEVICE_NAME, info.name);
-    query_text(id, CL_DEVICE_VENDOR, info.vendor);
-    query_text(id, CL_DEVICE_VERSION, info.version);
-    query_text(id, CL_DRIVER_VERSION, info.driver_version);
-    query_text(id, CL_DEVICE_OPENCL_C_VERSION, info.opencl_c_version);
+    query_text(id, CL_DEVICE_NAME, info.name, failure);
+    query_text(id, CL_DEVICE_VENDOR, info.vendor, failure);
+    query_text(id, CL_DEVICE_VERSION, info.version, failure);
+    query_text(id, CL_DRIVER_VERSION, info.driver_version, failure);
+    query_text(id, CL_DEVICE_OPENCL_C_VERSION, info.opencl_c_version, failure);
     char name[4096] = "";
-    if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL) == CL_SUCCESS)
+    cl_int code = clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL);
+    if (code == CL_SUCCESS)
         copy_trimmed(info.platform_name, sizeof info.platform_name, name);
-    info.compute_units = (int)query_number(id, CL_DEVICE_MAX_COMPUTE_UNITS);
+    else
+        *failure = code;
+    info.compute_units = (int)query_needed(id, CL_DEVICE_MAX_COMPUTE_UNITS, failure);
     info.clock_mhz = (int)query_number(id, CL_DEVICE_MAX_CLOCK_FREQUENCY);
-    info.memory_bytes = query_number(id, CL_DEVICE_GLOBAL_MEM_SIZE);
-    info.max_alloc_bytes = query_number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
-    info.local_bytes = query_number(id, CL_DEVICE_LOCAL_MEM_SIZE);
-    info.max_work_group = (size_t)query_number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    info.memory_bytes = query_needed(id, CL_DEVICE_GLOBAL_MEM_SIZE, failure);
+    info.max_alloc_bytes = query_needed(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, failure);
+    info.local_bytes = query_needed(id, CL_DEVICE_LOCAL_MEM_SIZE, failure);
+    info.max_work_group = (size_t)query_needed(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, failure);
     return info;
 }
 
@@ -115,10 +132,19 @@ static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int in
     code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, ids + list->count, NULL);
     if (code != CL_SUCCESS)
         return leave_out(ctx, index, code);
-    for (cl_uint i = 0; i < found; i++, list->count++) {
-        infos[list->count] = describe(platform, ids[list->count]);
-        infos[list->count].platform = index;
-        infos[list->count].device = (int)i;
+    for (cl_uint i = 0, first = (cl_uint)list->count; i < found; i++) {
+        cl_int failure = CL_SUCCESS;
+        cl_device_id id = ids[first + i];
+        cln_device_info info = describe(platform, id, &failure);
+        info.platform = index;
+        info.device = (int)i;
+        if (failure != CL_SUCCESS) {
+            cln__warn(ctx, "OpenCL device %d:%d is left out: asking what it is failed with %s (%d)", index, (int)i,
+                      cln__cl_error_name(failure), (int)failure);
+            continue;
+        }
+        infos[list->count] = info;
+        ids[list->count++] = id;
     }
     return CLN_OK;
 }
@@ -173,7 +199,7 @@ static uint64_t at_least(uint64_t value, uint64_t minimum) {
 /* What kernels may take of the stack that a driver's threads have, which is the usual one: 3 of 8 MiB. */
 static int64_t private_bytes(void) {
     pthread_attr_t attributes;
-    size_t stack = 0;
+    size_t stack = (size_t)8 << 20;
     if (pthread_attr_init(&attributes) == 0) {
         pthread_attr_getstacksize(&attributes, &stack);
         pthread_attr_destroy(&attributes);

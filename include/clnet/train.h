@@ -311,7 +311,8 @@ typedef struct cln_fit_result {
  * without validation) on the test set. The same options on the same device, and with options->tuned the same
  * results of the tuner, give the same bytes of weights. A loss that is infinite or undefined stops it with
  * CLN_DIVERGED, naming epoch, step and the first layer concerned. Every file is replaced as a whole and
- * resume.safetensors last, so that a run killed at any moment can go on from there.
+ * resume.safetensors last, so that a run killed at any moment can go on from there. Where the cause may lie outside (a
+ * lost device, no memory, a full disk), the message says up to where the run is saved.
  *
  * The event file is for TensorBoard (clnet/tensorboard.h). Its curves have the names and steps, which are updates, of
  * PyTorch Lightning's:

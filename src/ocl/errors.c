@@ -89,8 +89,12 @@ cln_status cln__fail_cl(cln_device *device, cl_int code, const char *call, const
     va_start(arguments, format);
     char *attempted = cln__format_va(format, arguments);
     va_end(arguments);
-    cln__fail(device->ctx, status_of(code), "%s: %s failed with %s (%d) on device %s", attempted ? attempted : format,
-              call, cln__cl_error_name(code), (int)code, device->info.name);
+    cln__fail(device->ctx, status_of(code), "%s: %s failed with %s (%d) on device %s%s", attempted ? attempted : format,
+              call, cln__cl_error_name(code), (int)code, device->info.name,
+              code == CL_MEM_OBJECT_ALLOCATION_FAILURE
+                  ? ": it has no memory left; a smaller batch needs less, and so may other programs on it"
+              : code == CL_DEVICE_NOT_AVAILABLE ? ": it was lost, by a reset or a removal"
+                                                : "");
     free(attempted);
     return status_of(code);
 }

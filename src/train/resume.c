@@ -223,6 +223,10 @@ cln_status cln__resume_save(cln__trainer *t) {
     cln__entries_free(&e);
     parts_free(&p);
     t->saved_s = cln__now_s();
+    if (status == CLN_OK) {
+        t->is_saved = true;
+        t->saved = t->position;
+    }
     return status;
 }
 

@@ -45,6 +45,8 @@ typedef struct cln__trainer {
     bool stopped;                    /* options->should_stop said so */
     int64_t trained;                 /* images, by this process */
     double saved_s;                  /* when the state to resume from was saved */
+    bool is_saved;                   /* by this process, */
+    cln__position saved;             /* which is what it saved last */
     double validation_s, training_s; /* of the last epoch's validation; of all training by this process */
     cln_fit_event event;
 } cln__trainer;

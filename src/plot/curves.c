@@ -122,7 +122,7 @@ typedef struct legend {
 
 static void add_entry(legend *l, cln__style style, char *text) {
     l->text[l->count] = text;
-    l->entry[l->count++] = (cln__entry){style, text ? text : ""};
+    l->entry[l->count++] = (cln__entry){style, text ? text : ""}; /* NULL fails the canvas */
 }
 
 static legend make_legend(const curve *curves, int count) {
@@ -157,6 +157,8 @@ static cln_status draw(cln_context *ctx, const curve *curves, int count, const c
     legend l = make_legend(curves, count);
     cln__canvas canvas;
     cln_status status = cln__canvas_open(ctx, path, &canvas);
+    for (int i = 0; status == CLN_OK && i < l.count; i++)
+        canvas.failed |= l.text[i] == NULL;
     if (status == CLN_OK) {
         draw_panel(&canvas, curves, count, false, 0);
         draw_panel(&canvas, curves, count, true, PANEL_WIDTH + MARGIN);

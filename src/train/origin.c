@@ -80,13 +80,18 @@ static bool read_epoch(const cJSON *json, cln__origin *out) {
 /* Drawn and written elsewhere, so they must be UTF-8. */
 static bool read_class_names(const cJSON *json, cln__origin *out) {
     int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : 0;
-    out->class_names = count > 0 ? calloc((size_t)count, sizeof *out->class_names) : NULL;
-    if (!out->class_names)
+    if (count == 0)
+        return false;
+    out->class_names = calloc((size_t)count, sizeof *out->class_names);
+    out->lacks_memory = !out->class_names;
+    if (out->lacks_memory)
         return false;
     const cJSON *item = json->child;
     for (; out->class_count < count; out->class_count++, item = item->next) {
         const char *name = cJSON_GetStringValue(item);
-        char *copy = name && cln_is_utf8(name) ? cln__format("%s", name) : NULL;
+        bool good = name && cln_is_utf8(name);
+        char *copy = good ? cln__format("%s", name) : NULL;
+        out->lacks_memory = good && !copy;
         if (!copy)
             return false;
         out->class_names[out->class_count] = copy;
@@ -171,7 +176,7 @@ static cln_status read_parts(cln_context *ctx, const cln_weights_file *file, con
         bool good = parts[i].read(json, out);
         cJSON_Delete(json);
         if (!good)
-            return malformed(ctx, path, parts[i].key, text);
+            return out->lacks_memory ? cln__fail_memory(ctx, path) : malformed(ctx, path, parts[i].key, text);
     }
     return CLN_OK;
 }

@@ -11,6 +11,7 @@ typedef struct cln__origin {
     char *model, *hparams; /* owned; the latter is JSON */
     char *split_indices;   /* owned; a list as cln_split_parse takes it, if the split was not drawn by the seed */
     char **class_names;    /* owned, `class_count` of them */
+    bool lacks_memory;     /* why it could not be read */
     int class_count;
     bool lightning; /* a checkpoint of the published code: its images are those of CIFAR-10 */
     bool has_shape, has_normalization, has_split;

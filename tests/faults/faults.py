@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""Makes every call of our own code that can fail do so, one at a time, in whole runs of the programs.
+
+First a scenario runs without a fault and writes down each way that leads to a call (the innermost return addresses).
+Then it runs once for each of them, and the call fails that came first by that way. A run ends well if it says what
+failed, with the status of README.md, and leaks nothing; or if it does all that it does without the fault. What it leaves
+of files must be whole: a training is gone on with afterwards and ends in the same bytes.
+
+usage: faults.py BUILD-FOLDER [--scenario NAME]... [--depth N] [--every N] [--part I/N] [--call NAME[:N]] [--without NAME]
+                 [--keep] [--table FILE]
+"""
+import argparse
+import bisect
+import collections
+import hashlib
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ALLOCATIONS = {"malloc", "calloc", "realloc", "strdup", "open_memstream", "cJSON", "compress2", "gzdopen"}
+THREADS = {"pthread_create", "pthread_mutex_init", "pthread_cond_init", "pthread_attr_init", "pipe", "poll",
+           "posix_spawn", "posix_spawn_file_actions_init", "posix_spawnattr_init"}
+NETWORK = ["--model", "ResNet", "--hparams", '{"num_blocks": [1], "c_hidden": [8]}']
+FIT = ["fit", *NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--epochs", "2", "--save-every", "0",
+       "--limit-train-batches", "2", "--out", "run"]
+TIME_LIMIT_S = 120
+
+
+def kind_of(call):
+    if call == "cJSON":
+        return call
+    if call in ALLOCATIONS:
+        return "memory"
+    if call in THREADS:
+        return "threads"
+    if call.startswith("sqlite3"):
+        return "database"
+    return "OpenCL" if call.lower().startswith("cl") and call not in ("close", "clock") else "files"
+
+
+# The statuses that tell of a fault of that kind.
+# What cJSON could not parse for lack of memory looks malformed: it does not tell.
+STATUSES = {"cJSON": {2, 3, 7}, "memory": {7}, "threads": {4, 7}, "database": {4, 7}, "OpenCL": {5, 6, 7}, "files": {4}}
+# Streams may lie in memory.
+STREAMS = {"fclose": {4, 7}, "fflush": {4, 7}, "ferror": {4, 7}}
+
+
+class Scenario:
+    """A command and what must be the same after it: files below `results`, and standard output if `prints`."""
+
+    def __init__(self, program, arguments, results=(), prints=False, before=(), again=None):
+        self.program, self.arguments, self.results, self.prints = program, arguments, results, prints
+        self.before, self.again = before, again
+
+
+SCENARIOS = {
+    "fit": Scenario("cltrain", [*FIT, "--workers", "0"], ["run"], again=["--resume", "last"]),
+    "fit, all": Scenario("cltrain", [*FIT, "--workers", "1", "--save-top-k", "2", "--model-ema", "--profiler",
+                                     "--detect-anomaly", "--optimizer", "adamw", "--accumulate-grad-batches", "2",
+                                     "--gradient-clip-val", "1", "--mixup", "0.5", "--scale", "0.5,1"], ["run"],
+                         again=["--resume", "last"]),
+    "resume": Scenario("cltrain", [*FIT, "--workers", "0", "--resume", "last"], ["run"],
+                       before=[[*FIT, "--workers", "0", "--max-steps", "3"]], again=[]),
+    "test": Scenario("cltrain", ["test", "--weights", "best.safetensors", "--data", "data", "--workers", "0",
+                                 "--predictions", "p.csv", "--confusion", "c.png"], ["p.csv", "c.png"], True),
+    "predict": Scenario("cltrain", ["predict", "--weights", "best.safetensors", "a.png", "b.png", "--json"], (),
+                        True),
+    "export onnx": Scenario("cltrain", ["export", "--weights", "best.safetensors", "--format", "onnx", "--out",
+                                        "o.onnx"], ["o.onnx"]),
+    "export safetensors": Scenario("cltrain", ["export", "--weights", "best.safetensors", "--format", "safetensors",
+                                               "--out", "o.safetensors"], ["o.safetensors"]),
+    "verify": Scenario("clbench", ["verify", "--self"]),
+    "tune": Scenario("clbench", ["tune", *NETWORK, "--batch-size", "2", "--image-size", "8",
+                                 "--tuning", "t.sqlite"]),
+}
+
+
+class Program:
+    """The names of a program's functions, by address."""
+
+    def __init__(self, path):
+        self.path = path
+        text = subprocess.run(["nm", "-n", path], check=True, capture_output=True, text=True).stdout
+        rows = [line.split() for line in text.splitlines() if re.match(r"[0-9a-f]+ [tT] ", line)]
+        self.addresses, self.names = [int(r[0], 16) for r in rows], [r[2] for r in rows]
+
+    def name(self, address):
+        at = bisect.bisect_right(self.addresses, int(address, 16) - 1) - 1
+        return self.names[at] if at >= 0 else address
+
+    def way(self, addresses):
+        return " < ".join(self.name(a) for a in addresses)
+
+
+def write_data(folder):
+    draw = random.Random(1)
+    folder.mkdir()
+
+    def records(count):
+        return b"".join(bytes([i % 10]) + bytes(min(255, 20 * (i % 10) + draw.randrange(64)) for _ in range(3072))
+                        for i in range(count))
+
+    for i in range(1, 6):
+        (folder / f"data_batch_{i}.bin").write_bytes(records(8))
+    (folder / "test_batch.bin").write_bytes(records(10))
+    (folder / "batches.meta.txt").write_text("airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n")
+
+
+def run(program, arguments, folder, **environment):
+    # The drivers' caches stay where they are: a fault is to meet our own code, not a compiler.
+    everything = dict(os.environ, XDG_CACHE_HOME=str(folder / "cache"), **environment)
+    everything.setdefault("POCL_CACHE_DIR", str(pathlib.Path.home() / ".cache/pocl"))
+    return subprocess.run([program, *arguments], cwd=folder, env=everything, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=TIME_LIMIT_S)
+
+
+def digest(path):
+    """What must be the same: not speeds, nor the times in event files, nor their names."""
+    data = path.read_bytes()
+    if path.name == "metrics.csv":
+        data = b"\n".join(line.rpartition(b",")[0] for line in data.split(b"\n"))
+    if path.name.startswith("events."):
+        data = b"%d" % len(data)
+    if path.name.startswith("trace") or path.name == "profile.json":
+        data = b""
+    return hashlib.sha256(data).hexdigest()
+
+
+def snapshot(folder, results):
+    found = {}
+    for name in results:
+        top = folder / name
+        for path in [top, *top.rglob("*")] if top.exists() else []:
+            if path.is_file():
+                found[re.sub(r"events\..*", "events", str(path.relative_to(folder)))] = digest(path)
+    return found
+
+
+def read_report(path):
+    report = collections.defaultdict(list)
+    for line in path.read_text().splitlines() if path.exists() else []:
+        word, *rest = line.split()
+        report[word].append(rest)
+    return report
+
+
+def without_numbers(text):
+    return re.sub(rb"[0-9.:]+ ?(ms|s|images/s)|\"seconds\": ?[0-9.e-]+", b"", text)
+
+
+class Trial:
+    def __init__(self, build, name, work):
+        self.scenario, self.name, self.work = SCENARIOS[name], name, work
+        self.program = Program(str(build / f"faults_{self.scenario.program}"))
+        self.template = work / "template"
+        self.make_template(build)
+
+    def make_template(self, build):
+        cltrain = str(build / "faults_cltrain")
+        shutil.rmtree(self.template, ignore_errors=True)
+        self.template.mkdir()
+        write_data(self.template / "data")
+        if any("best.safetensors" in a for a in self.scenario.arguments):
+            self.must(cltrain, [*FIT, "--quiet"])
+            shutil.move(self.template / "run/best.safetensors", self.template)
+            shutil.rmtree(self.template / "run")
+            for i, name in enumerate(("a.png", "b.png")):
+                shutil.copy(pathlib.Path(__file__).parents[2] / "examples/ankle_boot.png", self.template / name)
+        for arguments in self.scenario.before:
+            self.must(cltrain, arguments)
+
+    def must(self, program, arguments):
+        done = run(program, arguments, self.template)
+        if done.returncode != 0:
+            sys.exit(f"{program} {arguments}: status {done.returncode}: {done.stderr.decode()}")
+
+    def fresh(self):
+        folder = self.work / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.template, folder)
+        return folder
+
+    def reference(self, depth):
+        """Runs twice without a fault: the first may fill caches of the driver."""
+        for _ in range(2):
+            folder, report = self.fresh(), self.work / "report"
+            done = run(self.program.path, self.scenario.arguments, folder, CLNET_FAULT_WAYS=str(depth),
+                       CLNET_FAULT_REPORT=str(report))
+        if done.returncode != 0:
+            sys.exit(f"{self.name}: without a fault, status {done.returncode}: {done.stderr.decode()}")
+        self.output, self.files = without_numbers(done.stdout), snapshot(folder, self.scenario.results)
+        found = read_report(report)
+        complaints = self.leaks(found)
+        return [(name, int(number), way) for name, number, *way in found["way"] if name != "clock"], complaints
+
+    def leaks(self, report):
+        if not report["live"]:
+            return ["it did not end by itself: no report"]
+        lost = [f"{count} of {what} not released" for what, count in report["live"] if int(count) != 0]
+        ways = sorted({self.program.way(way) for way in report["leak"]})
+        return [f"{', '.join(lost)}: {' | '.join(ways)}"] if lost else []
+
+    def inject(self, name, number):
+        """None for a fault that no call met, else how it ended and what is wrong with that."""
+        folder, path = self.fresh(), self.work / "report"
+        path.unlink(missing_ok=True)
+        try:
+            done = run(self.program.path, self.scenario.arguments, folder, CLNET_FAULT=f"{name}:{number}",
+                       CLNET_FAULT_REPORT=str(path))
+        except subprocess.TimeoutExpired:
+            return "hung", [f"no end within {TIME_LIMIT_S} s"]
+        report, errors = read_report(path), done.stderr.decode(errors="replace")
+        if done.returncode >= 0 and report["live"] and not report["hit"]:
+            return None
+        wrong = self.leaks(report) if done.returncode >= 0 else []
+        wrong += self.same(folder, done) if done.returncode == 0 else self.told(name, done.returncode, errors)
+        if self.scenario.again is not None:
+            wrong += self.go_on(folder)
+        return "survived" if done.returncode == 0 else "told", wrong
+
+    def same(self, folder, done):
+        found = snapshot(folder, self.scenario.results)
+        differs = [n for n in sorted(set(found) | set(self.files)) if found.get(n) != self.files.get(n)]
+        if self.scenario.prints and without_numbers(done.stdout) != self.output:
+            differs.append("standard output")
+        if differs:
+            return [f"status 0 with another result: {', '.join(differs)}; {done.stderr.decode(errors='replace')!r}"]
+        return []
+
+    def told(self, name, status, errors):
+        if status < 0:
+            return [f"killed by signal {-status}: {errors!r}"]
+        own = [e for e in errors.splitlines() if e.startswith(self.scenario.program + ": ") and ": warning: " not in e]
+        if len(own) != 1 or len(own[0]) < 25:
+            return [f"status {status} without one clear message: {errors!r}"]
+        if status not in STREAMS.get(name, STATUSES[kind_of(name)]):
+            return [f"status {status}: {own[0]}"]
+        return []
+
+    def go_on(self, folder):
+        """The same command, without a fault, ends as it would have at first."""
+        done = run(self.program.path, [*self.scenario.arguments, *self.scenario.again], folder)
+        if done.returncode != 0:
+            return [f"going on: status {done.returncode}: {done.stderr.decode()!r}"]
+        return ["going on: " + w for w in self.same(folder, done)]
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS)
+    parser.add_argument("--leave-out", action="append", default=[], choices=SCENARIOS)
+    parser.add_argument("--depth", type=int, default=4, help="return addresses that make a way (default: 4)")
+    parser.add_argument("--every", type=int, default=1, help="try every N-th way only")
+    parser.add_argument("--part", default="0/1", help="I/N: the I-th of N parts, from 0")
+    parser.add_argument("--without", action="append", default=[], help="leave this call out")
+    parser.add_argument("--call", help="only this call, or NAME:N its N-th")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the last run")
+    parser.add_argument("--table", type=pathlib.Path, 
+                        help="add lines 'scenario;call;injected;told;survived;wrong', and print a matrix of all in it")
+    return parser.parse_args()
+
+
+def try_all(trial, o):
+    ways, complaints = trial.reference(o.depth)
+    part, parts = map(int, o.part.split("/"))
+    # stb_image is compiled with us, but not ours.
+    ways = [w for w in ways if not trial.program.name(w[2][0]).startswith("stbi_")]
+    chosen = sorted(w for w in ways if w[0] not in o.without)[::o.every][part::parts]
+    if o.call:
+        name, _, number = o.call.partition(":")
+        chosen = [w for w in ways if w[0] == name and (not number or w[1] == int(number))] or [(name, int(number), [])]
+    counts = collections.defaultdict(collections.Counter)
+    for c in complaints:
+        print(f"{trial.name}, no fault: {c}", flush=True)
+        counts["none"]["wrong"] += 1
+    for name, number, way in chosen:
+        result = trial.inject(name, number)
+        if result is None:
+            counts[name]["missed"] += 1
+            continue
+        end, wrong = result
+        counts[name]["injected"] += 1
+        counts[name]["wrong" if wrong else end] += 1
+        for w in wrong:
+            print(f"{trial.name}, {name}:{number}: {w}\n    by {trial.program.way(way)}", flush=True)
+    return counts
+
+
+def matrix(rows):
+    """In Markdown: kinds of calls by scenarios, of (scenario, call, injected, survived, wrong)."""
+    sums = collections.defaultdict(lambda: [0, 0, 0])
+    for scenario, call, *numbers in rows:
+        for key in ((kind_of(call), scenario), (kind_of(call), "all"), ("all", scenario), ("all", "all")):
+            sums[key] = [a + b for a, b in zip(sums[key], numbers)]
+    scenarios = [s for s in SCENARIOS if any(key[1] == s for key in sums)] + ["all"]
+    print("| injected, of these survived |", " | ".join(scenarios), "|")
+    print("|---" * (len(scenarios) + 1) + "|")
+    for kind in [*STATUSES, "all"]:
+        cells = ["{}, {}".format(*sums[kind, s]) + (f", **{sums[kind, s][2]} wrong**" if sums[kind, s][2] else "")
+                 if sums[kind, s][0] else "" for s in scenarios]
+        print(f"| {kind} |", " | ".join(cells), "|")
+
+
+def main():
+    o = options()
+    devices = subprocess.run([str(o.build / "cltrain"), "devices"], capture_output=True, text=True, check=False)
+    if devices.returncode != 0:
+        print(f"skipped: {devices.stderr}")
+        return bool(os.environ.get("CI"))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="clnet-faults-"))
+    total, rows = collections.Counter(), []
+    for name in o.scenario or [s for s in SCENARIOS if s not in o.leave_out]:
+        counts = try_all(Trial(o.build, name, work), o)
+        for call, c in sorted(counts.items()):
+            total.update(c)
+            rows.append((name, call, c["injected"], c["survived"], c["wrong"]))
+            if o.table:
+                with o.table.open("a") as table:
+                    table.write(f"{name};{call};{c['injected']};{c['told']};{c['survived']};{c['wrong']}\n")
+        sums = sum(counts.values(), collections.Counter())
+        print(f"{name}: {sums['injected']} injected, {sums['told']} told, {sums['survived']} survived, "
+              f"{sums['wrong']} wrong, {sums['missed']} not met again", flush=True)
+    if o.table:
+        lines = [line.split(";") for line in o.table.read_text().splitlines()]
+        rows = [(s, call, int(injected), int(survived), int(wrong)) for s, call, injected, _, survived, wrong in lines]
+    matrix(rows)
+    if o.keep:
+        print(work)
+    else:
+        shutil.rmtree(work)
+    print(f"Checks: {total['injected']}, Failures: {total['wrong']}, Errors: 0")
+    return total["wrong"] > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

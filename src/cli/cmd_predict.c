@@ -113,9 +113,11 @@ static cln_status take(job *j, const char *path) {
             return predicted;
         }
     }
+    if (status == CLN_OUT_OF_MEMORY)
+        return status;
     if (status != CLN_OK) {
         fail_image(j, path, status);
-        return status == CLN_OUT_OF_MEMORY ? status : CLN_OK;
+        return CLN_OK;
     }
     b->pixels += (size_t)image.height * (size_t)image.width;
     b->path[b->count] = path;

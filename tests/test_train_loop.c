@@ -320,7 +320,7 @@ START_TEST(a_profile_tells_where_time_goes) {
     char *path = path_of(out, "trace.json"), *text = calloc(1, 1 << 22);
     FILE *file = fopen(path, "rb");
     ck_assert_ptr_nonnull(file);
-    fread(text, 1, (1 << 22) - 1, file);
+    ck_assert_uint_gt(fread(text, 1, (1 << 22) - 1, file), 0);
     fclose(file);
     cJSON *trace = cJSON_Parse(text), *event;
     ck_assert_ptr_nonnull(trace);

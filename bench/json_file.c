@@ -35,7 +35,9 @@ static char *read_all(FILE *file) {
     return NULL;
 }
 
-char *text_file_read(const char *path) {
+/* Reads a text file: malloc'ed, with a zero behind it. NULL after a failure, with errno; EFBIG: too large, EINVAL:
+ * zeros in it. */
+static char *read_text(const char *path) {
     FILE *file = fopen(path, "rb");
     char *text = file ? read_all(file) : NULL;
     int code = errno;
@@ -67,7 +69,7 @@ static int line_of(const char *text, const char *at) {
 
 cln_status json_file_read(const char *command, const char *path, cJSON **out) {
     *out = NULL;
-    char *text = text_file_read(path);
+    char *text = read_text(path);
     if (!text && errno == EFBIG)
         return json_file_refuse(command, path, "more than %d MiB, which no result of clbench has", MAX_BYTES >> 20);
     if (!text && errno == EINVAL)

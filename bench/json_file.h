@@ -21,8 +21,4 @@ void json_text(const cJSON *object, const char *name, char *out, size_t size);
 /* The same for any text. Replaces control characters, and all that is not ASCII where the whole is not UTF-8. */
 void json_clean(const char *text, char *out, size_t size);
 
-/* Reads a text file of at most 64 MiB: malloc'ed, with a zero behind it. NULL after a failure, with errno; EFBIG: too
- * large, EINVAL: zeros in it. */
-char *text_file_read(const char *path);
-
 #endif

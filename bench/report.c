@@ -32,7 +32,7 @@ static void print_page(const report *r, FILE *to) {
     html_end(to);
 }
 
-static cln_status write_page(cln_context *ctx, const report *r) {
+static cln_status write_page(const report *r) {
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
@@ -41,26 +41,22 @@ static cln_status write_page(cln_context *ctx, const report *r) {
     print_page(r, to);
     cln_status status = fclose(to) == 0 ? CLN_OK : CLN_OUT_OF_MEMORY;
     if (status == CLN_OK)
-        status = cln_file_write(ctx, r->o->out, text, size);
+        status = cln_file_write(r->ctx, r->o->out, text, size);
     free(text);
     return status;
 }
 
 static int make(const report_options *o, const char *command) {
     report r = {.o = o, .command = command};
-    cln_context *ctx;
+    if (cln_context_new(&r.ctx) != CLN_OK)
+        return report_no_memory("clbench");
     cln_status status = table_read(report_command.name, o->table, &r.t);
     if (status == CLN_OK && o->peers)
         status = results_read(report_command.name, o->peers, &r.peers);
-    int exit_status = (int)status;
-    if (status == CLN_OK && cln_context_new(&ctx) == CLN_OK) {
-        exit_status = report_end("clbench", ctx, write_page(ctx, &r));
-        cln_context_free(ctx);
-    } else if (status == CLN_OK) {
-        exit_status = report_no_memory("clbench");
-    }
+    int exit_status = status == CLN_OK ? report_end("clbench", r.ctx, write_page(&r)) : (int)status;
     results_free(&r.peers);
     table_free(&r.t);
+    cln_context_free(r.ctx);
     return exit_status;
 }
 

@@ -10,6 +10,7 @@ typedef struct report_options {
 } report_options;
 
 typedef struct report {
+    cln_context *ctx;
     const report_options *o;
     const char *command; /* the command line */
     table t;

@@ -1,17 +1,26 @@
 /* The report's learning curves: ours from each run's metrics.csv, the published ones where they are there. */
+#include "clnet/plot.h"
 #include "html.h"
-#include "metrics.h"
 #include "report.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_CURVES = 8 };
 
+typedef struct curve {
+    cln_metrics *metrics;              /* owned; NULL: there is no curve */
+    double *epoch;                     /* from 1 */
+    const double *train_acc, *val_acc; /* NULL: there is no such column */
+    int count;
+} curve;
+
 typedef struct curves {
-    metrics ours[MAX_CURVES], theirs;
+    curve ours[MAX_CURVES], theirs;
     char names[MAX_CURVES][64]; /* of the runs */
     int count;
 } curves;
@@ -20,25 +29,58 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void add_run(curves *c, const char *folder, const char *name) {
+/* Published ones count their epochs from 0. */
+static bool take(cln_metrics *m, curve *out) {
+    const double *epoch = cln_metrics_column(m, "epoch");
+    *out = (curve){.metrics = m,
+                   .epoch = epoch ? m->values + (epoch - m->values) : NULL,
+                   .train_acc = cln_metrics_column(m, "train_acc"),
+                   .val_acc = cln_metrics_column(m, "val_acc"),
+                   .count = m->rows};
+    bool usable = epoch && (out->train_acc || out->val_acc) && m->rows > 0;
+    for (int i = 0; usable && i < m->rows; i++)
+        usable = epoch[i] >= 0 && epoch[i] < 1e9;
+    for (int i = m->rows - 1; usable && epoch[0] == 0 && i >= 0; i--)
+        out->epoch[i]++;
+    return usable;
+}
+
+/* What is not there is no curve; what is there and is none is told. */
+static bool read_curve(const report *r, const char *path, curve *out) {
+    cln_metrics *m = NULL;
+    *out = (curve){.count = 0};
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return false;
+    cln_status status = cln_metrics_read(r->ctx, path, &m);
+    if (status == CLN_OK && take(m, out))
+        return true;
+    if (status != CLN_OK)
+        fprintf(stderr, "clbench: report: warning: no curve is drawn: %s\n", cln_context_error(r->ctx));
+    else
+        fprintf(stderr,
+                "clbench: report: warning: no curve is drawn: '%s' has no column epoch with a number in each "
+                "line, or neither train_acc nor val_acc\n",
+                path);
+    cln_metrics_free(m);
+    *out = (curve){.count = 0};
+    return false;
+}
+
+static void add_run(const report *r, curves *c, const char *folder, const char *name) {
     char path[4 * TABLE_PATH];
     if (c->count == MAX_CURVES)
         return;
     snprintf(path, sizeof path, "%s/metrics.csv", folder);
-    metrics *m = &c->ours[c->count];
-    if (!metrics_read(path, m)) {
-        metrics_free(m);
-        return;
-    }
-    snprintf(c->names[c->count++], sizeof c->names[0], "%.60s", name);
+    if (read_curve(r, path, &c->ours[c->count]))
+        snprintf(c->names[c->count++], sizeof c->names[0], "%.60s", name);
 }
 
 /* The runs in <runs>/<model>, in the order of their names. */
-static void add_folder(curves *c, const char *runs, const char *model) {
+static void add_folder(const report *r, curves *c, const char *model) {
     enum { MAX_ENTRIES = 256 };
     char path[2 * TABLE_PATH], inner[3 * TABLE_PATH], *names[MAX_ENTRIES];
     int count = 0;
-    snprintf(path, sizeof path, "%s/%s", runs, model);
+    snprintf(path, sizeof path, "%s/%s", r->o->runs, model);
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder && (entry = readdir(folder)) && count < MAX_ENTRIES;) {
         size_t size = strlen(entry->d_name) + 1;
@@ -51,7 +93,7 @@ static void add_folder(curves *c, const char *runs, const char *model) {
     qsort(names, (size_t)count, sizeof *names, by_name);
     for (int i = 0; i < count; i++) {
         snprintf(inner, sizeof inner, "%s/%.255s", path, names[i]);
-        add_run(c, inner, names[i]);
+        add_run(r, c, inner, names[i]);
         free(names[i]);
     }
 }
@@ -60,49 +102,54 @@ static void find_curves(const report *r, const table_row *row, curves *c) {
     char path[2 * TABLE_PATH];
     *c = (curves){.count = 0};
     if (r->o->runs)
-        add_folder(c, r->o->runs, row->model);
+        add_folder(r, c, row->model);
     for (int i = 0; i < row->run_count && !r->o->runs; i++)
         if (*row->runs[i].folder) {
             char name[32];
             snprintf(name, sizeof name, "seed %lld", (long long)row->runs[i].seed);
-            add_run(c, row->runs[i].folder, name);
+            add_run(r, c, row->runs[i].folder, name);
         }
     if (!r->o->curves)
         return;
     snprintf(path, sizeof path, "%s/%s.csv", r->o->curves, row->model);
-    metrics_read(path, &c->theirs);
+    read_curve(r, path, &c->theirs);
 }
 
 static void free_curves(curves *c) {
     for (int i = 0; i < c->count; i++)
-        metrics_free(&c->ours[i]);
-    metrics_free(&c->theirs);
+        cln_metrics_free(c->ours[i].metrics);
+    cln_metrics_free(c->theirs.metrics);
 }
 
-static void widen(const metrics *m, double *last, double *lowest, double until) {
+/* fmax and fmin leave out what is not there, which is NaN. */
+static void widen(const curve *m, double *last, double *lowest, double until) {
     for (int i = 0; i < m->count; i++) {
         if (m->epoch[i] > until)
             continue;
         *last = fmax(*last, m->epoch[i]);
-        *lowest =
-            fmin(*lowest, fmin(isnan(m->val_acc[i]) ? 1 : m->val_acc[i], isnan(m->train_acc[i]) ? 1 : m->train_acc[i]));
+        *lowest = fmin(*lowest, m->val_acc ? m->val_acc[i] : NAN);
+        *lowest = fmin(*lowest, m->train_acc ? m->train_acc[i] : NAN);
     }
+}
+
+static void draw_line(const chart *frame, const curve *m, const double *y, const char *name, const char *style,
+                      FILE *to) {
+    if (y)
+        chart_line(to, frame, name, style, m->epoch, y, m->count);
 }
 
 static void draw(const curves *c, const chart *frame, FILE *to) {
     char name[96];
-    const metrics *p = &c->theirs;
+    const curve *p = &c->theirs;
     chart_begin(to, frame);
-    if (p->count) {
-        chart_line(to, frame, "published, training", "s-theirs thin", p->epoch, p->train_acc, p->count);
-        chart_line(to, frame, "published, validation", "s-theirs", p->epoch, p->val_acc, p->count);
-    }
+    draw_line(frame, p, p->train_acc, "published, training", "s-theirs thin", to);
+    draw_line(frame, p, p->val_acc, "published, validation", "s-theirs", to);
     for (int i = 0; i < c->count; i++) {
-        const metrics *m = &c->ours[i];
+        const curve *m = &c->ours[i];
         snprintf(name, sizeof name, "ours (%s), training", c->names[i]);
-        chart_line(to, frame, name, "s-ours thin", m->epoch, m->train_acc, m->count);
+        draw_line(frame, m, m->train_acc, name, "s-ours thin", to);
         snprintf(name, sizeof name, "ours (%s), validation", c->names[i]);
-        chart_line(to, frame, name, "s-ours", m->epoch, m->val_acc, m->count);
+        draw_line(frame, m, m->val_acc, name, "s-ours", to);
     }
     chart_end(to);
 }

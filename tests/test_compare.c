@@ -281,7 +281,7 @@ START_TEST(page_shows_the_table) {
                   "[400]},\"eager tf32\":{\"samples\":[900]}}}},\"pytorch\":{}}");
     folder_make(folder, "run");
     put("run/metrics.csv", "epoch,lr,train_loss,train_acc,val_loss,val_acc,images_per_s\n1,0.1,2,0.4,2,0.45,9\n"
-                           "2,0.1,1,0.6,,nan,9\nrubbish\n");
+                           "2,0.1,1,0.6,,nan,9\n");
     folder_make(folder, "curves");
     put("curves/ResNet.csv", "epoch,lr,val_acc\n0,0.1,0.31\n1,0.1,0.52\n2,0.1,0.62\n");
     ck_assert_msg(
@@ -309,6 +309,12 @@ START_TEST(page_shows_the_table) {
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         ck_assert_msg(strstr(page, shown[i]) != NULL, "no '%s' in the page", shown[i]);
     ck_assert_ptr_null(strstr(page, "tf32"));
+    /* Curves that cannot be read are told, and left out. */
+    put("run/metrics.csv", "epoch,val_acc\n1,0.5\nrubbish\n");
+    put("curves/ResNet.csv", "epoch,val_acc\n-1,0.31\n");
+    ck_assert_int_eq(program_run(folder, "", "clbench report --table t.json --curves curves --out page.html"), 0);
+    ck_assert_ptr_nonnull(strstr(program_errors, "no curve is drawn: 'run/metrics.csv', line 3: "));
+    ck_assert_ptr_nonnull(strstr(program_errors, "no curve is drawn: 'curves/ResNet.csv' has no column epoch with"));
 }
 END_TEST
 

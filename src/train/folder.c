@@ -85,22 +85,22 @@ static void remove_all(const char *path, bool (*is_one)(const char *name)) {
 
 /* --- metrics.csv --- */
 
-/* With the name of the learning rate, as cln__rate_name has it; "lr" in files of earlier versions. */
-static char *header(const char *rate) {
-    return cln__format("epoch,%s,train_loss,train_acc,val_loss,val_acc,images_per_s\n", rate);
+/* Its first line is "epoch," and the name of the learning rate, as cln__rate_name has it, and this. */
+static const char header_end[] = ",train_loss,train_acc,val_loss,val_acc,images_per_s\n";
+
+/* Behind `part`, if `text` begins with it, else NULL. NULL in, NULL out. */
+static const char *skip(const char *text, const char *end, const char *part) {
+    size_t length = strlen(part);
+    return text && (size_t)(end - text) >= length && memcmp(text, part, length) == 0 ? text + length : NULL;
 }
 
-/* The bytes that the header takes in `text`, with either name; 0 if there is none. */
+/* The bytes that the header takes in `text`; 0 if there is none. The rate is "lr" in files of earlier versions. */
 static size_t header_bytes(const char *text, size_t size, const char *rate) {
-    const char *const names[] = {rate, "lr"};
-    size_t found = 0;
-    for (int i = 0; i < 2 && found == 0; i++) {
-        char *line = header(names[i]);
-        size_t length = line ? strlen(line) : 0;
-        found = length <= size && line && memcmp(text, line, length) == 0 ? length : 0;
-        free(line);
-    }
-    return found;
+    const char *end = text ? text + size : NULL, *name = skip(text, end, "epoch,");
+    const char *behind = skip(skip(name, end, rate), end, header_end);
+    if (!behind)
+        behind = skip(skip(name, end, "lr"), end, header_end);
+    return behind ? (size_t)(behind - text) : 0;
 }
 
 /* The whole lines of epochs 1, 2, ... up to `epochs`, which becomes the number of those found, behind the header. */
@@ -125,15 +125,14 @@ static cln_status cut_metrics(cln_context *ctx, const char *path, const char *ra
     uint8_t *text = NULL;
     size_t size = 0;
     int found = epochs;
-    if (epochs > 0 && access(path, F_OK) == 0)
+    if (epochs > 0 && (access(path, F_OK) == 0 || errno != ENOENT))
         CLN_TRY(cln__file_read(ctx, path, MAX_METRICS_BYTES, &text, &size));
     cln__bytes lines = valid_lines((const char *)text, size, rate, &found);
     if (found < epochs)
         cln__warn(ctx, "'%s' does not have all of the first %d epochs; what was lost stays lost", path, epochs);
-    char *first = header(rate);
-    const cln__bytes parts[] = {{first, first ? strlen(first) : 0}, lines};
-    cln_status status = first ? cln__file_write_atomic(ctx, path, parts, 2) : cln__fail_memory(ctx, path);
-    free(first);
+    const cln__bytes parts[] = {
+        {"epoch,", strlen("epoch,")}, {rate, strlen(rate)}, {header_end, strlen(header_end)}, lines};
+    cln_status status = cln__file_write_atomic(ctx, path, parts, 4);
     free(text);
     return status;
 }

@@ -112,7 +112,7 @@ static cln_status train(cln_context *ctx, const char *data, const char *out, wat
 
 int main(int argc, char **argv) {
     const char *folder = argc > 2 ? argv[2] : "watched_training.out", *data = argc > 1 ? argv[1] : NULL;
-    char own[256], out[256];
+    char own[256], *out = NULL;
     cln_context *ctx;
     cln_fit_result result;
     watch w = {.good_enough = 0.9};
@@ -120,19 +120,21 @@ int main(int argc, char **argv) {
         return CLN_OUT_OF_MEMORY;
     mkdir(folder, 0777); /* one that is there already serves as well */
     snprintf(own, sizeof own, "%s/data", folder);
-    snprintf(out, sizeof out, "%s/run", folder);
     struct stat info;
     if (!data && stat(own, &info) != 0 && !make_data(own)) {
         fprintf(stderr, "watched_training: cannot write a data set into '%s'\n", own);
         return CLN_IO;
     }
-    cln_status status = train(ctx, data ? data : own, out, &w, &result);
+    cln_status status = cln_run_folder_new(ctx, folder, "ResNet", &out); /* a new run needs a folder without one */
+    if (status == CLN_OK)
+        status = train(ctx, data ? data : own, out, &w, &result);
     if (status != CLN_OK)
         fprintf(stderr, "watched_training: %s\n", cln_context_error(ctx));
     else if (result.stopped)
         printf("good enough after %d epochs: the weights are in %s/best.safetensors\n", result.epochs, out);
     else
         printf("accuracy in the test: %.1f%%\n", 100 * result.test.accuracy);
+    free(out);
     cln_context_free(ctx);
     return (int)status;
 }

@@ -11,7 +11,8 @@ scripts/setup.sh
 scripts/build.sh
 
 say "training: 60,000 images, one epoch"
-build/cltrain fit --model ResNet --data fashion-mnist --epochs 1 --out runs/demo "$@"
+out=runs/demo/$(date +%Y%m%d-%H%M%S) # of its own, however often this runs
+build/cltrain fit --model ResNet --data fashion-mnist --epochs 1 --out "$out" "$@"
 
-say "testing runs/demo/last.safetensors: 10,000 images"
-build/cltrain test --weights runs/demo/last.safetensors --data fashion-mnist --split test
+say "testing $out/last.safetensors: 10,000 images"
+build/cltrain test --weights "$out/last.safetensors" --data fashion-mnist --split test

@@ -46,6 +46,11 @@ void folder_remove(char *folder) {
     free(folder);
 }
 
+void folder_empty(const char *folder) {
+    remove_tree(folder);
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+}
+
 void file_write(const char *folder, const char *name, const void *bytes, size_t size) {
     char *path = path_of(folder, name);
     size_t length = strlen(name);

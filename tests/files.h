@@ -8,6 +8,8 @@
 /* A new folder under $TMPDIR or /tmp; freed by folder_remove, with all that is in it. */
 char *folder_new(void);
 void folder_remove(char *folder);
+/* Removes all that is in it. */
+void folder_empty(const char *folder);
 /* "folder/name"; the caller frees it. */
 char *path_of(const char *folder, const char *name);
 /* Writes a file of `size` bytes; a name that ends in ".gz" is compressed. */

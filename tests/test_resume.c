@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *root; /* data/ and the runs */
@@ -277,35 +278,67 @@ START_TEST(another_run_is_refused_before_data_are_loaded) {
     fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume base/best.safetensors", 3, "no state of a run");
     fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume absent.safetensors --out base", 4, "absent");
     fails(RUN_FIT "--data nowhere --init-weights absent.safetensors --out new", 4, "absent.safetensors");
+    fails(RUN_FIT "--data nowhere --init-weights data --out new", 4, "from 'data': it is no regular file");
 }
 END_TEST
 
-/* A state from elsewhere: into the folder of its run, of another one, and into one that does not say. */
-START_TEST(a_folder_of_another_run_is_left_alone) {
-    size_t size, other_size, after_size;
-    make_base();
-    char *bytes = read_file("base/resume.safetensors", &size);
-    file_write(root, "state", bytes, size);
-    runs(RUN_FIT "--epochs 2 --milestones 1 --out base-copy");
-    runs(RUN_FIT "--epochs 2 --milestones 1 --resume state --out base-copy");
-    runs_same("base", "base-copy");
-    runs(RUN_FIT "--epochs 2 --milestones 1 --lr 0.2 --out foreign");
-    char *folder = path_of(root, "foreign"), *name = events_name(folder), *path = path_of("foreign", name);
-    char *before = read_file(path, &other_size);
-    fails(RUN_FIT "--epochs 3 --milestones 1 --resume state --out foreign", 2,
-          "cannot go on from 'state' in 'foreign': there is another run in that folder");
-    file_remove(folder, "resume.safetensors");
-    runs(RUN_FIT "--epochs 3 --milestones 1 --resume state --out foreign");
-    char *after = read_file(path, &after_size);
-    ck_assert_uint_eq(after_size, other_size);
-    ck_assert_mem_eq(after, before, after_size);
-    ck_assert_int_eq(folder_count(folder), 9); /* with an event file of its own */
+/* Copies the files of a folder to a new one. */
+static void copy_folder(const char *from, const char *to) {
+    char *a = path_of(root, from), *b = path_of(root, to), command[1024];
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", a, b);
+    ck_assert_int_eq(system(command), 0);
+    free(a);
+    free(b);
+}
+
+static void copy_file(const char *from, const char *to) {
+    size_t size;
+    char *bytes = read_file(from, &size);
+    file_write(root, to, bytes, size);
     free(bytes);
-    free(before);
-    free(after);
+}
+
+/* A state goes on in its folder alone; that may be a copy. */
+START_TEST(a_run_goes_on_in_its_own_folder) {
+    static const char message[] = "a run goes on in the folder that holds its state, as resume.safetensors; to "
+                                  "continue elsewhere, copy the run's folder";
+    make_base();
+    copy_file("base/resume.safetensors", "state");
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume base --out elsewhere", 2, message);
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume state --out base", 2, message);
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume state", 2, message);
+    ck_assert(!is_there("elsewhere"));
+    copy_folder("base", "base-copy");
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume base --out base-copy", 2, message);
+    runs(RUN_FIT "--epochs 3 --milestones 1 --resume base-copy/resume.safetensors --out ./base-copy/");
+    ck_assert_ptr_nonnull(strstr(run_output, "going on after epoch 2/3"));
+}
+END_TEST
+
+/* Killed while it prepared: the state is there first, and what else is there is written again. */
+START_TEST(an_unfinished_start_is_begun_again) {
+    int status;
+    runs(RUN_FIT "--epochs 2 --milestones 1 --out begun-whole");
+    run r = run_start("", RUN_FIT "--epochs 2 --milestones 1 --out begun");
+    char *folder = path_of(root, "begun");
+    while (!is_there("begun/resume.safetensors"))
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    run_signal(&r, SIGSTOP);
+    copy_file("begun/resume.safetensors", "first-state");
+    run_signal(&r, SIGCONT);
+    status = run_end(&r);
+    ck_assert_int_eq(status, 0);
+    static const char *const later[] = {"begun/best.safetensors", "begun/last.safetensors", "begun/curves.png"};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        char *path = path_of(root, later[i]);
+        ck_assert_int_eq(unlink(path), 0);
+        free(path);
+    }
+    copy_file("first-state", "begun/resume.safetensors");
+    runs(RUN_FIT "--epochs 2 --milestones 1 --out begun --resume last");
+    runs_same("begun-whole", "begun");
+    ck_assert_str_eq(run_errors, "");
     free(folder);
-    free(name);
-    free(path);
 }
 END_TEST
 
@@ -349,13 +382,54 @@ START_TEST(a_damaged_state_is_refused) {
 }
 END_TEST
 
+/* Resuming 3 epochs of a run that keeps weights of the best two. */
+#define KEEPING "--epochs 3 --milestones 1 --monitor train_loss --save-top-k 2 "
+
 START_TEST(best_weights_must_be_there) {
     size_t size;
     make_base();
-    char *bytes = read_file("base/resume.safetensors", &size);
+    char *bytes = read_file("base/resume.safetensors", &size), other[64], missing[64], message[128];
     write_state("alone", bytes, size);
     fails(RUN_FIT "--epochs 2 --milestones 1 --resume alone", 4, "alone/best.safetensors' with the weights of epoch");
     free(bytes);
+    runs(RUN_FIT KEEPING "--out two");
+    int kept[2], count = 0;
+    for (int epoch = 1; epoch <= 3; epoch++) {
+        snprintf(other, sizeof other, "two/epoch=%02d.safetensors", epoch);
+        if (is_there(other))
+            kept[count++] = epoch;
+    }
+    ck_assert_int_eq(count, 2);
+    runs(RUN_FIT KEEPING "--seed 43 --out stranger");
+    copy_folder("two", "mixed");
+    copy_file("stranger/best.safetensors", "mixed/best.safetensors");
+    fails(RUN_FIT KEEPING "--resume mixed", 2, "mixed/best.safetensors': its run has seed 43, this one 42");
+    copy_file("two/best.safetensors", "mixed/best.safetensors");
+    snprintf(missing, sizeof missing, "mixed/epoch=%02d.safetensors", kept[0]);
+    snprintf(other, sizeof other, "two/epoch=%02d.safetensors", kept[1]);
+    copy_file(other, missing);
+    snprintf(message, sizeof message, "has the weights of epoch %d, but those of epoch %d belong there", kept[1],
+             kept[0]);
+    fails(RUN_FIT KEEPING "--resume mixed", 3, message);
+    char *path = path_of(root, missing);
+    ck_assert_int_eq(unlink(path), 0);
+    fails(RUN_FIT KEEPING "--resume mixed", 4, "with the weights of epoch");
+    free(path);
+}
+END_TEST
+
+/* A copy of the state, put back when the run had gone on. */
+START_TEST(an_older_state_goes_on) {
+    runs(RUN_FIT "--epochs 4 --milestones 2 --lr 0.02 --monitor train_loss --out older");
+    copy_folder("older", "older-whole");
+    run r = run_start("", RUN_FIT "--epochs 4 --milestones 2 --lr 0.02 --monitor train_loss --out young");
+    ck_assert_msg(run_prints(&r, "epoch 1/4"), "%s", run_errors);
+    run_signal(&r, SIGSTOP);
+    copy_file("young/resume.safetensors", "older/resume.safetensors");
+    run_signal(&r, SIGKILL);
+    run_end(&r);
+    runs(RUN_FIT "--epochs 4 --milestones 2 --lr 0.02 --monitor train_loss --out older --resume last");
+    runs_same("older-whole", "older");
 }
 END_TEST
 
@@ -434,13 +508,11 @@ START_TEST(event_files_are_mended) {
     ck_assert_int_eq(events_scalar(e, "val_acc", NULL, NULL), 1);
     ck_assert_int_eq(events_scalar(e, "test_acc", NULL, NULL), 1);
     events_free(e);
-    /* A run from the beginning leaves nothing of the one before; without event files, neither does it write one. */
-    runs(RUN_FIT "--epochs 1 --out events");
-    free(name);
-    name = events_name(folder);
-    free(name);
-    runs(RUN_FIT "--epochs 1 --out events --no-tensorboard");
+    runs(RUN_FIT "--epochs 1 --out eventless --no-tensorboard");
+    free(folder);
+    folder = path_of(root, "eventless");
     ck_assert_int_eq(folder_count(folder), 7);
+    free(name);
     free(path);
     free(folder);
 }
@@ -628,9 +700,11 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, nothing_to_resume_begins);
     tcase_add_loop_test(tests, another_run_is_refused, 0, sizeof differences / sizeof *differences);
     tcase_add_test(tests, another_run_is_refused_before_data_are_loaded);
-    tcase_add_test(tests, a_folder_of_another_run_is_left_alone);
+    tcase_add_test(tests, a_run_goes_on_in_its_own_folder);
+    tcase_add_test(tests, an_unfinished_start_is_begun_again);
     tcase_add_test(tests, a_damaged_state_is_refused);
     tcase_add_test(tests, best_weights_must_be_there);
+    tcase_add_test(tests, an_older_state_goes_on);
     tcase_add_test(tests, torn_metrics_are_mended);
     tcase_add_test(tests, event_files_are_mended);
     tcase_add_test(tests, full_disk);

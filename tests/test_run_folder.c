@@ -107,25 +107,59 @@ START_TEST(the_summary_is_that_of_the_command) {
 }
 END_TEST
 
-/* Nothing of another run lies in a run's folder; what is of no run stays. */
-START_TEST(a_new_run_replaces_the_old_one) {
-    runs(RUN_FIT "--epochs 3 --save-top-k 3 --profiler --out again");
-    ck_assert(is_there("again/epoch=03.safetensors") && is_there("again/trace.json"));
-    char *folder = path_of(root, "again");
-    static const char *const others[] = {"epoch=.safetensors", "epoch=1.safetensors.bak", "lr_find.csv", "notes",
-                                         "my-epoch=01.safetensors"};
+static void refuses(const char *arguments, const char *message) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == 2 && strstr(run_errors, message), "%s: status %d: %s", arguments, status, run_errors);
+}
+
+/* Before the data are loaded, and with all that is there left as it is. */
+START_TEST(a_new_run_needs_a_folder_without_one) {
+    runs(RUN_FIT "--epochs 2 --save-top-k 2 --profiler --out again");
+    char *folder = path_of(root, "again"), *metrics = read_file("again/metrics.csv");
+    ck_assert(is_there("again/epoch=02.safetensors") && is_there("again/trace.json"));
+    int before = folder_count(folder);
+    refuses(RUN_FIT "--data nowhere --epochs 1 --out again",
+            "cltrain: 'again' already holds best.safetensors: --resume last goes on with the run there; choose another "
+            "--out, or remove that folder\n");
+    refuses(RUN_FIT "--data nowhere --init-weights again/best.safetensors --out again", "'again' already holds best");
+    char *after = read_file("again/metrics.csv");
+    ck_assert_int_eq(folder_count(folder), before);
+    ck_assert_str_eq(metrics, after);
+    free(folder);
+    free(metrics);
+    free(after);
+}
+END_TEST
+
+/* Any file of a run is in the way of a new one, whatever else is there is not. */
+START_TEST(files_of_a_run_are_told_from_others) {
+    static const char *const ours[] = {"resume.safetensors",
+                                       "best.safetensors",
+                                       "last.safetensors",
+                                       "epoch=07.safetensors",
+                                       "metrics.csv",
+                                       "config.yaml",
+                                       "summary.txt",
+                                       "curves.png",
+                                       "trace.json",
+                                       "race.json",
+                                       "events.out.tfevents.0000000001.host.1.0.clnet"};
+    static const char *const others[] = {"epoch=.safetensors",      "epoch=1.safetensors.bak", "lr_find.csv", "notes",
+                                         "my-epoch=01.safetensors", "last.safetensors.tmp-7-0"};
+    folder_make(root, "shared");
+    char *folder = path_of(root, "shared"), message[128];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         file_write(folder, others[i], "x", 1);
-    int before = folder_count(folder);
-    ck_assert_int_eq(run_all("", RUN_FIT "--epochs 1 --freeze '*' --out again"), 2); /* refused, so nothing is lost */
-    ck_assert_int_eq(folder_count(folder), before);
-    runs(RUN_FIT "--epochs 1 --no-save-last --no-tensorboard --out again");
-    ck_assert_str_eq(run_errors, "cltrain: warning: the run that was in 'again' is replaced by this one\n");
-    static const char *const expected[] = {"best.safetensors", "resume.safetensors", "metrics.csv",
-                                           "summary.txt",      "config.yaml",        "curves.png"};
-    ck_assert_int_eq(folder_count(folder), 6 + (int)(sizeof others / sizeof *others));
-    for (size_t i = 0; i < sizeof expected / sizeof *expected + sizeof others / sizeof *others; i++) {
-        char *path = path_of("again", i < 6 ? expected[i] : others[i - 6]);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        file_write(folder, ours[i], "x", 1);
+        snprintf(message, sizeof message, "'shared' already holds %s: %s", ours[i],
+                 i == 0 ? "--resume last goes on with the run there" : "choose another --out");
+        refuses(RUN_FIT "--data nowhere --out shared", message);
+        file_remove(folder, ours[i]);
+    }
+    runs(RUN_FIT "--epochs 1 --out shared");
+    for (size_t i = 0; i + 1 < sizeof others / sizeof *others; i++) { /* the last one was half of a file */
+        char *path = path_of("shared", others[i]);
         ck_assert_msg(is_there(path), "no %s", path);
         free(path);
     }
@@ -375,7 +409,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, folders_are_numbered_from_the_highest);
     tcase_add_test(tests, runs_without_a_folder_get_the_next);
     tcase_add_test(tests, the_summary_is_that_of_the_command);
-    tcase_add_test(tests, a_new_run_replaces_the_old_one);
+    tcase_add_test(tests, a_new_run_needs_a_folder_without_one);
+    tcase_add_test(tests, files_of_a_run_are_told_from_others);
     tcase_add_test(tests, curves_count_updates);
     tcase_add_test(tests, an_averaged_state_is_exported);
     tcase_add_test(tests, curves_have_lightnings_steps);

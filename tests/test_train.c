@@ -188,6 +188,7 @@ END_TEST
 /* What is far from the recipe is recorded with the weights, and told where the images do not allow it. */
 START_TEST(augmentation_is_the_runs_own) {
     char *root = folder_new(), *a = path_of(root, "a"), *b = path_of(root, "b"), *c = path_of(root, "c");
+    char *d = path_of(root, "d");
     cln_augmentation recipe = cln_augmentation_default(), mixed = {.crop_padding = 4, .mixup = 0.2, .cutmix = 1};
     cln_fit_options o = tiny_options(a);
     fit(&o);
@@ -206,9 +207,11 @@ START_TEST(augmentation_is_the_runs_own) {
     ck_assert_ptr_nonnull(strstr(bytes + 8, "\\\"mixup\\\":0.2,\\\"cutmix\\\":1}"));
     free(bytes);
     mixed.crop_padding = 32;
+    o.out = d;
     cln_fit_result r;
     fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
           "a padding of 32 pixels; it must be less than the sides of the images, which are 32x32");
+    free(d);
     free(a);
     free(b);
     free(c);

@@ -134,6 +134,7 @@ START_TEST(image_folder) {
     ck_assert_int_eq(cln_evaluate(ctx, device, &e, &s), CLN_INVALID_ARGUMENT);
     expect_message("is for images of 3x8x16, those of '");
     /* A class that only the test knows. */
+    folder_empty(runs);
     picture_flat(out, "val/c/1.png", 8, 8, 3, 1);
     fails(&o, CLN_INVALID_FILE, "val' has a class 'c' that the training images lack");
     free(weights);
@@ -169,6 +170,7 @@ START_TEST(batches_are_measured) {
         ck_assert_float_eq_tol(loaded.batch_deviation[c], 1, 1e-4f);
     }
     ck_assert(!cln_context_take_warning(ctx, warning, sizeof warning));
+    folder_empty(out);
     o.normalize = "0,0,0.5/1,0.01,0.2";
     ok(cln_fit(ctx, device, &o, &r));
     ck_assert_float_ge(loaded.batch_mean[1], 10);

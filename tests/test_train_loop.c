@@ -60,12 +60,14 @@ static cln_fit_options tiny_options(seen *s) {
 
 static cln_fit_result fit(const cln_fit_options *o) {
     cln_fit_result result;
+    folder_empty(out);
     ok(cln_fit(ctx, device, o, &result));
     return result;
 }
 
 static void fails(const cln_fit_options *o, cln_status expected, const char *message) {
     cln_fit_result result;
+    folder_empty(out);
     cln_status status = cln_fit(ctx, device, o, &result);
     ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
     expect_message(message);

@@ -230,9 +230,9 @@ typedef struct cln_fit_options {
     double validation; /* images held back from the training set: below 1 a share of it, else their number; 0: none */
     const char *split_indices; /* NULL: the split is drawn by `seed`. Else a file that lists the training images (see
                                 * cln_split_parse): the last ones are held back, images not listed are left out */
-    /* NULL, or a file of any format that cln_weights_file_read takes: a new run begins with its weights but for those
-     * of the last layer, where they are missing or of another shape (see cln_weights_transfer). A run that is gone on
-     * with knows them by a checksum, the file may be gone. */
+    /* NULL, or a regular file of any format that cln_weights_file_read takes: a new run begins with its weights but for
+     * those of the last layer, where they are missing or of another shape (see cln_weights_transfer). A run that is
+     * gone on with knows them by a checksum, the file may be gone. */
     const char *init_weights;
     const char *freeze; /* NULL, or as cln_graph_freeze takes it: parameters that are not trained */
     uint64_t seed;      /* of weights, split, order, augmentation and dropout */
@@ -243,8 +243,8 @@ typedef struct cln_fit_options {
     /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv (a line
      * an epoch: epoch, lr-SGD, lr-Adam or lr-AdamW, train_loss, train_acc, val_loss, val_acc, images_per_s),
      * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
-     * on. Such files of an earlier run are removed, unless it is gone on with; others stay. May be NULL with
-     * fast_dev_run. See cln_run_folder_new. */
+     * on. A new run needs a folder without such files: it is CLN_INVALID_ARGUMENT, before the data are loaded, if there
+     * are any; other files may be there. May be NULL with fast_dev_run. See cln_run_folder_new. */
     const char *out;
     const char *config;  /* a text that says what run this is, written into the folder as config.yaml; NULL: none */
     cln_monitor monitor; /* which epoch is the best */
@@ -257,9 +257,10 @@ typedef struct cln_fit_options {
     bool no_last;        /* write no last.safetensors */
     bool no_tensorboard; /* write no event file into the folder; see below */
     double save_every_s; /* seconds between saves of the state within an epoch; 0: 30 */
-    /* NULL: from the beginning. Else a resume.safetensors of the same run, to go on from: the result is, byte for byte,
-     * that of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones.
-     * `out` must not hold the state of another run. */
+    /* NULL: from the beginning. Else the resume.safetensors in `out`, to go on from: the result is, byte for byte, that
+     * of the uninterrupted run. Only recipe.epochs and the paths may differ; more epochs need the same milestones. The
+     * folder may be a copy, and the state an earlier one put back under its name; the weights that it refers to must be
+     * there. A file elsewhere or of another name is CLN_INVALID_ARGUMENT. */
     const char *resume;
     /* How much of the data is used: the first batches of each epoch, as a share of them below 1 (at least one batch),
      * else their number. 0: all. Below 0: none, which only validation and test can be. */

@@ -6,10 +6,12 @@ static const char *const modes[] = {"max", "min", NULL};
 
 const cli_option fit_checkpoint_options[] = {
     {"out", CLI_TEXT, FIT_AT(out), "DIR",
-     "where to write (default runs/<model>/version_N, with the next N that is free)", 0, 0, NULL},
+     "where to write (default runs/<model>/version_N, with the next N that is free); a new run needs a folder without "
+     "the files of another",
+     0, 0, NULL},
     {"resume", CLI_ONCE, FIT_AT(resume), "last|PATH",
-     "go on with a run from its resume.safetensors (or the folder that holds it); last: from that in --out, or "
-     "without --out of the model's latest run in runs/, and from the beginning if there is none. The other options "
+     "go on with a run in its folder, PATH, or its resume.safetensors there; last: with that in --out, or "
+     "without --out the model's latest in runs/, and from the beginning if there is none. The other options "
      "must be those of the run; more --epochs are fine with the same "
      "--milestones",
      0, 0, NULL},

@@ -63,14 +63,18 @@ static cln_status create(cln_context *ctx, const char *folder, cln_tensorboard *
     return (*out)->fd >= 0 ? CLN_OK : cln__fail_errno(ctx, "cannot create", (*out)->path);
 }
 
-cln_status cln_tensorboard_open(cln_context *ctx, const char *folder, cln_tensorboard **out) {
+static cln_status write_version(cln_tensorboard *board) {
     Cln__Tb__Event event = CLN__TB__EVENT__INIT;
     event.what_case = CLN__TB__EVENT__WHAT_FILE_VERSION;
     event.file_version = "brain.Event:2";
+    return cln__tensorboard_write(board, &event);
+}
+
+cln_status cln_tensorboard_open(cln_context *ctx, const char *folder, cln_tensorboard **out) {
     *out = NULL;
     cln_status status = create(ctx, folder, out);
     if (status == CLN_OK)
-        status = cln__tensorboard_write(*out, &event);
+        status = write_version(*out);
     if (status == CLN_OK)
         status = cln__file_sync_folder_of(ctx, (*out)->path);
     if (status == CLN_OK)
@@ -105,6 +109,8 @@ cln_status cln_tensorboard_append(cln_context *ctx, const char *folder, const ch
                          (long long)bytes);
     CLN_TRY(board_new(ctx, folder, cln__format("%s", name), out));
     cln_status status = cut(*out, bytes);
+    if (status == CLN_OK && bytes == 0)
+        status = write_version(*out);
     if (status == CLN_OK)
         return CLN_OK;
     cln_tensorboard_close(*out);

@@ -97,8 +97,18 @@ static cln_status write_augmentation(cln__trainer *t) {
     return status;
 }
 
+/* A process that was killed before the first step may have begun a file already. */
+static cln_status open_first(cln__trainer *t) {
+    bool at_start = t->position.epochs == 0 && t->position.steps == 0;
+    char *name = at_start ? cln__folder_events(&t->folder) : NULL;
+    cln_status status = name ? cln_tensorboard_append(t->ctx, t->folder.path, name, 0, &t->board)
+                             : cln_tensorboard_open(t->ctx, t->folder.path, &t->board);
+    free(name);
+    return status;
+}
+
 static cln_status begin(cln__trainer *t) {
-    CLN_TRY(cln_tensorboard_open(t->ctx, t->folder.path, &t->board));
+    CLN_TRY(open_first(t));
     CLN_TRY(cln_tensorboard_graph(t->board, t->network.graph));
     CLN_TRY(write_hparams(t));
     CLN_TRY(write_augmentation(t));
@@ -106,7 +116,7 @@ static cln_status begin(cln__trainer *t) {
 }
 
 /* The file has a name with time and process in it, which the state of the run does not repeat: two runs with the same
- * options have the same state. A fresh run leaves no event file of ours beside its own. */
+ * options have the same state. */
 static bool go_on(cln__trainer *t) {
     char *name = cln__folder_events(&t->folder);
     cln_status status = name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_IO;

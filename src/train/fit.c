@@ -274,13 +274,16 @@ static cln_status begin(cln__trainer *t) {
     }
     if (!t->folder.path)
         return CLN_OK;
-    if (!t->options->resume)
-        CLN_TRY(cln__folder_clear(t->ctx, &t->folder));
+    /* The state comes first: wherever anything of a run lies, there is a state to go on from. */
+    if (!t->options->resume) {
+        CLN_TRY(cln__folder_check_new(t->ctx, t->folder.path));
+        CLN_TRY(cln__resume_save(t));
+    }
     CLN_TRY(cln__folder_log_open(t->ctx, &t->folder, cln__rate_name(t->options->recipe.optimizer.kind),
                                  t->position.epochs));
     CLN_TRY(cln__describe_run(t));
     CLN_TRY(cln__board_open(t, &begun));
-    return begun || !t->options->resume ? cln__resume_save(t) : CLN_OK;
+    return begun ? cln__resume_save(t) : CLN_OK;
 }
 
 static cln_status run_epochs(cln__trainer *t) {
@@ -305,7 +308,9 @@ static cln_status test(cln__trainer *t, cln_score *score) {
     if (best > 0 && best != t->position.epochs) {
         cln_weights_file *file;
         CLN_TRY(cln_weights_file_read(t->ctx, t->folder.best, &file));
-        cln_status status = cln_weights_load(t->ctx, cln__trainer_result(t), file, t->folder.best);
+        cln_status status = cln__resume_check_epoch(t, cln_weights_file_metadata(file, "epoch"), t->folder.best, best);
+        if (status == CLN_OK)
+            status = cln_weights_load(t->ctx, cln__trainer_result(t), file, t->folder.best);
         cln_weights_file_free(file);
         CLN_TRY(status);
     }
@@ -320,6 +325,8 @@ static cln_status prepare(cln__trainer *t) {
     /* What can fail soon comes before the data and the plans, which take time. */
     if (o->resume)
         CLN_TRY(cln__resume_read(t));
+    else if (o->out)
+        CLN_TRY(cln__folder_check_new(t->ctx, o->out));
     CLN_TRY(cln__transfer_check(t));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));

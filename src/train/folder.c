@@ -157,15 +157,33 @@ cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out
     return access(path, W_OK | X_OK) == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot write into the folder", path);
 }
 
-/* The state goes first: it would not fit the rest any more. */
-cln_status cln__folder_clear(cln_context *ctx, const cln__folder *folder) {
-    bool was = unlink(folder->resume) == 0;
-    if (!was && errno != ENOENT)
-        return cln__fail_errno(ctx, "cannot remove", folder->resume);
-    if (was)
-        cln__warn(ctx, "the run that was in '%s' is replaced by this one", folder->path);
-    remove_all(folder->path, is_of_run);
-    return CLN_OK;
+/* The first in order of the alphabet of a run's files there, malloc'ed; NULL: there is none, or it cannot be told. */
+static char *find_of_run(DIR *folder) {
+    char *first = NULL;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (is_of_run(entry->d_name) && (!first || strcmp(entry->d_name, first) < 0)) {
+            free(first);
+            first = cln__format("%s", entry->d_name);
+        }
+    return first;
+}
+
+cln_status cln__folder_check_new(cln_context *ctx, const char *path) {
+    DIR *folder = opendir(path);
+    if (!folder && (errno == ENOENT || errno == ENOTDIR)) /* the latter is told where the folder is made */
+        return CLN_OK;
+    if (!folder)
+        return cln__fail_errno(ctx, "cannot read the folder", path);
+    char *name = find_of_run(folder);
+    bool goes_on = faccessat(dirfd(folder), "resume.safetensors", F_OK, 0) == 0;
+    closedir(folder);
+    if (!name)
+        return CLN_OK;
+    cln_status status =
+        cln__fail(ctx, CLN_INVALID_ARGUMENT, "'%s' already holds %s: %schoose another --out, or remove that folder",
+                  path, name, goes_on ? "--resume last goes on with the run there; " : "");
+    free(name);
+    return status;
 }
 
 cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const char *rate, int epochs) {

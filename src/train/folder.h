@@ -15,8 +15,8 @@ cln_status cln__folder_make(cln_context *ctx, const char *path);
 
 /* Makes the folder `path`, its parents included, and removes half-written files of a process that was killed. */
 cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out);
-/* Removes all that an earlier run left there, with a warning, and nothing else. */
-cln_status cln__folder_clear(cln_context *ctx, const cln__folder *folder);
+/* For a new run: CLN_INVALID_ARGUMENT if a run's files are in the folder `path`. Others may be there, or no folder. */
+cln_status cln__folder_check_new(cln_context *ctx, const char *path);
 /* Begins metrics.csv, or goes on with what is there of the first `epochs` epochs; `rate` names its column of the
  * learning rate. */
 cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const char *rate, int epochs);

@@ -247,48 +247,68 @@ static cln_status check_sum(const cln__trainer *t) {
                      t->options->resume);
 }
 
-/* The test at the end needs the best weights, wherever the state comes from. */
-static cln_status check_best(const cln__trainer *t) {
+cln_status cln__resume_check_epoch(const cln__trainer *t, const char *found, const char *path, int epoch) {
+    if (found && atoi(found) == epoch)
+        return CLN_OK;
+    return cln__fail(t->ctx, CLN_INVALID_FILE,
+                     "'%s' has the weights of epoch %.20s, but those of epoch %d belong there by the state of the run",
+                     path, found ? found : "unknown", epoch);
+}
+
+/* Of the best weights, a later epoch's will do: they are those of a process that was killed before it saved the state,
+ * or the state is an older one that was put back; either way the run comes to that epoch again. */
+static cln_status check_origin(const cln__trainer *t, const cln_safetensors *file, const char *path, int epoch) {
+    const char *found = cln_safetensors_metadata(file, "epoch");
+    CLN_TRY(cln__identity_check_options(t->ctx, t->options, file, path));
+    bool later = found && atoi(found) > t->position.epochs && epoch == cln__ranking_best(&t->ranking);
+    return later ? CLN_OK : cln__resume_check_epoch(t, found, path, epoch);
+}
+
+/* Weights to which the state refers. */
+static cln_status check_weights(const cln__trainer *t, const char *path, int epoch) {
+    cln_safetensors *file;
+    if (access(path, F_OK) != 0)
+        return cln__fail(t->ctx, CLN_IO,
+                         "cannot resume from '%s': '%s' with the weights of epoch %d, one of the best so far, is not "
+                         "there",
+                         t->options->resume, path, epoch);
+    CLN_TRY(cln_safetensors_read(t->ctx, path, &file));
+    cln_status status = check_origin(t, file, path, epoch);
+    cln_safetensors_free(file);
+    return status;
+}
+
+static cln_status check_ranked(const cln__trainer *t, const char *format, int epoch) {
+    char *path = cln__format(format, t->options->out, epoch);
+    cln_status status = path ? check_weights(t, path, epoch) : cln__fail_memory(t->ctx, "a file name");
+    free(path);
+    return status;
+}
+static cln_status check_all_ranked(const cln__trainer *t) {
     int best = cln__ranking_best(&t->ranking);
-    char *path = cln__format("%s/best.safetensors", t->options->out);
-    cln_status status = path ? CLN_OK : cln__fail_memory(t->ctx, "a file name");
-    if (status == CLN_OK && best > 0 && access(path, R_OK) != 0)
-        status = cln__fail(t->ctx, CLN_IO,
-                           "cannot resume from '%s': '%s' with the weights of epoch %d, the best so far, is not there",
-                           t->options->resume, path, best);
-    free(path);
-    return status;
+    if (best > 0)
+        CLN_TRY(check_ranked(t, "%s/best.safetensors", best));
+    for (int i = 0; t->ranking.capacity > 1 && i < t->ranking.count; i++)
+        CLN_TRY(check_ranked(t, "%s/epoch=%02d.safetensors", t->ranking.at[i].epoch));
+    return CLN_OK;
 }
 
-static bool same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* The state may come from elsewhere, as a copy that was put by, and the folder be another run's: that one is refused.
- * Where a folder does not say of which run it is, its event file stays as it is, and another is begun. */
-static cln_status check_folder_state(cln__trainer *t, const char *path) {
-    cln_safetensors *theirs;
-    if (same_file(path, t->options->resume))
+/* A run goes on where its state lies: all that the state refers to is there, and nothing of another run. */
+static cln_status check_folder(const cln__trainer *t) {
+    const char *path = t->options->resume, *out = t->options->out;
+    struct stat given, own;
+    char *expected = cln__format("%s/resume.safetensors", out);
+    if (!expected)
+        return cln__fail_memory(t->ctx, "a file name");
+    bool same = stat(path, &given) == 0 && stat(expected, &own) == 0 && given.st_dev == own.st_dev &&
+                given.st_ino == own.st_ino;
+    free(expected);
+    if (same)
         return CLN_OK;
-    if (cln_safetensors_read(t->ctx, path, &theirs) != CLN_OK) {
-        t->event_bytes = 0;
-        return CLN_OK;
-    }
-    cln_status status = cln__identity_check(t, theirs, path);
-    cln_safetensors_free(theirs);
-    if (status != CLN_INVALID_ARGUMENT)
-        return status;
-    return cln__fail(t->ctx, status,
-                     "cannot go on from '%s' in '%s': there is another run in that folder; give it another",
-                     t->options->resume, t->options->out);
-}
-
-static cln_status check_folder(cln__trainer *t) {
-    char *path = cln__format("%s/resume.safetensors", t->options->out);
-    cln_status status = path ? check_folder_state(t, path) : cln__fail_memory(t->ctx, "a file name");
-    free(path);
-    return status;
+    return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
+                     "cannot resume from '%s' in '%s': a run goes on in the folder that holds its state, as "
+                     "resume.safetensors; to continue elsewhere, copy the run's folder",
+                     path, out);
 }
 
 cln_status cln__resume_read(cln__trainer *t) {
@@ -299,6 +319,7 @@ cln_status cln__resume_read(cln__trainer *t) {
                          "cannot resume from '%s': it holds no state of a run (weights alone do not; the file to give "
                          "is resume.safetensors of the run's folder)",
                          path);
+    CLN_TRY(check_folder(t));
     CLN_TRY(check_sum(t));
     return cln__identity_check_options(t->ctx, t->options, t->resumed, path);
 }
@@ -313,8 +334,7 @@ cln_status cln__resume_open(cln__trainer *t) {
     if (!good)
         return cln__fail(t->ctx, CLN_INVALID_FILE,
                          "cannot resume from '%s': its progress is not that of this run: %.200s", path, progress);
-    CLN_TRY(check_best(t));
-    return check_folder(t);
+    return check_all_ranked(t);
 }
 
 static cln_status check_tensors(const cln__trainer *t, const parts *p) {

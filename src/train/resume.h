@@ -21,4 +21,7 @@ cln_status cln__resume_open(cln__trainer *t);
 /* Then, with the plans built: sets weights, optimiser and counters, and lets the file go. */
 cln_status cln__resume_apply(cln__trainer *t);
 
+/* CLN_INVALID_FILE unless `found`, the metadata "epoch" of the weights at `path` (NULL: none), is `epoch`. */
+cln_status cln__resume_check_epoch(const cln__trainer *t, const char *found, const char *path, int epoch);
+
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -59,9 +60,14 @@ static cln_status take(cln__trainer *t, const cln_weights_file *file) {
 
 cln_status cln__transfer_check(const cln__trainer *t) {
     const char *path = t->options->init_weights;
-    if (!path || t->options->resume || access(path, R_OK) == 0)
+    struct stat info;
+    if (!path || t->options->resume)
         return CLN_OK;
-    return cln__fail_errno(t->ctx, "cannot open", path);
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0)
+        return cln__fail_errno(t->ctx, "cannot open", path);
+    if (S_ISREG(info.st_mode))
+        return CLN_OK;
+    return cln__fail(t->ctx, CLN_IO, "cannot read weights to begin with from '%s': it is no regular file", path);
 }
 
 cln_status cln__transfer(cln__trainer *t) {

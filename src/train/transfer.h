@@ -4,7 +4,7 @@
 
 #include "trainer.h"
 
-/* Of a new run: fails where options->init_weights is not there to be read. */
+/* Of a new run: fails where options->init_weights is no regular file that can be read. */
 cln_status cln__transfer_check(const cln__trainer *t);
 /* A new run: sets the weights from options->init_weights, if it is given, and tells of it in t->initialised. */
 cln_status cln__transfer(cln__trainer *t);

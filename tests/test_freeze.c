@@ -93,6 +93,7 @@ static const struct {
     {0, "input_net.*"},
     {0, "input_net.*,blocks.0.*,blocks.[1-2].net.[0-1].*"},
     {0, "*.bias"},
+    {0, "blocks[,.\\]*,input_net.*"},           /* a backslash is a character like any other */
     {0, "blocks.*"},                            /* gradients pass through to what lies below */
     {0, "input_net.0.*,blocks.*.net.0.weight"}, /* normalisations of what is not trained */
     {1, "input_net.*,blocks.0.*"},
@@ -237,6 +238,7 @@ START_TEST(bad_patterns_are_told) {
                {"input_net", "none matches 'input_net'"},
                {"blocks.[0,x].*,[]!,x],*", "none matches '[]!,x]'"},
                {"blocks.[[:digit:],].*,[a,b", "none matches '[a'"},
+               {"conv\\[1,fc", "none matches 'conv\\[1'"},
                {"*.running_mean", "none matches '*.running_mean'"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         net n = net_new(0, hparams_of[0], NULL);

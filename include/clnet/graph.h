@@ -139,8 +139,9 @@ CLN_API cln_layer cln_graph_layer(const cln_graph *graph, int index);
 CLN_API int64_t cln_graph_parameters(const cln_graph *graph);
 /* Freezes the parameters that a pattern matches, as requires_grad = False does in PyTorch: they get no gradient, no
  * weight decay and no update, and what is only computed for their gradients is left out. Running statistics still move.
- * `patterns` are those of file names (fnmatch: *, ?, [...]), with commas (outside of brackets) between them, and stand
- * for whole names, as in "input_net.*,blocks.[01].*"; one that matches no parameter fails the graph. */
+ * `patterns` are those of file names (fnmatch: *, ?, [...]; a backslash is a character like any other), with commas
+ * (outside of brackets) between them, and stand for whole names, as in "input_net.*,blocks.[01].*"; one that matches no
+ * parameter fails the graph. */
 CLN_API cln_status cln_graph_freeze(cln_graph *graph, const char *patterns);
 /* How many of the parameters are frozen. */
 CLN_API int64_t cln_graph_frozen(const cln_graph *graph);

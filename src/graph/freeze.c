@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A backslash is a character like any other, here and where patterns are told apart. */
 static int freeze_matching(cln_graph *g, const char *pattern) {
     int found = 0;
     for (int i = 0; i < g->tensor_count; i++) {
         cln__tensor *t = &g->tensors[i];
-        bool matches = t->role == CLN__PARAM && fnmatch(pattern, t->name, 0) == 0;
+        bool matches = t->role == CLN__PARAM && fnmatch(pattern, t->name, FNM_NOESCAPE) == 0;
         t->frozen = t->frozen || matches;
         found += matches;
     }

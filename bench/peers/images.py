@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import sys
 
 MEAN = (0.49139968, 0.48215841, 0.44653091)
 STD = (0.24703223, 0.24348513, 0.26158784)
@@ -33,17 +34,27 @@ def read_binary(folder, split):
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
 
 
+def visible(folder):
+    """The paths in it, but for hidden ones, in the order of their names."""
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+
+
 def read_folder(folder, split):
     import numpy
     import torch
     from PIL import Image
 
     images, labels = [], []
-    for label, name in enumerate(sorted(os.listdir(os.path.join(folder, split)))):
-        of_class = os.path.join(folder, split, name)
-        for file in sorted(os.listdir(of_class)):
-            images.append(numpy.asarray(Image.open(os.path.join(of_class, file)).convert("RGB")))
+    classes = [path for path in visible(os.path.join(folder, split)) if os.path.isdir(path)]
+    for label, of_class in enumerate(classes):
+        for path in visible(of_class):
+            image = Image.open(path).convert("RGB")
+            if image.size != (32, 32):
+                sys.exit(f"{path} is an image of {image.size[0]}x{image.size[1]}, expected 32x32")
+            images.append(numpy.asarray(image))
             labels.append(label)
+    if not images:
+        sys.exit(f"{os.path.join(folder, split)}: expected images in <class>/, found none")
     return torch.from_numpy(numpy.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
 
 

@@ -56,6 +56,19 @@ def train_epoch(model, forward, optimizer, batches):
     return loss_sum / steps, correct / count, count / (time.perf_counter() - start)
 
 
+def csv_path(a, seed):
+    return os.path.join(a.out, f"{a.model}-seed{seed}.csv")
+
+
+def check_split(parser, a, count):
+    """Of `count` training images."""
+    if a.batch_size < 1 or a.batch_size > count - a.val_split:
+        parser.error(
+            f"--batch-size {a.batch_size}: {count} training images, of which {a.val_split} are held back "
+            "(--val-split), must fill one batch or more"
+        )
+
+
 def run(a, seed, train, val, test):
     torch.manual_seed(seed)
     model = models.build(a.model).to(memory_format=torch.channels_last)
@@ -69,8 +82,7 @@ def run(a, seed, train, val, test):
 
     forward = torch.compile(loss_of) if a.compile else loss_of
     train.order = None
-    path = os.path.join(a.out, f"{a.model}-seed{seed}.csv")
-    with open(path, "w", encoding="ascii") as file:
+    with open(csv_path(a, seed), "x", encoding="ascii") as file:
         print(COLUMNS, file=file)
         for epoch in range(a.epochs):
             lr = scheduler.get_last_lr()[0]
@@ -96,6 +108,15 @@ def main():
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", default=".", help="folder of the CSV files")
     a = parser.parse_args()
+    if a.val_split < 1:
+        parser.error(f"--val-split: expected 1 or more images to validate on, found {a.val_split}")
+    try:
+        a.seeds = [int(seed) for seed in a.seeds.split(",")]
+    except ValueError:
+        parser.error(f"--seeds: expected whole numbers with commas between, found '{a.seeds}'")
+    for seed in a.seeds:
+        if os.path.exists(csv_path(a, seed)):
+            parser.error(f"{csv_path(a, seed)} is there already: choose another --out, or remove it")
     torch.set_num_threads(a.threads)
     os.makedirs(a.out, exist_ok=True)
 
@@ -103,11 +124,12 @@ def main():
         return images.Batches(pictures, labels, a.batch_size, "cpu", torch.channels_last)
 
     pictures, labels = images.read(a.data, "train")
+    check_split(parser, a, len(labels))
     kept, held = split(labels, a.val_split, a.split_seed)
     train, val = batches(pictures[kept], labels[kept]), batches(pictures[held], labels[held])
     test = batches(*images.read(a.data, "test"))
-    for seed in a.seeds.split(","):
-        run(a, int(seed), train, val, test)
+    for seed in a.seeds:
+        run(a, seed, train, val, test)
 
 
 if __name__ == "__main__":

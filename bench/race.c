@@ -11,16 +11,23 @@ enum { MAX_WORDS = 64, MAX_ARGUMENTS = 512 };
 
 /* --- the recipe --- */
 
+/* The short recipe's options, malloc'ed. Those of its schedule, the last ones, are of no use to another scheduler. */
+static char *copy_recipe(const fit_arguments *given) {
+    const char *recipe = short_recipe(given->model->name), *schedule = strstr(recipe, "--lr-scheduler");
+    size_t size = given->scheduler >= 0 && schedule ? (size_t)(schedule - recipe) : strlen(recipe);
+    char *copy = malloc(size + 1);
+    if (copy)
+        snprintf(copy, size + 1, "%s", recipe);
+    return copy;
+}
+
 /* The command line again, with the short recipe's options before those that were given, which thus prevail. `words` is
  * what they are made of; the caller frees it. */
-static int put_recipe(const char *model, int argc, char **argv, char **all, char **words) {
-    const char *recipe = short_recipe(model);
-    size_t size = strlen(recipe) + 1;
+static int put_recipe(const fit_arguments *given, int argc, char **argv, char **all, char **words) {
     int count = 0;
-    *words = malloc(size);
+    *words = copy_recipe(given);
     if (!*words)
         return 0;
-    memcpy(*words, recipe, size);
     all[count++] = argv[0];
     for (char *next = *words, *rest; count < MAX_WORDS && (next = strtok_r(next, " ", &rest)); next = NULL)
         all[count++] = next;
@@ -40,7 +47,7 @@ static int parse(int argc, char **argv, race_options *o, char **words) {
         return cli_misuse(&race_command, "--%s is missing", o->fit.model ? "data" : "model");
     if (argc > MAX_ARGUMENTS)
         return cli_misuse(&race_command, "more than %d arguments", MAX_ARGUMENTS);
-    int count = put_recipe(o->fit.model->name, argc, argv, all, words);
+    int count = put_recipe(&o->fit, argc, argv, all, words);
     if (count == 0)
         return report_no_memory("clbench");
     *o = defaults;

@@ -170,6 +170,10 @@ START_TEST(refusals) {
     ck_assert_ptr_nonnull(strstr(program_errors, "--data is missing"));
     ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut --lr 0.06"), CLN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(program_errors, "its run has recipe 'lr' 0.05, this one 0.06"));
+    /* Another schedule takes the whole place of the recipe's. */
+    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut --lr-scheduler cosine"),
+                     CLN_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(program_errors, "cannot resume from 'cut/resume.safetensors': its run has recipe '"));
     file_write(folder, "cut/race.json", "{}", 2);
     ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut"), CLN_INVALID_FILE);
     ck_assert_ptr_nonnull(strstr(program_errors, "'cut/race.json': expected a list 'validation_s'"));

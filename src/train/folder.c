@@ -157,33 +157,37 @@ cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out
     return access(path, W_OK | X_OK) == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot write into the folder", path);
 }
 
-/* The first in order of the alphabet of a run's files there, malloc'ed; NULL: there is none, or it cannot be told. */
-static char *find_of_run(DIR *folder) {
-    char *first = NULL;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        if (is_of_run(entry->d_name) && (!first || strcmp(entry->d_name, first) < 0)) {
-            free(first);
-            first = cln__format("%s", entry->d_name);
-        }
-    return first;
+/* The first in order of the alphabet of a run's files there, "" if there is none, and whether it can be gone on with;
+ * false if the folder cannot be read to its end. */
+static bool find_of_run(DIR *folder, char first[256], bool *goes_on) {
+    first[0] = '\0';
+    *goes_on = false;
+    struct dirent *entry;
+    for (errno = 0; (entry = readdir(folder)); errno = 0) {
+        if (is_of_run(entry->d_name) && (first[0] == '\0' || strcmp(entry->d_name, first) < 0))
+            snprintf(first, 256, "%.255s", entry->d_name);
+        *goes_on = *goes_on || strcmp(entry->d_name, "resume.safetensors") == 0;
+    }
+    return errno == 0;
 }
 
 cln_status cln__folder_check_new(cln_context *ctx, const char *path) {
     DIR *folder = opendir(path);
     if (!folder && (errno == ENOENT || errno == ENOTDIR)) /* the latter is told where the folder is made */
         return CLN_OK;
-    if (!folder)
-        return cln__fail_errno(ctx, "cannot read the folder", path);
-    char *name = find_of_run(folder);
-    bool goes_on = faccessat(dirfd(folder), "resume.safetensors", F_OK, 0) == 0;
+    char name[256];
+    bool goes_on;
+    if (!folder || !find_of_run(folder, name, &goes_on)) {
+        cln_status status = cln__fail_errno(ctx, "cannot read the folder", path);
+        if (folder)
+            closedir(folder);
+        return status;
+    }
     closedir(folder);
-    if (!name)
+    if (name[0] == '\0')
         return CLN_OK;
-    cln_status status =
-        cln__fail(ctx, CLN_INVALID_ARGUMENT, "'%s' already holds %s: %schoose another --out, or remove that folder",
-                  path, name, goes_on ? "--resume last goes on with the run there; " : "");
-    free(name);
-    return status;
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT, "'%s' already holds %s: %schoose another --out, or remove that folder",
+                     path, name, goes_on ? "--resume last goes on with the run there; " : "");
 }
 
 cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const char *rate, int epochs) {

@@ -3,6 +3,7 @@
 #include "../../bench/report.h"
 #include "said.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,15 +34,23 @@ static char *copy(const char *name, table *t) {
     return text;
 }
 
-/* Where things are drawn are numbers. Quotes in what the file says are escaped, so these are attributes of ours. */
-static void check_numbers(const char *page) {
+/* Whether the attribute whose value begins at `value` says where something is drawn. */
+static bool is_place(const char *page, const char *value) {
     static const char *const names[] = {" x=\"",  " y=\"",     " x1=\"", " y1=\"",
                                         " x2=\"", " width=\"", " cx=\"", " cy=\""};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (const char *at = page; (at = strstr(at, names[i]));) {
-            at += strlen(names[i]);
-            fuzz_check(at[strspn(at, "-.%0123456789")] == '"', "a place that is no number");
-        }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t length = strlen(names[i]);
+        if ((size_t)(value - page) >= length && strncmp(value - length, names[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Where things are drawn are numbers. Quotes in what the file says are escaped, so all quotes enclose attributes. */
+static void check_numbers(const char *page) {
+    for (const char *value, *end, *at = page; (value = strchr(at, '"')) && (end = strchr(value + 1, '"')); at = end + 1)
+        if (is_place(page, ++value))
+            fuzz_check(value + strspn(value, "-.%0123456789") == end, "a place that is no number");
 }
 
 static void print_page(const table *t, FILE *to) {

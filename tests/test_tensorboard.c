@@ -101,7 +101,7 @@ START_TEST(appending_cuts_what_came_after) {
     ck_assert_int_eq(step, 3);
     events_free(e);
     cln_tensorboard *other;
-    ck_assert_int_eq(cln_tensorboard_append(ctx, folder, name, 1 << 20, &other), CLN_IO);
+    ck_assert_int_eq(cln_tensorboard_append(ctx, folder, name, 1 << 20, &other), CLN_INVALID_FILE);
     expect_message("expected at least 1048576");
     file_remove(folder, name);
     ck_assert_int_eq(cln_tensorboard_append(ctx, folder, name, bytes, &other), CLN_IO);

@@ -19,7 +19,7 @@ typedef struct cln_tensorboard cln_tensorboard;
 CLN_API cln_status cln_tensorboard_open(cln_context *ctx, const char *folder, cln_tensorboard **out);
 /* Goes on with the file `name` of `folder` after its first `bytes` bytes, which cln_tensorboard_bytes told once: what
  * was written after those is cut off; with 0, the file is begun anew. CLN_INVALID_ARGUMENT if the name is none that
- * cln_tensorboard_open gives, CLN_IO if there is no such file or if it is shorter. */
+ * cln_tensorboard_open gives, CLN_IO if there is no such file, CLN_INVALID_FILE if it is shorter. */
 CLN_API cln_status cln_tensorboard_append(cln_context *ctx, const char *folder, const char *name, int64_t bytes,
                                           cln_tensorboard **out);
 /* Frees; what was written since the last cln_tensorboard_flush may be lost, and nobody is told. NULL is allowed. */

@@ -93,8 +93,8 @@ static cln_status cut(cln_tensorboard *b, int64_t bytes) {
     if (fstat(b->fd, &info) != 0)
         return cln__fail_errno(b->ctx, "cannot examine", b->path);
     if (!S_ISREG(info.st_mode) || info.st_size < bytes)
-        return cln__fail(b->ctx, CLN_IO, "cannot go on with '%s': it has %lld bytes, expected at least %lld", b->path,
-                         (long long)info.st_size, (long long)bytes);
+        return cln__fail(b->ctx, CLN_INVALID_FILE, "cannot go on with '%s': it has %lld bytes, expected at least %lld",
+                         b->path, (long long)info.st_size, (long long)bytes);
     if (ftruncate(b->fd, (off_t)bytes) != 0)
         return cln__fail_errno(b->ctx, "cannot shorten", b->path);
     b->bytes = bytes;

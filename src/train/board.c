@@ -117,24 +117,23 @@ static cln_status begin(cln__trainer *t) {
 
 /* The file has a name with time and process in it, which the state of the run does not repeat: two runs with the same
  * options have the same state. */
-static bool go_on(cln__trainer *t) {
+static cln_status go_on(cln__trainer *t, bool *lost) {
     char *name = cln__folder_events(&t->folder);
-    cln_status status = name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_IO;
-    if (status != CLN_OK)
+    cln_status status =
+        name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_INVALID_FILE;
+    *lost = status == CLN_INVALID_FILE;
+    if (*lost)
         cln__warn(t->ctx, "%s; what was lost stays lost, and a new event file is begun",
                   name ? cln_context_error(t->ctx) : "the run's folder has no event file any more");
     free(name);
-    return status == CLN_OK;
+    return *lost ? CLN_OK : status;
 }
 
 cln_status cln__board_open(cln__trainer *t, bool *begun) {
-    *begun = false;
-    if (t->options->no_tensorboard)
-        return CLN_OK;
-    if (t->event_bytes > 0 && go_on(t))
-        return CLN_OK;
-    *begun = true;
-    return begin(t);
+    *begun = !t->options->no_tensorboard;
+    if (*begun && t->event_bytes > 0)
+        CLN_TRY(go_on(t, begun));
+    return *begun ? begin(t) : CLN_OK;
 }
 
 /* --- curves --- */

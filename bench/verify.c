@@ -99,6 +99,7 @@ typedef struct run {
     cln_choices choices;
     cJSON *files; /* NULL: lines of text */
     int passed, failed, tuned;
+    int starved; /* of the failed: for lack of memory */
 } run;
 
 /* A file, or without a path the case of the self-check of number `index`. */
@@ -112,6 +113,7 @@ static void verify_one(run *r, const char *path, int index) {
     }
     r->passed += passed;
     r->failed += !passed;
+    r->starved += c.lacks_memory;
     r->tuned += c.tuned;
     if (r->files)
         add_json(r->files, &c, path, passed);
@@ -144,6 +146,15 @@ typedef struct arguments {
     bool json, self;
 } arguments;
 
+/* A check that could not be made is none that failed. */
+static int find_status(const run *r) {
+    if (r->starved == 0)
+        return r->failed ? CLN_FAILED : CLN_OK;
+    fprintf(stderr, "clbench: verify: %d of %d checks could not be made: %s\n", r->starved, r->passed + r->failed,
+            cln_status_text(CLN_OUT_OF_MEMORY));
+    return CLN_OUT_OF_MEMORY;
+}
+
 static int verify_all(const arguments *a, char **paths, int count) {
     run r = {.variant = a->variant};
     if (cln_context_new(&r.ctx) != CLN_OK)
@@ -154,18 +165,20 @@ static int verify_all(const arguments *a, char **paths, int count) {
     int status = CLN_OK;
     if (opened != CLN_OK) {
         status = report_end("clbench", r.ctx, opened);
+    } else if (a->json && !(r.files = cJSON_CreateArray())) {
+        status = report_no_memory("clbench");
     } else {
-        r.files = a->json ? cJSON_CreateArray() : NULL;
         for (int i = 0; a->self && i < self_count(); i++)
             verify_one(&r, NULL, i);
         for (int i = 0; i < count; i++)
             verify_one(&r, paths[i], 0);
         status = print_summary(&r);
+        status = status == CLN_OK ? find_status(&r) : status;
     }
     cln_choices_free(&r.choices);
     cln_device_free(r.device);
     cln_context_free(r.ctx);
-    return status != CLN_OK ? status : r.failed ? CLN_FAILED : CLN_OK;
+    return status;
 }
 
 #define AT(member) offsetof(arguments, member)
@@ -208,8 +221,9 @@ const cli_command verify_command = {
     .help = "run reference files on the device and compare",
     .operand = "[FILE...]",
     .summary = "Runs golden files (safetensors with inputs and true results) and compares: a line a file with\n"
-               "the errors and PASS or FAIL. The exit status is 1 if any failed. With --self, no file is needed:\n"
-               "small cases are made in memory, their true results computed in double precision.",
+               "the errors and PASS or FAIL. The exit status is 1 if any failed, and 7 if there was no memory for\n"
+               "one. With --self, no file is needed: small cases are made in memory, their true results computed\n"
+               "in double precision.",
     .groups = CLI_ONE_GROUP(options),
     .run = run_command,
 };

@@ -31,7 +31,8 @@ typedef struct verify_case {
     cln_choices choices;   /* the tuner's results; not freed with the case */
     int tuned;             /* computations that followed them */
     cln_safetensors *file; /* NULL: the case is in memory */
-    char reason[1200];     /* why it could not be run, or "" */
+    char reason[1200];     /* why it could not be run, or "", */
+    bool lacks_memory;     /* which says nothing of the device's results */
     int result_count, result_capacity;
     verify_result *results;
     int tensor_count, tensor_capacity;
@@ -49,6 +50,7 @@ typedef struct verify_case {
 } verify_case;
 
 bool verify_fail(verify_case *c, const char *format, ...) VERIFY_PRINTF(2, 3);
+bool verify_fail_memory(verify_case *c);
 /* Takes the context's message if `status` is a failure. */
 bool verify_ok(verify_case *c, cln_status status);
 /* Builds c->plan (one that is there is freed), with the case's variant or choices. */

@@ -16,9 +16,16 @@ bool verify_fail(verify_case *c, const char *format, ...) {
     return false;
 }
 
+/* What failed first is the reason. */
+bool verify_fail_memory(verify_case *c) {
+    c->lacks_memory = c->lacks_memory || !c->reason[0];
+    return verify_fail(c, "%s", cln_status_text(CLN_OUT_OF_MEMORY));
+}
+
 bool verify_ok(verify_case *c, cln_status status) {
     if (status == CLN_OK)
         return true;
+    c->lacks_memory = c->lacks_memory || (status == CLN_OUT_OF_MEMORY && !c->reason[0]);
     const char *message = cln_context_error(c->ctx);
     return verify_fail(c, "%s", message[0] ? message : cln_status_text(status));
 }
@@ -41,7 +48,7 @@ bool verify_grow(verify_case *c, void **array, int *capacity, int count, size_t 
     int wider = *capacity ? *capacity * 2 : 32;
     void *moved = realloc(*array, (size_t)wider * size);
     if (!moved)
-        return verify_fail(c, "not enough memory");
+        return verify_fail_memory(c);
     *array = moved;
     *capacity = wider;
     return true;
@@ -52,7 +59,7 @@ void *verify_alloc(verify_case *c, int64_t count, size_t size) {
         return NULL;
     void *block = count >= 0 ? calloc((size_t)count + 1, size) : NULL;
     if (!block) {
-        verify_fail(c, "not enough memory for %lld values", (long long)count);
+        verify_fail_memory(c);
         return NULL;
     }
     return c->blocks[c->block_count++] = block;
@@ -173,7 +180,7 @@ bool verify_within(const verify_result *r) {
 bool verify_run(verify_case *c) {
     c->graph = cln_graph_new(c->ctx);
     if (!c->graph)
-        return verify_fail(c, "not enough memory");
+        return verify_fail_memory(c);
     if (!run_kind(c))
         return false;
     bool passed = c->result_count > 0 || verify_fail(c, "its tolerances leave nothing to compare");

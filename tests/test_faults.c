@@ -67,6 +67,16 @@ START_TEST(memory_that_is_not_there) {
 }
 END_TEST
 
+/* Of the checks, the one for which there is no memory says nothing of the device; the others are made. */
+START_TEST(checks_without_memory) {
+    run r = run_start_program("faults_clbench", "CLNET_FAULT=calloc:40", "verify --self");
+    tells(run_end(&r), 7, "clbench: verify: 1 of 36 checks could not be made: not enough memory");
+    ck_assert_msg(strstr(run_output, "FAIL self: ") && strstr(run_output, ": not enough memory on the host"), "%s",
+                  run_output);
+    ck_assert_ptr_nonnull(strstr(run_output, "\n35 passed, 1 failed\n"));
+}
+END_TEST
+
 START_TEST(clock_that_goes_back) {
     int status = faulty("clock:1+", FIT "--out back");
     ck_assert_msg(status == 0, "status %d: %s", status, run_errors);
@@ -154,6 +164,7 @@ static void add_tests(TCase *tests) {
     tcase_add_unchecked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, lost_device, 0, 3);
     tcase_add_test(tests, memory_that_is_not_there);
+    tcase_add_test(tests, checks_without_memory);
     tcase_add_test(tests, clock_that_goes_back);
     tcase_add_test(tests, names_of_any_kind);
     tcase_add_test(tests, no_home);

@@ -41,12 +41,12 @@ static cln_status keep_time(race *r, int epoch, double seconds) {
     char path[INTERRUPT_PATH];
     while (cJSON_GetArraySize(r->validation_s) >= epoch)
         cJSON_DeleteItemFromArray(r->validation_s, epoch - 1);
-    while (cJSON_GetArraySize(r->validation_s) < epoch - 1)
-        cJSON_AddItemToArray(r->validation_s, cJSON_CreateNull());
-    cJSON_AddItemToArray(r->validation_s, cJSON_CreateNumber(seconds));
+    for (int known = cJSON_GetArraySize(r->validation_s); known < epoch - 1; known++)
+        report_json_append(r->validation_s, cJSON_CreateNull());
+    report_json_append(r->validation_s, cJSON_CreateNumber(seconds));
     cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemReferenceToObject(json, "validation_s", r->validation_s);
-    char *text = json ? cJSON_Print(json) : NULL;
+    bool whole = json && cJSON_AddItemReferenceToObject(json, "validation_s", r->validation_s);
+    char *text = whole ? cJSON_Print(json) : NULL;
     cJSON_Delete(json);
     state_path(r, path);
     cln_status status = text ? cln_file_write(r->ctx, path, text, strlen(text)) : CLN_OUT_OF_MEMORY;

@@ -278,7 +278,11 @@ START_TEST(another_run_is_refused_before_data_are_loaded) {
     fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume base/best.safetensors", 3, "no state of a run");
     fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --resume absent.safetensors --out base", 4, "absent");
     fails(RUN_FIT "--data nowhere --init-weights absent.safetensors --out new", 4, "absent.safetensors");
-    fails(RUN_FIT "--data nowhere --init-weights data --out new", 4, "from 'data': it is no regular file");
+    fails(RUN_FIT "--data nowhere --init-weights data --out new", 4, "'data' is a folder, not a regular file");
+    fails(RUN_FIT "--data nowhere --init-weights base/metrics.csv --out new", 3, "holds no weights in a format");
+    fails(RUN_FIT "--data nowhere --epochs 2 --milestones 1 --init-weights base/best.safetensors --out base --resume "
+                  "last",
+          2, "has init_weights none, this one {\"checksum\":");
 }
 END_TEST
 

@@ -327,7 +327,9 @@ static cln_status prepare(cln__trainer *t) {
         CLN_TRY(cln__resume_read(t));
     else if (o->out)
         CLN_TRY(cln__folder_check_new(t->ctx, o->out));
-    CLN_TRY(cln__transfer_check(t));
+    CLN_TRY(cln__transfer_read(t));
+    if (o->resume)
+        CLN_TRY(cln__identity_check_options(t, t->resumed, o->resume));
     CLN_TRY(load_data(t));
     CLN_TRY(split_data(t));
     CLN_TRY(make_loaders(t));
@@ -384,6 +386,7 @@ void cln__trainer_close(cln__trainer *t) {
     cln_dataset_free(t->train);
     cln_dataset_free(t->test);
     free(t->hparams);
+    cln_weights_file_free(t->first_weights);
     free(t->initialised);
     free(t->initialised_by);
     free(t);

@@ -156,22 +156,23 @@ static cln_status compare_all(cln_context *ctx, const cln_safetensors *file, con
 }
 
 /* In both, what explains a difference comes before what only shows it. */
-cln_status cln__identity_check_options(cln_context *ctx, const cln_fit_options *o, const cln_safetensors *file,
-                                       const char *path) {
-    static const char *const keys[] = {"model", "seed", "recipe", "augmentation", "forced_variant", NULL};
+cln_status cln__identity_check_options(const cln__trainer *t, const cln_safetensors *file, const char *path) {
+    static const char *const keys[] = {"model", "seed", "recipe", "augmentation", "forced_variant", "init_weights",
+                                       NULL};
     cln__entries ours = {.count = 0};
-    cln__checkpoint_describe_options(o, &ours);
-    cln_status status =
-        ours.failed ? cln__fail_memory(ctx, "the description of the run") : compare_all(ctx, file, path, &ours, keys);
+    cln__checkpoint_describe_options(t->options, &ours);
+    if (t->initialised_by)
+        cln__entries_put(&ours, "init_weights", cln__format("%s", t->initialised_by));
+    cln_status status = ours.failed ? cln__fail_memory(t->ctx, "the description of the run")
+                                    : compare_all(t->ctx, file, path, &ours, keys);
     cln__entries_free(&ours);
     return status;
 }
 
 cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path) {
-    static const char *const keys[] = {"init_weights", "hparams",       "image_shape", "class_names", "split",
-                                       "data",         "normalization", "monitor",     NULL};
+    static const char *const keys[] = {"hparams", "image_shape",   "class_names", "split",
+                                       "data",    "normalization", "monitor",     NULL};
     cln__entries ours;
-    CLN_TRY(cln__identity_check_options(t->ctx, t->options, file, path));
     CLN_TRY(describe(t, &ours));
     cln_status status = compare_all(t->ctx, file, path, &ours, keys);
     cln__entries_free(&ours);

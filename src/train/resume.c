@@ -4,7 +4,6 @@
 #include "json.h"
 #include "schedule.h"
 #include "stopping.h"
-#include "transfer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -259,7 +258,7 @@ cln_status cln__resume_check_epoch(const cln__trainer *t, const char *found, con
  * or the state is an older one that was put back; either way the run comes to that epoch again. */
 static cln_status check_origin(const cln__trainer *t, const cln_safetensors *file, const char *path, int epoch) {
     const char *found = cln_safetensors_metadata(file, "epoch");
-    CLN_TRY(cln__identity_check_options(t->ctx, t->options, file, path));
+    CLN_TRY(cln__identity_check_options(t, file, path));
     bool later = found && atoi(found) > t->position.epochs && epoch == cln__ranking_best(&t->ranking);
     return later ? CLN_OK : cln__resume_check_epoch(t, found, path, epoch);
 }
@@ -320,13 +319,11 @@ cln_status cln__resume_read(cln__trainer *t) {
                          "is resume.safetensors of the run's folder)",
                          path);
     CLN_TRY(check_folder(t));
-    CLN_TRY(check_sum(t));
-    return cln__identity_check_options(t->ctx, t->options, t->resumed, path);
+    return check_sum(t);
 }
 
 cln_status cln__resume_open(cln__trainer *t) {
     const char *path = t->options->resume, *progress = cln_safetensors_metadata(t->resumed, "progress");
-    CLN_TRY(cln__transfer_recall(t));
     CLN_TRY(cln__identity_check(t, t->resumed, path));
     cJSON *object = cln__json_parse(progress);
     bool good = object && get_progress(t, object);

@@ -28,7 +28,8 @@ typedef struct cln__trainer {
     cln_loader *train_loader, *validation_loader, *test_loader;
     cln__network network, evaluation;    /* with label smoothing; without */
     cln_weights *weights, *average;      /* average: NULL without recipe.model_ema_decay */
-    char *initialised;                   /* what was taken of options->init_weights, in words, */
+    cln_weights_file *first_weights;     /* of options->init_weights, until they are on the device */
+    char *initialised;                   /* what was taken of them, in words, */
     char *initialised_by;                /* and of what it was, for the record, as JSON */
     cln_choices choices;                 /* of kernels, asked for */
     cln_tensor outputs[2], evaluated[2]; /* loss and correct, of the plans */

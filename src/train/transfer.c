@@ -2,13 +2,11 @@
  */
 #include "transfer.h"
 #include "../graph/graph.h"
-#include "../io/file.h"
 #include "json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -54,43 +52,30 @@ static cln_status take(cln__trainer *t, const cln_weights_file *file) {
     CLN_TRY(cln_weights_transfer(t->ctx, t->weights, file, path, head, &t->initialised));
     cln_status status = t->average ? cln_weights_transfer(t->ctx, t->average, file, path, head, &again) : CLN_OK;
     free(again);
-    t->initialised_by = record(file);
-    return status != CLN_OK || t->initialised_by ? status : cln__fail_memory(t->ctx, "the record of the first weights");
-}
-
-cln_status cln__transfer_check(const cln__trainer *t) {
-    const char *path = t->options->init_weights;
-    struct stat info;
-    if (!path || t->options->resume)
-        return CLN_OK;
-    if (stat(path, &info) != 0 || access(path, R_OK) != 0)
-        return cln__fail_errno(t->ctx, "cannot open", path);
-    if (S_ISREG(info.st_mode))
-        return CLN_OK;
-    return cln__fail(t->ctx, CLN_IO, "cannot read weights to begin with from '%s': it is no regular file", path);
-}
-
-cln_status cln__transfer(cln__trainer *t) {
-    cln_weights_file *file;
-    if (!t->options->init_weights || t->options->resume)
-        return CLN_OK;
-    CLN_TRY(cln_weights_file_read(t->ctx, t->options->init_weights, &file));
-    cln_status status = take(t, file);
-    cln_weights_file_free(file);
     return status;
 }
 
-cln_status cln__transfer_recall(cln__trainer *t) {
-    const char *path = t->options->init_weights, *before = cln_safetensors_metadata(t->resumed, "init_weights");
-    cln_weights_file *file;
+cln_status cln__transfer_read(cln__trainer *t) {
+    const char *path = t->options->init_weights;
+    const char *before = t->resumed ? cln_safetensors_metadata(t->resumed, "init_weights") : NULL;
+    cln_weights_file *file = NULL;
     if (!path)
         return CLN_OK;
-    if (before && access(path, F_OK) != 0) {
-        t->initialised_by = cln__format("%s", before);
-    } else {
+    if (!before || access(path, F_OK) == 0)
         CLN_TRY(cln_weights_file_read(t->ctx, path, &file));
-        t->initialised_by = record(file);
+    t->initialised_by = file ? record(file) : cln__format("%s", before);
+    if (t->resumed)
         cln_weights_file_free(file);
-    }
+    else
+        t->first_weights = file;
     return t->initialised_by ? CLN_OK : cln__fail_memory(t->ctx, "the record of the first weights");
+}
+
+cln_status cln__transfer(cln__trainer *t) {
+    if (!t->first_weights)
+        return CLN_OK;
+    cln_status status = take(t, t->first_weights);
+    cln_weights_file_free(t->first_weights);
+    t->first_weights = NULL;
+    return status;
 }

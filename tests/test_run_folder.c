@@ -131,6 +131,29 @@ START_TEST(a_new_run_needs_a_folder_without_one) {
 }
 END_TEST
 
+/* The other finds the folder in use, or, if it is late, with the first one's state. */
+START_TEST(of_two_at_once_one_trains) {
+    runs(RUN_FIT "--epochs 2 --out alone");
+    run both[2];
+    for (int i = 0; i < 2; i++)
+        both[i] = run_start("", RUN_FIT "--epochs 2 --out both");
+    int first = run_end(&both[0]), second = run_end(&both[1]);
+    ck_assert_msg((first == 0 && second == 2) || (first == 2 && second == 0), "statuses %d and %d", first, second);
+    runs_same("alone", "both");
+}
+END_TEST
+
+START_TEST(a_run_in_progress_is_not_gone_on_with) {
+    run r = run_start("", RUN_FIT "--epochs 1000000 --milestones 1 --out busy");
+    ck_assert_msg(run_prints(&r, "epoch 1/"), "%s", run_errors);
+    run_signal(&r, SIGSTOP);
+    refuses(RUN_FIT "--epochs 1000000 --milestones 1 --out busy --resume last",
+            "cltrain: another run is being trained in 'busy': wait for its end, or choose another --out\n");
+    run_signal(&r, SIGKILL);
+    run_end(&r);
+}
+END_TEST
+
 /* Any file of a run is in the way of a new one, whatever else is there is not. */
 START_TEST(files_of_a_run_are_told_from_others) {
     static const char *const ours[] = {"resume.safetensors",
@@ -410,6 +433,8 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, runs_without_a_folder_get_the_next);
     tcase_add_test(tests, the_summary_is_that_of_the_command);
     tcase_add_test(tests, a_new_run_needs_a_folder_without_one);
+    tcase_add_test(tests, of_two_at_once_one_trains);
+    tcase_add_test(tests, a_run_in_progress_is_not_gone_on_with);
     tcase_add_test(tests, files_of_a_run_are_told_from_others);
     tcase_add_test(tests, curves_count_updates);
     tcase_add_test(tests, an_averaged_state_is_exported);

@@ -3,11 +3,11 @@
 #include "../io/file.h"
 #include "clnet/tensorboard.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,10 +149,21 @@ static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out)
                                                                               : cln__fail_memory(ctx, "file names");
 }
 
+/* Of runs that begin or go on there at once, one does; the claim ends with the process. A file system that has no locks,
+ * or a folder that may not be read, is used without. */
+static cln_status claim(cln_context *ctx, cln__folder *folder) {
+    folder->claim = opendir(folder->path);
+    if (!folder->claim || flock(dirfd(folder->claim), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return CLN_OK;
+    return cln__fail(ctx, CLN_INVALID_ARGUMENT,
+                     "another run is being trained in '%s': wait for its end, or choose another --out", folder->path);
+}
+
 cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out) {
     *out = (cln__folder){.csv = NULL};
     CLN_TRY(name_all(ctx, path, out));
     CLN_TRY(cln__folder_make(ctx, path));
+    CLN_TRY(claim(ctx, out));
     remove_all(path, is_half_written);
     return access(path, W_OK | X_OK) == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot write into the folder", path);
 }
@@ -199,6 +210,8 @@ cln_status cln__folder_log_open(cln_context *ctx, cln__folder *folder, const cha
 void cln__folder_close(cln__folder *folder) {
     if (folder->csv)
         fclose(folder->csv);
+    if (folder->claim)
+        closedir(folder->claim);
     free(folder->path);
     free(folder->best);
     free(folder->last);

@@ -5,15 +5,19 @@
 #include "../base/base.h"
 #include "clnet/train.h"
 
+#include <dirent.h>
+
 typedef struct cln__folder {
     char *path, *best, *last, *metrics, *resume; /* names, owned */
     FILE *csv;
+    DIR *claim; /* the folder, locked; NULL: not */
 } cln__folder;
 
 /* Makes the folder and its parents, where they are not there. */
 cln_status cln__folder_make(cln_context *ctx, const char *path);
 
-/* Makes the folder `path`, its parents included, and removes half-written files of a process that was killed. */
+/* Makes the folder `path`, its parents included, and removes half-written files of a process that was killed.
+ * CLN_INVALID_ARGUMENT if another run has it open. */
 cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out);
 /* For a new run: CLN_INVALID_ARGUMENT if a run's files are in the folder `path`. Others may be there, or no folder. */
 cln_status cln__folder_check_new(cln_context *ctx, const char *path);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -153,6 +154,7 @@ WRAP(int, mkstemp64, (char *name), (name), FAIL(ENOSPC, -1))
 WRAP(char *, realpath, (const char *path, char *out), (path, out), FAIL(EIO, NULL))
 WRAP(int, gethostname, (char *name, size_t size), (name, size), FAIL(ENAMETOOLONG, -1))
 WRAP(int, __gethostname_chk, (char *name, size_t size, size_t room), (name, size, room), FAIL(ENAMETOOLONG, -1))
+WRAP(int, flock, (int fd, int operation), (fd, operation), FAIL(ENOLCK, -1))
 WRAP(DIR *, opendir, (const char *path), (path), FAIL(EIO, NULL))
 WRAP(struct dirent *, readdir64, (DIR * open), (open), FAIL(EIO, NULL))
 typedef int filter_function(const struct dirent *);

@@ -71,7 +71,7 @@ static void print_text(const arguments *a, const results *r, const comparison *a
 /* --- JSON --- */
 
 static void add_quantity(cJSON *object, const char *name, const quantity *q) {
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
     report_json_float(item, "value", q->value);
     report_json_float(item, "low", q->spread ? q->low : NAN);
     report_json_float(item, "high", q->spread ? q->high : NAN);
@@ -79,28 +79,28 @@ static void add_quantity(cJSON *object, const char *name, const quantity *q) {
 
 static cJSON *row_json(const comparison *c) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "name", cJSON_CreateString(c->a->name));
+    cln__json_add(object, "name", cJSON_CreateString(c->a->name));
     add_quantity(object, "a", c->a);
     add_quantity(object, "b", c->b);
     report_json_float(object, c->a->accuracy ? "difference" : "ratio", c->ratio);
     report_json_float(object, "low", c->ratio_low);
     report_json_float(object, "high", c->ratio_high);
-    report_json_add(object, "verdict", cJSON_CreateString(c->verdict ? verdicts[c->verdict + 1] : "within noise"));
+    cln__json_add(object, "verdict", cJSON_CreateString(c->verdict ? verdicts[c->verdict + 1] : "within noise"));
     return object;
 }
 
 static int print_json(const arguments *a, const results *r, const comparison *all, int count, const int found[3]) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "a", cJSON_CreateString(r[0].path));
-    report_json_add(object, "b", cJSON_CreateString(r[1].path));
-    report_json_add(object, "device_a", cJSON_CreateString(r[0].device));
-    report_json_add(object, "device_b", cJSON_CreateString(r[1].device));
+    cln__json_add(object, "a", cJSON_CreateString(r[0].path));
+    cln__json_add(object, "b", cJSON_CreateString(r[1].path));
+    cln__json_add(object, "device_a", cJSON_CreateString(r[0].device));
+    cln__json_add(object, "device_b", cJSON_CreateString(r[1].device));
     report_json_float(object, "threshold", a->threshold);
-    report_json_add(object, "better", cJSON_CreateNumber(found[2]));
-    report_json_add(object, "worse", cJSON_CreateNumber(found[0]));
-    cJSON *rows = report_json_add(object, "quantities", cJSON_CreateArray());
+    cln__json_add(object, "better", cJSON_CreateNumber(found[2]));
+    cln__json_add(object, "worse", cJSON_CreateNumber(found[0]));
+    cJSON *rows = cln__json_add(object, "quantities", cJSON_CreateArray());
     for (int i = 0; i < count; i++)
-        report_json_append(rows, row_json(&all[i]));
+        cln__json_append(rows, row_json(&all[i]));
     return report_json("clbench", object);
 }
 

@@ -108,13 +108,13 @@ static cJSON *json_row(const roofline_row *row) {
     const cln_step_time *t = row->time;
     roofline_rates rates = roofline_rates_of(row, row->seconds);
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "step", cJSON_CreateNumber(row->step));
-    report_json_add(object, "layer", cJSON_CreateString(t->layer));
-    report_json_add(object, "op", cJSON_CreateString(t->op));
-    report_json_add(object, "variant", cJSON_CreateString(t->variant));
-    report_json_add(object, "kernel", cJSON_CreateString(t->kernel));
-    report_json_add(object, "why_not", cJSON_CreateString(t->why_not));
-    report_json_add(object, "bound", cJSON_CreateString(row->arithmetic ? "arithmetic" : "memory"));
+    cln__json_add(object, "step", cJSON_CreateNumber(row->step));
+    cln__json_add(object, "layer", cJSON_CreateString(t->layer));
+    cln__json_add(object, "op", cJSON_CreateString(t->op));
+    cln__json_add(object, "variant", cJSON_CreateString(t->variant));
+    cln__json_add(object, "kernel", cJSON_CreateString(t->kernel));
+    cln__json_add(object, "why_not", cJSON_CreateString(t->why_not));
+    cln__json_add(object, "bound", cJSON_CreateString(row->arithmetic ? "arithmetic" : "memory"));
     report_json_float(object, "ms", row->seconds * 1e3);
     report_json_float(object, "ms_p25", row->low_s * 1e3);
     report_json_float(object, "ms_p75", row->high_s * 1e3);
@@ -129,8 +129,8 @@ static cJSON *json_row(const roofline_row *row) {
 }
 
 static void json_sum(cJSON *object, const char *name, const roofline_sum *sum) {
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
-    report_json_add(item, "steps", cJSON_CreateNumber(sum->steps));
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
+    cln__json_add(item, "steps", cJSON_CreateNumber(sum->steps));
     report_json_float(item, "ms", sum->seconds * 1e3);
     report_json_float(item, "attainable_ms", sum->attainable_s * 1e3);
     report_json_float(item, "lost_ms", sum->lost_s * 1e3);
@@ -141,11 +141,11 @@ static int print_json(const bench *b) {
     const network_options *o = &b->a->network;
     const roofline *r = &b->r;
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "device", cJSON_CreateString(cln_device_get_info(b->n.device)->name));
-    report_json_add(object, "model", cJSON_CreateString(o->model ? o->model->name : "conv2d"));
-    report_json_add(object, "mode", cJSON_CreateString(o->training ? "train" : "infer"));
-    report_json_add(object, "batch_size", cJSON_CreateNumber((double)o->batch_size));
-    report_json_add(object, "rounds", cJSON_CreateNumber((double)b->a->rounds));
+    cln__json_add(object, "device", cJSON_CreateString(cln_device_get_info(b->n.device)->name));
+    cln__json_add(object, "model", cJSON_CreateString(o->model ? o->model->name : "conv2d"));
+    cln__json_add(object, "mode", cJSON_CreateString(o->training ? "train" : "infer"));
+    cln__json_add(object, "batch_size", cJSON_CreateNumber((double)o->batch_size));
+    cln__json_add(object, "rounds", cJSON_CreateNumber((double)b->a->rounds));
     report_json_float(object, "peak_gflops", r->gflops);
     report_json_float(object, "bandwidth_gbs", r->gbs);
     json_sum(object, "whole", &r->whole);
@@ -154,9 +154,9 @@ static int print_json(const bench *b) {
     report_json_float(object, "step_ms_p25", r->low_s * 1e3);
     report_json_float(object, "step_ms_p75", r->high_s * 1e3);
     report_json_float(object, "between_ms", r->between_s * 1e3);
-    cJSON *steps = report_json_add(object, "steps", cJSON_CreateArray());
+    cJSON *steps = cln__json_add(object, "steps", cJSON_CreateArray());
     for (int i = 0; i < b->steps; i++)
-        report_json_append(steps, json_row(&r->rows[i]));
+        cln__json_append(steps, json_row(&r->rows[i]));
     return report_json("clbench", object);
 }
 

@@ -344,21 +344,21 @@ static void print_table(const subject *s, const peak *p) {
 
 static int print_json(const subject *s, const peak *p) {
     cJSON *json = cJSON_CreateObject();
-    report_json_add(json, "device", cJSON_CreateString(s->info.name));
-    report_json_add(json, "driver", cJSON_CreateString(s->info.driver_version));
+    cln__json_add(json, "device", cJSON_CreateString(s->info.name));
+    cln__json_add(json, "driver", cJSON_CreateString(s->info.driver_version));
     report_json_float(json, "opencl_gflops", p->opencl->median);
-    report_json_add(json, "opencl_kernel", cJSON_CreateString(p->opencl->name));
+    cln__json_add(json, "opencl_kernel", cJSON_CreateString(p->opencl->name));
     if (p->native)
         report_json_float(json, "native_gflops", p->native->median);
     else
-        report_json_add(json, "native_gflops", cJSON_CreateNull());
+        cln__json_add(json, "native_gflops", cJSON_CreateNull());
     report_json_float(json, "peak_gflops", p->best->median);
     report_json_float(json, "peak_gflops_min", p->best->low);
     report_json_float(json, "peak_gflops_max", p->best->high);
     report_json_float(json, "bandwidth_gbs", p->bandwidth->median);
     report_json_float(json, "bandwidth_gbs_min", p->bandwidth->low);
     report_json_float(json, "bandwidth_gbs_max", p->bandwidth->high);
-    report_json_add(json, "bandwidth_kernel", cJSON_CreateString(p->bandwidth->name));
+    cln__json_add(json, "bandwidth_kernel", cJSON_CreateString(p->bandwidth->name));
     return report_json("clbench", json);
 }
 

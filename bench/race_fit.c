@@ -42,8 +42,8 @@ static cln_status keep_time(race *r, int epoch, double seconds) {
     while (cJSON_GetArraySize(r->validation_s) >= epoch)
         cJSON_DeleteItemFromArray(r->validation_s, epoch - 1);
     for (int known = cJSON_GetArraySize(r->validation_s); known < epoch - 1; known++)
-        report_json_append(r->validation_s, cJSON_CreateNull());
-    report_json_append(r->validation_s, cJSON_CreateNumber(seconds));
+        cln__json_append(r->validation_s, cJSON_CreateNull());
+    cln__json_append(r->validation_s, cJSON_CreateNumber(seconds));
     cJSON *json = cJSON_CreateObject();
     bool whole = json && cJSON_AddItemReferenceToObject(json, "validation_s", r->validation_s);
     char *text = whole ? cJSON_Print(json) : NULL;

@@ -93,15 +93,15 @@ void race_print(const race *r) {
 /* --- JSON --- */
 
 static void add_cost(cJSON *object, const cost *c) {
-    report_json_add(object, "epochs", cJSON_CreateNumber(c->epochs));
-    report_json_add(object, "images", cJSON_CreateNumber((double)c->images));
-    report_json_add(object, "updates", cJSON_CreateNumber((double)c->updates));
+    cln__json_add(object, "epochs", cJSON_CreateNumber(c->epochs));
+    cln__json_add(object, "images", cJSON_CreateNumber((double)c->images));
+    cln__json_add(object, "updates", cJSON_CreateNumber((double)c->updates));
     report_json_float(object, "training_s", c->training_s);
     report_json_float(object, "validation_s", c->validation_s);
 }
 
 static void add_ratio(cJSON *object, const char *name, const cost *ours, const cost *theirs, bool there) {
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
     add_cost(item, theirs);
     report_json_float(item, "ratio_images", there ? (double)ours->images / (double)theirs->images : NAN);
     report_json_float(item, "ratio_training", there ? ours->training_s / theirs->training_s : NAN);
@@ -111,27 +111,27 @@ static void add_against(const race *r, cJSON *object, const cost *ours, bool rea
     const race_run *other = &r->against;
     int epoch = race_run_reaches(other, r->target);
     cost whole = cost_of(other, other->epochs), until = cost_of(other, epoch);
-    cJSON *item = report_json_add(object, "against", cJSON_CreateObject());
-    report_json_add(item, "folder", cJSON_CreateString(other->folder));
+    cJSON *item = cln__json_add(object, "against", cJSON_CreateObject());
+    cln__json_add(item, "folder", cJSON_CreateString(other->folder));
     report_json_float(item, "accuracy", epoch ? other->val_acc[epoch - 1] : race_run_best(other));
     if (epoch)
         add_ratio(item, "until_target", ours, &until, reached);
     else
-        report_json_add(item, "until_target", cJSON_CreateNull());
+        cln__json_add(item, "until_target", cJSON_CreateNull());
     add_ratio(item, "whole", ours, &whole, reached);
-    report_json_add(item, "equal", cJSON_CreateBool(!*r->unequal));
-    report_json_add(item, "unequal", cJSON_CreateString(r->unequal));
+    cln__json_add(item, "equal", cJSON_CreateBool(!*r->unequal));
+    cln__json_add(item, "unequal", cJSON_CreateString(r->unequal));
 }
 
 int race_print_json(const race *r) {
     int reached;
     cost ours = ours_of(r, &reached);
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "model", cJSON_CreateString(r->o->fit.model->name));
-    report_json_add(object, "folder", cJSON_CreateString(r->o->fit.out));
-    report_json_add(object, "short_recipe", cJSON_CreateString(short_recipe(r->o->fit.model->name)));
+    cln__json_add(object, "model", cJSON_CreateString(r->o->fit.model->name));
+    cln__json_add(object, "folder", cJSON_CreateString(r->o->fit.out));
+    cln__json_add(object, "short_recipe", cJSON_CreateString(short_recipe(r->o->fit.model->name)));
     report_json_float(object, "target", r->target);
-    report_json_add(object, "reached", cJSON_CreateBool(reached > 0));
+    cln__json_add(object, "reached", cJSON_CreateBool(reached > 0));
     report_json_float(object, "accuracy", accuracy_of(r, reached));
     add_cost(object, &ours);
     if (r->o->against)

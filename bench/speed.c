@@ -67,23 +67,23 @@ static int print_json(const bench *b, double middle, double min, double max) {
     cln_plan_memory memory = cln_plan_get_memory(b->n.plan);
     uint64_t peak_bytes = bench_peak_memory_bytes();
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "model", cJSON_CreateString(o->model->name));
-    report_json_add(object, "mode", cJSON_CreateString(o->training ? "train" : "infer"));
-    report_json_add(object, "batch_size", cJSON_CreateNumber((double)o->batch_size));
-    report_json_add(object, "image_size", cJSON_CreateNumber((double)o->image_size));
+    cln__json_add(object, "model", cJSON_CreateString(o->model->name));
+    cln__json_add(object, "mode", cJSON_CreateString(o->training ? "train" : "infer"));
+    cln__json_add(object, "batch_size", cJSON_CreateNumber((double)o->batch_size));
+    cln__json_add(object, "image_size", cJSON_CreateNumber((double)o->image_size));
     report_json_float(object, "images_per_s", middle);
     report_json_float(object, "min", min);
     report_json_float(object, "p25", bench_quantile(b->images_per_s, b->a->timed_steps, 0.25));
     report_json_float(object, "p75", bench_quantile(b->images_per_s, b->a->timed_steps, 0.75));
     report_json_float(object, "max", max);
-    report_json_add(object, "steps", cJSON_CreateNumber((double)b->a->timed_steps));
-    report_json_add(object, "planned_bytes", cJSON_CreateNumber((double)memory.planned_bytes));
-    report_json_add(object, "weights_bytes", cJSON_CreateNumber((double)memory.weights_bytes));
+    cln__json_add(object, "steps", cJSON_CreateNumber((double)b->a->timed_steps));
+    cln__json_add(object, "planned_bytes", cJSON_CreateNumber((double)memory.planned_bytes));
+    cln__json_add(object, "weights_bytes", cJSON_CreateNumber((double)memory.weights_bytes));
     if (peak_bytes)
-        report_json_add(object, "peak_process_bytes", cJSON_CreateNumber((double)peak_bytes));
+        cln__json_add(object, "peak_process_bytes", cJSON_CreateNumber((double)peak_bytes));
     else
-        report_json_add(object, "peak_process_bytes", cJSON_CreateNull());
-    report_json_add(object, "device", cJSON_CreateString(cln_device_get_info(b->n.device)->name));
+        cln__json_add(object, "peak_process_bytes", cJSON_CreateNull());
+    cln__json_add(object, "device", cJSON_CreateString(cln_device_get_info(b->n.device)->name));
     return report_json("clbench", object);
 }
 

@@ -38,41 +38,41 @@ table_row *table_find(table *t, const char *model) {
 static void add_score(cJSON *object, const char *name, table_score s) {
     if (s.count == 0)
         return;
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
-    report_json_add(item, "correct", cJSON_CreateNumber((double)s.correct));
-    report_json_add(item, "count", cJSON_CreateNumber((double)s.count));
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
+    cln__json_add(item, "correct", cJSON_CreateNumber((double)s.correct));
+    cln__json_add(item, "count", cJSON_CreateNumber((double)s.count));
     report_json_float(item, "accuracy", (double)s.correct / (double)s.count);
 }
 
 static cJSON *run_json(const table_run *r) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "seed", cJSON_CreateNumber((double)r->seed));
-    report_json_add(object, "weights", cJSON_CreateString(r->weights));
+    cln__json_add(object, "seed", cJSON_CreateNumber((double)r->seed));
+    cln__json_add(object, "weights", cJSON_CreateString(r->weights));
     if (*r->folder)
-        report_json_add(object, "folder", cJSON_CreateString(r->folder));
-    report_json_add(object, "epochs", cJSON_CreateNumber(r->epochs));
-    report_json_add(object, "parameters", cJSON_CreateNumber((double)r->parameters));
+        cln__json_add(object, "folder", cJSON_CreateString(r->folder));
+    cln__json_add(object, "epochs", cJSON_CreateNumber(r->epochs));
+    cln__json_add(object, "parameters", cJSON_CreateNumber((double)r->parameters));
     add_score(object, "validation", r->validation);
     add_score(object, "test", r->test);
-    report_json_add(object, "key", cJSON_CreateString(r->key));
+    cln__json_add(object, "key", cJSON_CreateString(r->key));
     return object;
 }
 
 static void add_speed(cJSON *object, const char *name, const table_speed *s) {
     if (s->images_per_s <= 0)
         return;
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
     report_json_float(item, "images_per_s", s->images_per_s);
     report_json_float(item, "p25", s->low);
     report_json_float(item, "p75", s->high);
-    report_json_add(item, "planned_bytes", cJSON_CreateNumber(s->planned_bytes));
-    report_json_add(item, "peak_process_bytes", cJSON_CreateNumber(s->process_bytes));
+    cln__json_add(item, "planned_bytes", cJSON_CreateNumber(s->planned_bytes));
+    cln__json_add(item, "peak_process_bytes", cJSON_CreateNumber(s->process_bytes));
 }
 
 static cJSON *point_json(const table_point *p) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "op", cJSON_CreateString(p->op));
-    report_json_add(object, "layer", cJSON_CreateString(p->layer));
+    cln__json_add(object, "op", cJSON_CreateString(p->op));
+    cln__json_add(object, "layer", cJSON_CreateString(p->layer));
     report_json_float(object, "ms", p->ms);
     report_json_float(object, "flops", p->flops);
     report_json_float(object, "bytes", p->bytes);
@@ -82,83 +82,83 @@ static cJSON *point_json(const table_point *p) {
 static void add_measures(cJSON *row, const table_measures *m) {
     if (!*m->key)
         return;
-    cJSON *object = report_json_add(row, "speed", cJSON_CreateObject());
-    report_json_add(object, "batch_size", cJSON_CreateNumber(m->batch_size));
+    cJSON *object = cln__json_add(row, "speed", cJSON_CreateObject());
+    cln__json_add(object, "batch_size", cJSON_CreateNumber(m->batch_size));
     add_speed(object, "train", &m->train);
     add_speed(object, "infer", &m->infer);
     report_json_float(object, "start_up_s", m->start_up_s);
     report_json_float(object, "step_ms", m->step_ms);
-    report_json_add(object, "key", cJSON_CreateString(m->key));
-    cJSON *points = report_json_add(object, "launches", cJSON_CreateArray());
+    cln__json_add(object, "key", cJSON_CreateString(m->key));
+    cJSON *points = cln__json_add(object, "launches", cJSON_CreateArray());
     for (int i = 0; i < m->point_count; i++)
-        report_json_append(points, point_json(&m->points[i]));
+        cln__json_append(points, point_json(&m->points[i]));
 }
 
 static void add_statistics(cJSON *object, const char *name, table_accuracy a) {
     if (a.count == 0)
         return;
-    cJSON *item = report_json_add(object, name, cJSON_CreateObject());
+    cJSON *item = cln__json_add(object, name, cJSON_CreateObject());
     report_json_float(item, "mean", a.mean);
     report_json_float(item, "deviation", a.deviation);
     report_json_float(item, "standard_error", a.error);
-    report_json_add(item, "runs", cJSON_CreateNumber(a.count));
-    report_json_add(item, "images", cJSON_CreateNumber((double)a.images));
+    cln__json_add(item, "runs", cJSON_CreateNumber(a.count));
+    cln__json_add(item, "images", cJSON_CreateNumber((double)a.images));
 }
 
 static cJSON *row_json(const table_row *r) {
     cJSON *object = cJSON_CreateObject();
     const published *p = published_find(r->model);
-    report_json_add(object, "model", cJSON_CreateString(r->model));
+    cln__json_add(object, "model", cJSON_CreateString(r->model));
     if (p) {
-        cJSON *item = report_json_add(object, "published", cJSON_CreateObject());
+        cJSON *item = cln__json_add(object, "published", cJSON_CreateObject());
         report_json_float(item, "validation_accuracy", p->validation);
         report_json_float(item, "test_accuracy", p->test);
-        report_json_add(item, "parameters", cJSON_CreateNumber((double)p->parameters));
+        cln__json_add(item, "parameters", cJSON_CreateNumber((double)p->parameters));
     }
     table_accuracy test = table_test(r);
     add_statistics(object, "test", test);
     add_statistics(object, "validation", table_validation(r));
     if (p && test.count)
         report_json_float(object, "test_difference", test.mean - p->test);
-    cJSON *runs = report_json_add(object, "runs", cJSON_CreateArray());
+    cJSON *runs = cln__json_add(object, "runs", cJSON_CreateArray());
     for (int i = 0; i < r->run_count; i++)
-        report_json_append(runs, run_json(&r->runs[i]));
+        cln__json_append(runs, run_json(&r->runs[i]));
     add_measures(object, &r->measures);
     return object;
 }
 
 static void add_machine(cJSON *object, const table_machine *m) {
-    cJSON *item = report_json_add(object, "machine", cJSON_CreateObject());
-    report_json_add(item, "device", cJSON_CreateString(m->device));
-    report_json_add(item, "type", cJSON_CreateString(m->type));
-    report_json_add(item, "platform", cJSON_CreateString(m->platform));
-    report_json_add(item, "version", cJSON_CreateString(m->version));
-    report_json_add(item, "driver", cJSON_CreateString(m->driver));
-    report_json_add(item, "processor", cJSON_CreateString(m->processor));
-    report_json_add(item, "system", cJSON_CreateString(m->system));
-    report_json_add(item, "compute_units", cJSON_CreateNumber(m->compute_units));
-    report_json_add(item, "memory_bytes", cJSON_CreateNumber(m->memory_bytes));
+    cJSON *item = cln__json_add(object, "machine", cJSON_CreateObject());
+    cln__json_add(item, "device", cJSON_CreateString(m->device));
+    cln__json_add(item, "type", cJSON_CreateString(m->type));
+    cln__json_add(item, "platform", cJSON_CreateString(m->platform));
+    cln__json_add(item, "version", cJSON_CreateString(m->version));
+    cln__json_add(item, "driver", cJSON_CreateString(m->driver));
+    cln__json_add(item, "processor", cJSON_CreateString(m->processor));
+    cln__json_add(item, "system", cJSON_CreateString(m->system));
+    cln__json_add(item, "compute_units", cJSON_CreateNumber(m->compute_units));
+    cln__json_add(item, "memory_bytes", cJSON_CreateNumber(m->memory_bytes));
     report_json_float(item, "peak_gflops", m->peak_gflops);
     report_json_float(item, "bandwidth_gbs", m->bandwidth_gbs);
 }
 
 cJSON *table_to_json(const table *t) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "kind", cJSON_CreateString(kind));
-    report_json_add(object, "clnet", cJSON_CreateString(t->version));
-    report_json_add(object, "date", cJSON_CreateString(t->date));
-    report_json_add(object, "command", cJSON_CreateString(t->command));
-    report_json_add(object, "data", cJSON_CreateString(t->data));
-    report_json_add(object, "format", cJSON_CreateString(t->format));
-    report_json_add(object, "train_images", cJSON_CreateNumber((double)t->train_images));
-    report_json_add(object, "test_images", cJSON_CreateNumber((double)t->test_images));
-    report_json_add(object, "test_is_sample", cJSON_CreateBool(table_data_of(t) == TABLE_SAMPLE));
-    report_json_add(object, "recipe", cJSON_CreateString(t->recipe));
-    report_json_add(object, "published_source", cJSON_CreateString(published_source));
+    cln__json_add(object, "kind", cJSON_CreateString(kind));
+    cln__json_add(object, "clnet", cJSON_CreateString(t->version));
+    cln__json_add(object, "date", cJSON_CreateString(t->date));
+    cln__json_add(object, "command", cJSON_CreateString(t->command));
+    cln__json_add(object, "data", cJSON_CreateString(t->data));
+    cln__json_add(object, "format", cJSON_CreateString(t->format));
+    cln__json_add(object, "train_images", cJSON_CreateNumber((double)t->train_images));
+    cln__json_add(object, "test_images", cJSON_CreateNumber((double)t->test_images));
+    cln__json_add(object, "test_is_sample", cJSON_CreateBool(table_data_of(t) == TABLE_SAMPLE));
+    cln__json_add(object, "recipe", cJSON_CreateString(t->recipe));
+    cln__json_add(object, "published_source", cJSON_CreateString(published_source));
     add_machine(object, &t->machine);
-    cJSON *rows = report_json_add(object, "rows", cJSON_CreateArray());
+    cJSON *rows = cln__json_add(object, "rows", cJSON_CreateArray());
     for (int i = 0; i < t->row_count; i++)
-        report_json_append(rows, row_json(&t->rows[i]));
+        cln__json_append(rows, row_json(&t->rows[i]));
     return object;
 }
 

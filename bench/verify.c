@@ -72,22 +72,22 @@ static void print_line(const verify_case *c, const char *path, bool passed) {
 
 static void add_json(cJSON *files, const verify_case *c, const char *path, bool passed) {
     cJSON *file = cJSON_CreateObject(), *tensors = cJSON_CreateArray();
-    report_json_add(file, "file", cJSON_CreateString(path));
-    report_json_add(file, "passed", cJSON_CreateBool(passed));
+    cln__json_add(file, "file", cJSON_CreateString(path));
+    cln__json_add(file, "passed", cJSON_CreateBool(passed));
     if (c->reason[0])
-        report_json_add(file, "reason", cJSON_CreateString(c->reason));
+        cln__json_add(file, "reason", cJSON_CreateString(c->reason));
     for (int i = 0; i < c->result_count; i++) {
         const verify_result *r = &c->results[i];
         char name[sizeof r->group + sizeof r->name + 2];
         snprintf(name, sizeof name, r->name[0] ? "%s %s" : "%s%s", r->group, r->name);
         cJSON *tensor = cJSON_CreateObject();
-        report_json_add(tensor, "name", cJSON_CreateString(name));
+        cln__json_add(tensor, "name", cJSON_CreateString(name));
         report_json_float(tensor, "error", r->error);
         report_json_float(tensor, "tolerance", r->tolerance);
-        report_json_append(tensors, tensor);
+        cln__json_append(tensors, tensor);
     }
-    report_json_add(file, "tensors", tensors);
-    report_json_append(files, file);
+    cln__json_add(file, "tensors", tensors);
+    cln__json_append(files, file);
 }
 
 /* --- the command --- */
@@ -132,12 +132,12 @@ static int print_summary(run *r) {
         return CLN_OK;
     }
     cJSON *json = cJSON_CreateObject();
-    report_json_add(json, "device", cJSON_CreateString(cln_device_get_info(r->device)->name));
-    report_json_add(json, "passed", cJSON_CreateNumber(r->passed));
-    report_json_add(json, "failed", cJSON_CreateNumber(r->failed));
+    cln__json_add(json, "device", cJSON_CreateString(cln_device_get_info(r->device)->name));
+    cln__json_add(json, "passed", cJSON_CreateNumber(r->passed));
+    cln__json_add(json, "failed", cJSON_CreateNumber(r->failed));
     if (r->choices.count > 0)
-        report_json_add(json, "tuned", cJSON_CreateNumber(r->tuned));
-    report_json_add(json, "files", r->files);
+        cln__json_add(json, "tuned", cJSON_CreateNumber(r->tuned));
+    cln__json_add(json, "files", r->files);
     return report_json("clbench", json);
 }
 

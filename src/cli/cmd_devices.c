@@ -9,22 +9,22 @@ static cJSON *to_json(const cln_device_info *d) {
     cJSON *object = cJSON_CreateObject();
     char index[32];
     snprintf(index, sizeof index, "%d:%d", d->platform, d->device);
-    report_json_add(object, "index", cJSON_CreateString(index));
-    report_json_add(object, "name", cJSON_CreateString(d->name));
-    report_json_add(object, "type", cJSON_CreateString(report_device_type(d)));
-    report_json_add(object, "vendor", cJSON_CreateString(d->vendor));
-    report_json_add(object, "platform", cJSON_CreateString(d->platform_name));
-    report_json_add(object, "version", cJSON_CreateString(d->version));
-    report_json_add(object, "driver_version", cJSON_CreateString(d->driver_version));
-    report_json_add(object, "available", cJSON_CreateBool(d->available));
-    report_json_add(object, "compute_units", cJSON_CreateNumber(d->compute_units));
-    report_json_add(object, "clock_mhz", cJSON_CreateNumber(d->clock_mhz));
-    report_json_add(object, "memory_bytes", cJSON_CreateNumber((double)d->memory_bytes));
-    report_json_add(object, "max_alloc_bytes", cJSON_CreateNumber((double)d->max_alloc_bytes));
-    report_json_add(object, "local_bytes", cJSON_CreateNumber((double)d->local_bytes));
-    report_json_add(object, "max_work_group", cJSON_CreateNumber((double)d->max_work_group));
-    report_json_add(object, "fp16", cJSON_CreateBool(d->fp16));
-    report_json_add(object, "fp64", cJSON_CreateBool(d->fp64));
+    cln__json_add(object, "index", cJSON_CreateString(index));
+    cln__json_add(object, "name", cJSON_CreateString(d->name));
+    cln__json_add(object, "type", cJSON_CreateString(report_device_type(d)));
+    cln__json_add(object, "vendor", cJSON_CreateString(d->vendor));
+    cln__json_add(object, "platform", cJSON_CreateString(d->platform_name));
+    cln__json_add(object, "version", cJSON_CreateString(d->version));
+    cln__json_add(object, "driver_version", cJSON_CreateString(d->driver_version));
+    cln__json_add(object, "available", cJSON_CreateBool(d->available));
+    cln__json_add(object, "compute_units", cJSON_CreateNumber(d->compute_units));
+    cln__json_add(object, "clock_mhz", cJSON_CreateNumber(d->clock_mhz));
+    cln__json_add(object, "memory_bytes", cJSON_CreateNumber((double)d->memory_bytes));
+    cln__json_add(object, "max_alloc_bytes", cJSON_CreateNumber((double)d->max_alloc_bytes));
+    cln__json_add(object, "local_bytes", cJSON_CreateNumber((double)d->local_bytes));
+    cln__json_add(object, "max_work_group", cJSON_CreateNumber((double)d->max_work_group));
+    cln__json_add(object, "fp16", cJSON_CreateBool(d->fp16));
+    cln__json_add(object, "fp64", cJSON_CreateBool(d->fp64));
     return object;
 }
 
@@ -61,7 +61,7 @@ static int run_command(int argc, char **argv) {
     cJSON *array = a.json && status == CLN_OK ? cJSON_CreateArray() : NULL;
     for (size_t i = 0; status == CLN_OK && i < count; i++)
         if (a.json)
-            report_json_append(array, to_json(&devices[i]));
+            cln__json_append(array, to_json(&devices[i]));
         else
             print(&devices[i]);
     if (a.json && status == CLN_OK)

@@ -46,10 +46,10 @@ static void print(const cln_model *model, int64_t parameters, const char *hparam
 
 static cJSON *to_json(const cln_model *model, int64_t parameters, const char *hparams) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "name", cJSON_CreateString(model->name));
-    report_json_add(object, "description", cJSON_CreateString(model->description));
-    report_json_add(object, "parameters", cJSON_CreateNumber((double)parameters));
-    report_json_add(object, "hparams", cJSON_CreateRaw(hparams));
+    cln__json_add(object, "name", cJSON_CreateString(model->name));
+    cln__json_add(object, "description", cJSON_CreateString(model->description));
+    cln__json_add(object, "parameters", cJSON_CreateNumber((double)parameters));
+    cln__json_add(object, "hparams", cJSON_CreateRaw(hparams));
     return object;
 }
 
@@ -79,7 +79,7 @@ static int run_command(int argc, char **argv) {
         char *hparams = cln_hparams_print(models[i], models[i]->defaults);
         status = hparams ? count_parameters(ctx, models[i], &parameters) : CLN_OUT_OF_MEMORY;
         if (status == CLN_OK && a.json)
-            report_json_append(array, to_json(models[i], parameters, hparams));
+            cln__json_append(array, to_json(models[i], parameters, hparams));
         else if (status == CLN_OK)
             print(models[i], parameters, hparams);
         free(hparams);

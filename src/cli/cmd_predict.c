@@ -47,19 +47,19 @@ typedef struct job {
 
 static cJSON *prediction_json(const job *j, int class, double probability) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "class", cJSON_CreateString(cln_classifier_class_name(j->classifier, class)));
-    report_json_add(object, "index", cJSON_CreateNumber(class));
+    cln__json_add(object, "class", cJSON_CreateString(cln_classifier_class_name(j->classifier, class)));
+    cln__json_add(object, "index", cJSON_CreateNumber(class));
     report_json_float(object, "probability", probability);
     return object;
 }
 
 static void add_json(const job *j, const char *path, const float *probabilities) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "image", cJSON_CreateString(path));
-    cJSON *list = report_json_add(object, "predictions", cJSON_CreateArray());
+    cln__json_add(object, "image", cJSON_CreateString(path));
+    cJSON *list = cln__json_add(object, "predictions", cJSON_CreateArray());
     for (int i = 0; i < j->top_k; i++)
-        report_json_append(list, prediction_json(j, j->top[i], (double)probabilities[j->top[i]]));
-    report_json_append(j->images, object);
+        cln__json_append(list, prediction_json(j, j->top[i], (double)probabilities[j->top[i]]));
+    cln__json_append(j->images, object);
 }
 
 static void show(const job *j, const char *path, const float *probabilities) {
@@ -82,9 +82,9 @@ static void fail_image(job *j, const char *path, cln_status status) {
     if (!j->images)
         return;
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "image", cJSON_CreateString(path));
-    report_json_add(object, "error", cJSON_CreateString(cln_context_error(j->ctx)));
-    report_json_append(j->images, object);
+    cln__json_add(object, "image", cJSON_CreateString(path));
+    cln__json_add(object, "error", cJSON_CreateString(cln_context_error(j->ctx)));
+    cln__json_append(j->images, object);
 }
 
 /* --- images --- */

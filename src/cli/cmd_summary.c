@@ -15,23 +15,23 @@ static int64_t total_multiply_adds(const cln_graph *g) {
 static cJSON *layer_json(cln_layer layer) {
     cJSON *object = cJSON_CreateObject();
     double sides[3] = {(double)layer.output.c, (double)layer.output.h, (double)layer.output.w};
-    report_json_add(object, "name", cJSON_CreateString(layer.name));
-    report_json_add(object, "op", cJSON_CreateString(layer.op));
-    report_json_add(object, "output", cJSON_CreateDoubleArray(sides, 3));
-    report_json_add(object, "parameters", cJSON_CreateNumber((double)layer.parameters));
-    report_json_add(object, "multiply_adds", cJSON_CreateNumber((double)layer.multiply_adds));
+    cln__json_add(object, "name", cJSON_CreateString(layer.name));
+    cln__json_add(object, "op", cJSON_CreateString(layer.op));
+    cln__json_add(object, "output", cJSON_CreateDoubleArray(sides, 3));
+    cln__json_add(object, "parameters", cJSON_CreateNumber((double)layer.parameters));
+    cln__json_add(object, "multiply_adds", cJSON_CreateNumber((double)layer.multiply_adds));
     return object;
 }
 
 static cJSON *to_json(const cln_model *model, const cln_graph *g, const char *hparams) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "model", cJSON_CreateString(model->name));
-    report_json_add(object, "hparams", cJSON_CreateRaw(hparams));
-    cJSON *layers = report_json_add(object, "layers", cJSON_CreateArray());
+    cln__json_add(object, "model", cJSON_CreateString(model->name));
+    cln__json_add(object, "hparams", cJSON_CreateRaw(hparams));
+    cJSON *layers = cln__json_add(object, "layers", cJSON_CreateArray());
     for (int i = 0; layers && i < cln_graph_layers(g); i++)
-        report_json_append(layers, layer_json(cln_graph_layer(g, i)));
-    report_json_add(object, "parameters", cJSON_CreateNumber((double)cln_graph_parameters(g)));
-    report_json_add(object, "multiply_adds", cJSON_CreateNumber((double)total_multiply_adds(g)));
+        cln__json_append(layers, layer_json(cln_graph_layer(g, i)));
+    cln__json_add(object, "parameters", cJSON_CreateNumber((double)cln_graph_parameters(g)));
+    cln__json_add(object, "multiply_adds", cJSON_CreateNumber((double)total_multiply_adds(g)));
     return object;
 }
 

@@ -139,10 +139,10 @@ void evaluation_print(const cln_evaluation *e) {
 static cJSON *class_json(const cln_evaluation *e, int i) {
     const cln_class_score *c = &e->classes[i];
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "name", cJSON_CreateString(e->class_names[i]));
-    report_json_add(object, "images", cJSON_CreateNumber((double)c->images));
-    report_json_add(object, "predicted", cJSON_CreateNumber((double)c->predicted));
-    report_json_add(object, "correct", cJSON_CreateNumber((double)c->correct));
+    cln__json_add(object, "name", cJSON_CreateString(e->class_names[i]));
+    cln__json_add(object, "images", cJSON_CreateNumber((double)c->images));
+    cln__json_add(object, "predicted", cJSON_CreateNumber((double)c->predicted));
+    cln__json_add(object, "correct", cJSON_CreateNumber((double)c->correct));
     report_json_float(object, "accuracy", c->accuracy);
     report_json_float(object, "precision", c->precision);
     report_json_float(object, "f1", c->f1);
@@ -152,24 +152,24 @@ static cJSON *class_json(const cln_evaluation *e, int i) {
 static cJSON *row_json(const int64_t *counts, int n) {
     cJSON *row = cJSON_CreateArray();
     for (int i = 0; row && i < n; i++)
-        report_json_append(row, cJSON_CreateNumber((double)counts[i]));
+        cln__json_append(row, cJSON_CreateNumber((double)counts[i]));
     return row;
 }
 
 cJSON *evaluation_json(const cln_evaluation *e) {
     cJSON *object = cJSON_CreateObject();
-    report_json_add(object, "correct", cJSON_CreateNumber((double)e->score.correct));
-    report_json_add(object, "count", cJSON_CreateNumber((double)e->score.count));
+    cln__json_add(object, "correct", cJSON_CreateNumber((double)e->score.correct));
+    cln__json_add(object, "count", cJSON_CreateNumber((double)e->score.count));
     report_json_float(object, "accuracy", e->score.accuracy);
     report_json_float(object, "loss", e->score.loss);
-    report_json_add(object, "top_k", cJSON_CreateNumber(e->top_k));
+    cln__json_add(object, "top_k", cJSON_CreateNumber(e->top_k));
     report_json_float(object, "top_k_accuracy", e->top_k_accuracy);
     report_json_float(object, "calibration_error", e->calibration_error);
-    cJSON *classes = report_json_add(object, "classes", cJSON_CreateArray());
-    cJSON *confusion = report_json_add(object, "confusion", cJSON_CreateArray());
+    cJSON *classes = cln__json_add(object, "classes", cJSON_CreateArray());
+    cJSON *confusion = cln__json_add(object, "confusion", cJSON_CreateArray());
     for (int i = 0; i < e->num_classes; i++) {
-        report_json_append(classes, class_json(e, i));
-        report_json_append(confusion, row_json(e->confusion + (int64_t)i * e->num_classes, e->num_classes));
+        cln__json_append(classes, class_json(e, i));
+        cln__json_append(confusion, row_json(e->confusion + (int64_t)i * e->num_classes, e->num_classes));
     }
     return object;
 }

@@ -74,30 +74,14 @@ int report_json(const char *program, cJSON *object) {
     return CLN_OK;
 }
 
-/* cJSON prints nothing that holds an item of this type. */
-static cJSON *spoil(cJSON *whole, cJSON *item) {
-    cJSON_Delete(item);
-    if (whole)
-        whole->type = cJSON_Invalid;
-    return NULL;
-}
-
-cJSON *report_json_add(cJSON *object, const char *name, cJSON *item) {
-    return item && cJSON_AddItemToObject(object, name, item) ? item : spoil(object, item);
-}
-
-cJSON *report_json_append(cJSON *array, cJSON *item) {
-    return item && cJSON_AddItemToArray(array, item) ? item : spoil(array, item);
-}
-
 void report_json_float(cJSON *object, const char *name, double value) {
     char text[32];
     if (!isfinite(value)) { /* JSON has no such numbers */
-        report_json_add(object, name, cJSON_CreateNull());
+        cln__json_add(object, name, cJSON_CreateNull());
         return;
     }
     snprintf(text, sizeof text, "%.7g", value);
-    report_json_add(object, name, cJSON_CreateNumber(strtod(text, NULL)));
+    cln__json_add(object, name, cJSON_CreateNumber(strtod(text, NULL)));
 }
 
 int report_columns(void) {

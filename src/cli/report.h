@@ -2,9 +2,9 @@
 #ifndef CLN_SRC_REPORT_H
 #define CLN_SRC_REPORT_H
 
+#include "../base/json_add.h"
 #include "clnet/device.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 /* Prints the warnings so far and, unless `status` is CLN_OK, the context's error to standard error, each as
@@ -23,14 +23,10 @@ const char *report_device_type(const cln_device_info *info);
 
 /* JSON on one line, in UTF-8 whatever the texts are made of; deletes `object`. malloc'ed, NULL for lack of memory. */
 char *report_json_string(cJSON *object);
-/* Prints `object` on one line to standard output and deletes it; NULL is a lack of memory. Returns the exit status. */
+/* Prints `object` on one line to standard output and deletes it; NULL, or one
+ * that json_add.h has spoilt, is a lack of memory. Returns the exit status. */
 int report_json(const char *program, cJSON *object);
 
-/* Adds `item`, which the object then owns, and returns it. Where either is NULL or there is no memory, the item is
- * deleted, NULL returned, and an object that lacks something cannot be printed any more: report_json tells. */
-cJSON *report_json_add(cJSON *object, const char *name, cJSON *item);
-/* The same at the end of an array. */
-cJSON *report_json_append(cJSON *array, cJSON *item);
 /* Adds a number with no more digits than a float has. */
 void report_json_float(cJSON *object, const char *name, double value);
 

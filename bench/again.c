@@ -1,6 +1,6 @@
 /* Running clbench from clbench: see again.h. */
 #include "again.h"
-#include "measure.h"
+#include "../src/cli/report.h"
 
 #include <errno.h>
 #include <spawn.h>
@@ -47,10 +47,10 @@ static char *read_back(FILE *file) {
 
 int again(const char *program, const char *const *arguments, cJSON **out, double *seconds) {
     FILE *output = tmpfile(), *errors = tmpfile();
-    double start_s = bench_now_s();
+    double start_s = report_now_s();
     *out = NULL;
     int status = output && errors ? run(program, arguments, output, errors) : -1;
-    *seconds = bench_now_s() - start_s;
+    *seconds = report_now_s() - start_s;
     char *text = output ? read_back(output) : NULL, *messages = errors ? read_back(errors) : NULL;
     if (status == 0 && text)
         *out = cJSON_Parse(text);

@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Seconds of a clock that only goes forward. */
-double bench_now_s(void);
 /* Sorts `values` and returns their median. */
 double bench_median(double *values, int64_t count);
 /* A quantile (0 to 1) of sorted values, interpolated between neighbours. */

@@ -3,13 +3,12 @@
  * One loop a vector width, chosen when it runs, so that one binary measures any x86 CPU; elsewhere the compiler's own
  * vectors. Twelve chains cover 4 cycles of latency on two units and a bit, and fit in 16 registers. */
 #include "native.h"
-#include "measure.h"
+#include "../src/cli/report.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86 1
@@ -93,7 +92,7 @@ static void *work(void *argument) {
 
 /* Seconds for `rounds` on each thread, or a negative number. */
 static double time_threads(worker *workers, int threads, loop chosen, int64_t rounds) {
-    double start = bench_now_s();
+    double start = report_now_s();
     int started = 0;
     for (; started < threads; started++) {
         workers[started] = (worker){.loop = chosen, .rounds = rounds};
@@ -102,7 +101,7 @@ static double time_threads(worker *workers, int threads, loop chosen, int64_t ro
     }
     for (int i = 0; i < started; i++)
         pthread_join(workers[i].thread, NULL);
-    return started == threads ? bench_now_s() - start : -1;
+    return started == threads ? report_now_s() - start : -1;
 }
 
 double native_gflops(int threads, double seconds, const char **name) {

@@ -9,7 +9,6 @@
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
-#include "measure.h"
 #include "native.h"
 
 #define CL_TARGET_OPENCL_VERSION 120
@@ -130,12 +129,12 @@ static bool make_launch(subject *s, const char *kernel, int width, int chains, l
 
 /* Seconds that `times` launches take; negative after a failure. */
 static double run(subject *s, cl_kernel kernel, int times) {
-    double start = bench_now_s();
+    double start = report_now_s();
     for (int i = 0; i < times; i++)
         if (failed(clEnqueueNDRangeKernel(s->queue, kernel, 1, NULL, &s->items, &s->group, 0, NULL, NULL),
                    "clEnqueueNDRangeKernel"))
             return -1;
-    return failed(clFinish(s->queue), "clFinish") ? -1 : bench_now_s() - start;
+    return failed(clFinish(s->queue), "clFinish") ? -1 : report_now_s() - start;
 }
 
 /* Sets the number of rounds so that a launch takes as long as a run, then measures. */

@@ -1,7 +1,6 @@
 /* Running a race: the training, which ends where the target is reached, and what is kept to go on. */
 #include "../src/cli/report.h"
 #include "json_file.h"
-#include "measure.h"
 #include "race.h"
 
 #include <math.h>
@@ -89,11 +88,11 @@ static void watch(void *user, const cln_fit_event *e) {
     if (e->stage == CLN_FIT_READY)
         r->status = begin(r);
     if (e->stage == CLN_FIT_READY || (e->stage == CLN_FIT_STEP && e->step == e->steps))
-        r->epoch_end_s = bench_now_s();
+        r->epoch_end_s = report_now_s();
     if (e->stage != CLN_FIT_EPOCH)
         return;
     show(r, e);
-    r->status = keep_time(r, e->epoch, bench_now_s() - r->epoch_end_s);
+    r->status = keep_time(r, e->epoch, report_now_s() - r->epoch_end_s);
     if (r->status == CLN_OK)
         r->status = look(r);
 }

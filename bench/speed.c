@@ -22,11 +22,11 @@ typedef struct bench {
 } bench;
 
 static cln_status step(bench *b, double *seconds) {
-    double start_s = bench_now_s();
+    double start_s = report_now_s();
     cln_status status = cln_plan_step(b->n.plan, NETWORK_LEARNING_RATE);
     if (status == CLN_OK)
         status = cln_plan_finish(b->n.plan);
-    *seconds = bench_now_s() - start_s;
+    *seconds = report_now_s() - start_s;
     return status;
 }
 

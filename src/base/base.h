@@ -27,6 +27,9 @@ cln_status cln__fail_memory(cln_context *ctx, const char *what);
 /* Queues a warning (the oldest ones are kept, a flood is cut off with a note). Thread-safe. */
 void cln__warn(cln_context *ctx, const char *format, ...) CLN__PRINTF(2, 3);
 
+/* Seconds of a clock that never goes back. */
+double cln__now_s(void);
+
 /* a * b and a + b for non-negative numbers; false if the result does not fit. */
 bool cln__mul_size(size_t a, size_t b, size_t *out);
 bool cln__add_size(size_t a, size_t b, size_t *out);

@@ -5,15 +5,8 @@
 #include "report.h"
 
 #include <string.h>
-#include <time.h>
 
 static const double step_period_s = 1;
-
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static cJSON *event_new(const char *name) {
     cJSON *object = cJSON_CreateObject();
@@ -88,7 +81,7 @@ static cJSON *training(const char *name, const cln_fit_event *e) {
 
 void json_lines_show(void *user, const cln_fit_event *e) {
     json_lines *j = user;
-    double now = now_s();
+    double now = report_now_s();
     report_warnings(CLI_PROGRAM, j->ctx);
     if (e->stage == CLN_FIT_READY) {
         show_start(j, e);

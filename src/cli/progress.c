@@ -6,20 +6,13 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BAR_WIDTH = 24 };
 static const double bar_period_s = 0.1, line_period_s = 10;
 
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 progress progress_new(cln_context *ctx, bool quiet) {
-    return (progress){.ctx = ctx, .quiet = quiet, .terminal = isatty(STDOUT_FILENO) == 1, .shown_s = now_s()};
+    return (progress){.ctx = ctx, .quiet = quiet, .terminal = isatty(STDOUT_FILENO) == 1, .shown_s = report_now_s()};
 }
 
 static void show_values(const char *name, const float *values, int count, int digits) {
@@ -115,7 +108,7 @@ static void show_epoch(const progress *p, const cln_fit_event *e) {
 
 void progress_show(void *user, const cln_fit_event *e) {
     progress *p = user;
-    double now = now_s();
+    double now = report_now_s();
     report_warnings(CLI_PROGRAM, p->ctx);
     if (p->quiet)
         return;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 void report_warnings(const char *program, cln_context *ctx) {
@@ -82,6 +83,12 @@ void report_json_float(cJSON *object, const char *name, double value) {
     }
     snprintf(text, sizeof text, "%.7g", value);
     cln__json_add(object, name, cJSON_CreateNumber(strtod(text, NULL)));
+}
+
+double report_now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 int report_columns(void) {

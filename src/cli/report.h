@@ -30,6 +30,9 @@ int report_json(const char *program, cJSON *object);
 /* Adds a number with no more digits than a float has. */
 void report_json_float(cJSON *object, const char *name, double value);
 
+/* Seconds of a clock that never goes back. */
+double report_now_s(void);
+
 /* How many characters a line of the terminal has: $COLUMNS, or as it says itself; 80 where there is none. */
 int report_columns(void);
 

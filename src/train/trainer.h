@@ -78,9 +78,6 @@ cln_status cln__train_epoch(cln__trainer *t);
 /* Asks options->should_stop, until it says so. */
 bool cln__trainer_stops(cln__trainer *t);
 
-/* Seconds of a clock that never goes back. */
-double cln__now_s(void);
-
 void cln__trainer_tell(cln__trainer *t, cln_fit_stage stage);
 
 #endif

@@ -15,12 +15,6 @@
 
 extern char **environ;
 
-double cln__tune_now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Whatever this process ignores or blocks: an alarm ends the other one, and so does a crash. */
 static void clear_signals(posix_spawnattr_t *attributes) {
     sigset_t none, all;
@@ -92,14 +86,14 @@ static bool is_ours(char line[CLN__TUNE_LINE]) {
 }
 
 cln__heard cln__child_read(cln__child *child, double seconds, char line[CLN__TUNE_LINE]) {
-    double end_s = cln__tune_now_s() + seconds;
+    double end_s = cln__now_s() + seconds;
     for (;;) {
         while (take_line(child, line))
             if (is_ours(line))
                 return CLN__HEARD_LINE;
         if (child->used == CLN__TUNE_LINE)
             child->used = 0; /* longer than any line of ours */
-        double left_s = end_s - cln__tune_now_s();
+        double left_s = end_s - cln__now_s();
         struct pollfd file = {.fd = child->pipe, .events = POLLIN};
         int ready = left_s > 0 ? poll(&file, 1, (int)(left_s * 1000) + 1) : 0;
         if (ready <= 0)

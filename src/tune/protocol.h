@@ -41,6 +41,4 @@ cln__heard cln__child_read(cln__child *child, double seconds, char line[CLN__TUN
 /* Ends it, and all that it has started, if it still runs; tells how it ended in `how`. */
 void cln__child_stop(cln__child *child, char how[64]);
 
-double cln__tune_now_s(void);
-
 #endif

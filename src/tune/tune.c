@@ -41,7 +41,7 @@ typedef struct task {
 } task;
 
 static double left_s(const tuner *t) {
-    return t->budget_s - (cln__tune_now_s() - t->start_s);
+    return t->budget_s - (cln__now_s() - t->start_s);
 }
 
 static bool is_over(const tuner *t) {
@@ -50,7 +50,7 @@ static bool is_over(const tuner *t) {
 
 static void tell(tuner *t, cln_tune_stage stage) {
     t->event.stage = stage;
-    t->event.elapsed_s = cln__tune_now_s() - t->start_s;
+    t->event.elapsed_s = cln__now_s() - t->start_s;
     if (t->o->on_event)
         t->o->on_event(t->o->user, &t->event);
 }
@@ -255,7 +255,7 @@ static void hear(tuner *t, task *k, const char *line) {
 /* Until the worker ends, or is ended. */
 static void listen(tuner *t, task *k) {
     char line[CLN__TUNE_LINE], how[64], message[160];
-    double heard_s = cln__tune_now_s();
+    double heard_s = cln__now_s();
     bool hung = false, over = false;
     cln__heard heard = CLN__HEARD_NOTHING;
     k->renew = false;
@@ -263,16 +263,16 @@ static void listen(tuner *t, task *k) {
         heard = cln__child_read(&k->child, 0.2, line);
         if (heard == CLN__HEARD_LINE) {
             hear(t, k, line);
-            heard_s = cln__tune_now_s();
+            heard_s = cln__now_s();
         }
-        hung = cln__tune_now_s() - heard_s > (k->at < 0 && !k->confirming ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
+        hung = cln__now_s() - heard_s > (k->at < 0 && !k->confirming ? CLN__TUNE_PREPARATION : 1) * t->timeout_s;
         over = is_over(t);
     }
     cln__child_stop(&k->child, how);
     if (k->ended || k->failed || k->renew || over)
         return;
     if (hung)
-        snprintf(message, sizeof message, "no result within %.0f s", cln__tune_now_s() - heard_s);
+        snprintf(message, sizeof message, "no result within %.0f s", cln__now_s() - heard_s);
     else
         snprintf(message, sizeof message, "%s", how);
     end_early(t, k, message);
@@ -326,7 +326,7 @@ static cln_status tune_all(tuner *t) {
 
 cln_status cln_tune(cln_context *ctx, const cln_device *device, const cln_tune_job *jobs, int count,
                     const cln_tune_options *options, cln_tune_result *result) {
-    tuner t = {.ctx = ctx, .device = device, .o = options, .result = result, .start_s = cln__tune_now_s()};
+    tuner t = {.ctx = ctx, .device = device, .o = options, .result = result, .start_s = cln__now_s()};
     *result = (cln_tune_result){0};
     t.event.budget_s = t.budget_s = options->budget_s > 0 ? options->budget_s : default_budget_s;
     t.timeout_s = options->timeout_s > 0 ? options->timeout_s : default_timeout_s;
@@ -340,6 +340,6 @@ cln_status cln_tune(cln_context *ctx, const cln_device *device, const cln_tune_j
         status = tune_all(&t);
     cln__decisions_free(&t.tasks);
     cln_tuning_close(t.db);
-    result->seconds = cln__tune_now_s() - t.start_s;
+    result->seconds = cln__now_s() - t.start_s;
     return status;
 }

@@ -53,11 +53,11 @@ static double typical(double *values, int count) {
 
 /* In turns with the rule's, so that both meet the same disturbances. */
 static cln_status measure(worker *w, cln_plan *plan, int min_rounds, double *seconds, double *rule_seconds) {
-    double times[MAX_ROUNDS], rule_times[MAX_ROUNDS] = {0}, start_s = cln__tune_now_s();
+    double times[MAX_ROUNDS], rule_times[MAX_ROUNDS] = {0}, start_s = cln__now_s();
     double best = INFINITY, rule_best = INFINITY;
     bool beside = w->rule && w->rule != plan;
     int rounds = 0;
-    while (rounds < MAX_ROUNDS && (rounds < min_rounds || cln__tune_now_s() - start_s < measure_s)) {
+    while (rounds < MAX_ROUNDS && (rounds < min_rounds || cln__now_s() - start_s < measure_s)) {
         CLN_TRY(cln__trial_time(&w->trial, plan, &times[rounds]));
         if (beside)
             CLN_TRY(cln__trial_time(&w->trial, w->rule, &rule_times[rounds]));

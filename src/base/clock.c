@@ -1,0 +1,10 @@
+/* Time that passes. */
+#include "base.h"
+
+#include <time.h>
+
+double cln__now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}

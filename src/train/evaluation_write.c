@@ -60,16 +60,10 @@ int64_t cln_evaluation_mistakes(const cln_evaluation *e, int64_t *out, int64_t m
 
 /* --- comma-separated values --- */
 
-/* A value with a point in any locale; nothing if it is undefined. */
+/* Nothing if it is undefined. */
 static void put_number(FILE *out, double value) {
-    char text[32];
-    if (!isfinite(value))
-        return;
-    snprintf(text, sizeof text, "%.6f", value);
-    char *comma = strchr(text, ',');
-    if (comma)
-        *comma = '.';
-    fputs(text, out);
+    if (isfinite(value))
+        fprintf(out, "%.6f", value);
 }
 
 /* In quotes (RFC 4180) where it has to be. */
@@ -131,8 +125,10 @@ static cln_status write_as(cln_context *ctx, const cln_evaluation *e, const char
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
+    locale_t before = cln__point_begin();
     if (out)
         put(out, e);
+    cln__point_end(before);
     bool good = out && !ferror(out);
     good = out && fclose(out) == 0 && good;
     cln_status status = good ? cln_file_write(ctx, path, text, size) : cln__fail_memory(ctx, path);

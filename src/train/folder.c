@@ -220,29 +220,19 @@ void cln__folder_close(cln__folder *folder) {
     *folder = (cln__folder){.csv = NULL};
 }
 
-/* ",0.25", with a point in any locale. */
-static void put(FILE *csv, const char *format, double value) {
-    char text[64];
-    snprintf(text, sizeof text, format, value);
-    char *comma = strchr(text, ',');
-    if (comma)
-        *comma = '.';
-    fprintf(csv, ",%s", text);
+static void put_line(FILE *csv, const cln_fit_event *e) {
+    locale_t before = cln__point_begin();
+    fprintf(csv, "%d,%g,%.6f,%.6f,", e->epoch, (double)e->learning_rate, e->train_loss, e->train_accuracy);
+    if (e->validation.count > 0)
+        fprintf(csv, "%.6f,%.6f", e->validation.loss, e->validation.accuracy);
+    else
+        fprintf(csv, ",");
+    fprintf(csv, ",%.1f\n", e->images_per_s);
+    cln__point_end(before);
 }
 
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *e) {
-    fprintf(folder->csv, "%d", e->epoch);
-    put(folder->csv, "%g", (double)e->learning_rate);
-    put(folder->csv, "%.6f", e->train_loss);
-    put(folder->csv, "%.6f", e->train_accuracy);
-    if (e->validation.count > 0) {
-        put(folder->csv, "%.6f", e->validation.loss);
-        put(folder->csv, "%.6f", e->validation.accuracy);
-    } else {
-        fprintf(folder->csv, ",,");
-    }
-    put(folder->csv, "%.1f", e->images_per_s);
-    fprintf(folder->csv, "\n");
+    put_line(folder->csv, e);
     /* A pipe or a device in its place cannot be synced and says so by EINVAL: nothing to be done. */
     if (fflush(folder->csv) != 0 || (fsync(fileno(folder->csv)) != 0 && errno != EINVAL))
         return cln__fail_errno(ctx, "cannot write", folder->metrics);

@@ -10,14 +10,13 @@
 
 cJSON *cln__json_float(float value) {
     char text[32];
+    locale_t before = cln__point_begin();
     for (int digits = 1; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value)
             break;
     }
-    char *comma = strchr(text, ','); /* of the program's locale */
-    if (comma)
-        *comma = '.';
+    cln__point_end(before);
     return isfinite(value) ? cJSON_CreateRaw(text) : cJSON_CreateNull();
 }
 

@@ -127,24 +127,19 @@ void cln_lr_curve_free(cln_lr_curve *curve) {
 
 /* --- the file --- */
 
-static void point_decimal(char *text) {
-    for (; *text; text++) /* of the program's locale */
-        *text = *text == ';' ? ',' : *text == ',' ? '.' : *text;
-}
-
 cln_status cln_lr_curve_write(cln_context *ctx, const cln_lr_curve *curve, const char *folder) {
     static const char header[] = "step,lr,loss,smoothed_loss\n";
     enum { LINE = 96 };
     char *text = malloc(sizeof header + LINE * (size_t)curve->count), *at = text;
     if (!text)
         return cln__fail_memory(ctx, "the losses of learning rates");
+    locale_t before = cln__point_begin();
     at += sprintf(at, "%s", header);
     for (int i = 0; i < curve->count; i++) {
         const cln_lr_point *p = &curve->points[i];
-        snprintf(at, LINE, "%d;%.9g;%.9g;%.9g\n", i + 1, (double)p->learning_rate, p->loss, p->smoothed_loss);
-        point_decimal(at);
-        at += strlen(at);
+        at += snprintf(at, LINE, "%d,%.9g,%.9g,%.9g\n", i + 1, (double)p->learning_rate, p->loss, p->smoothed_loss);
     }
+    cln__point_end(before);
     char *path = cln__format("%s/lr_find.csv", folder);
     cln_status status = path ? cln__folder_make(ctx, folder) : cln__fail_memory(ctx, "a file name");
     if (status == CLN_OK)

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const formats[] = {"text", "markdown", "csv", "json", "html", NULL}; /* as the enum */
@@ -38,27 +37,11 @@ static cln_status write_table(cln_context *ctx, const table_options *o, const ta
     return status;
 }
 
-/* Makes the folder and those above it, where they are not there; false after a failure, with errno. */
-static bool make_folder(const char *path) {
-    char part[TABLE_PATH];
-    for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
-        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        if (*part && mkdir(part, 0777) != 0 && errno != EEXIST)
-            return false;
-    }
-    return mkdir(path, 0777) == 0 || errno == EEXIST;
-}
-
 /* What --runs has of an earlier call, or nothing. */
 static cln_status load_state(const table_options *o, table *t) {
     char path[TABLE_PATH];
     if (!o->runs)
         return table_new(t);
-    if (!make_folder(o->runs)) {
-        fprintf(stderr, "clbench: table: cannot make the folder '%s': %s\n", o->runs, strerror(errno));
-        *t = (table){.row_count = 0};
-        return CLN_IO;
-    }
     snprintf(path, sizeof path, "%s/table.json", o->runs);
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return table_new(t);
@@ -89,7 +72,10 @@ static void choose_rows(const table_options *o, table *t) {
 static int run(cln_context *ctx, const table_options *o, const char *command) {
     table t;
     bool stopped = false;
-    cln_status status = load_state(o, &t);
+    cln_status status = o->runs ? cln_folder_make(ctx, o->runs) : CLN_OK;
+    if (status != CLN_OK)
+        return report_end("clbench", ctx, status);
+    status = load_state(o, &t);
     if (status != CLN_OK) {
         table_free(&t);
         return status == CLN_OUT_OF_MEMORY ? report_no_memory("clbench") : (int)status;

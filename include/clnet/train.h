@@ -244,7 +244,8 @@ typedef struct cln_fit_options {
      * an epoch: epoch, lr-SGD, lr-Adam or lr-AdamW, train_loss, train_acc, val_loss, val_acc, images_per_s),
      * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
      * on. A new run needs a folder without such files: it is CLN_INVALID_ARGUMENT, before the data are loaded, if there
-     * are any; other files may be there. May be NULL with fast_dev_run. See cln_run_folder_new. */
+     * are any; other files may be there. Nor may another run be trained there at the same time. May be NULL with
+     * fast_dev_run. See cln_run_folder_new. */
     const char *out;
     const char *config;  /* a text that says what run this is, written into the folder as config.yaml; NULL: none */
     cln_monitor monitor; /* which epoch is the best */
@@ -326,6 +327,8 @@ typedef struct cln_fit_result {
 CLN_API cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options,
                            cln_fit_result *result);
 
+/* Makes a folder and those above it, where they are not there. */
+CLN_API cln_status cln_folder_make(cln_context *ctx, const char *path);
 /* Makes the folder of a new run, <root>/<model>/version_<N> with N one above the highest there, as PyTorch Lightning
  * does; several processes at once get different ones. *path is malloc'ed, owned by the caller. */
 CLN_API cln_status cln_run_folder_new(cln_context *ctx, const char *root, const char *model, char **path);

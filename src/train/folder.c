@@ -35,7 +35,7 @@ static cln_status make_parents(cln_context *ctx, char *path) {
     return CLN_OK;
 }
 
-cln_status cln__folder_make(cln_context *ctx, const char *path) {
+cln_status cln_folder_make(cln_context *ctx, const char *path) {
     char *copy = cln__format("%s", path);
     cln_status status = copy ? make_parents(ctx, copy) : cln__fail_memory(ctx, "a file name");
     free(copy);
@@ -162,7 +162,7 @@ static cln_status claim(cln_context *ctx, cln__folder *folder) {
 cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out) {
     *out = (cln__folder){.csv = NULL};
     CLN_TRY(name_all(ctx, path, out));
-    CLN_TRY(cln__folder_make(ctx, path));
+    CLN_TRY(cln_folder_make(ctx, path));
     CLN_TRY(claim(ctx, out));
     remove_all(path, is_half_written);
     return access(path, W_OK | X_OK) == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot write into the folder", path);

@@ -13,9 +13,6 @@ typedef struct cln__folder {
     DIR *claim; /* the folder, locked; NULL: not */
 } cln__folder;
 
-/* Makes the folder and its parents, where they are not there. */
-cln_status cln__folder_make(cln_context *ctx, const char *path);
-
 /* Makes the folder `path`, its parents included, and removes half-written files of a process that was killed.
  * CLN_INVALID_ARGUMENT if another run has it open. */
 cln_status cln__folder_open(cln_context *ctx, const char *path, cln__folder *out);

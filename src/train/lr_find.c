@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SKIP_BEGIN = 10, SKIP_END = 1 };
 static const double smoothing = 0.98;
@@ -141,7 +140,7 @@ cln_status cln_lr_curve_write(cln_context *ctx, const cln_lr_curve *curve, const
     }
     cln__point_end(before);
     char *path = cln__format("%s/lr_find.csv", folder);
-    cln_status status = path ? cln__folder_make(ctx, folder) : cln__fail_memory(ctx, "a file name");
+    cln_status status = path ? cln_folder_make(ctx, folder) : cln__fail_memory(ctx, "a file name");
     if (status == CLN_OK)
         status = cln_file_write(ctx, path, text, (size_t)(at - text));
     free(path);

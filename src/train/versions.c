@@ -72,7 +72,7 @@ cln_status cln_run_folder_new(cln_context *ctx, const char *root, const char *mo
     char *folder = cln__format("%s/%s", root, model);
     if (!folder)
         return cln__fail_memory(ctx, "a file name");
-    cln_status status = cln__folder_make(ctx, folder);
+    cln_status status = cln_folder_make(ctx, folder);
     if (status == CLN_OK)
         status = make_next(ctx, folder, path);
     free(folder);

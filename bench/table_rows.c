@@ -3,6 +3,7 @@
 #include "../src/cli/report.h"
 #include "table.h"
 
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -120,9 +121,12 @@ static cln_status describe_data(maker *m) {
 
 /* --- testing --- */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
+static bool is_trained(const char *name) {
+    static const char *const others[] = {"*running_mean", "*running_var", "*num_batches_tracked"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (fnmatch(others[i], name, 0) == 0)
+            return false;
+    return true;
 }
 
 /* Trainable numbers in the file. */
@@ -134,8 +138,7 @@ static cln_status count_parameters(cln_context *ctx, const char *path, int64_t *
     *out = 0;
     for (size_t i = 0; i < cln_weights_file_count(file); i++) {
         const cln_file_tensor *tensor = cln_weights_file_at(file, i);
-        if (!ends_with(tensor->name, "running_mean") && !ends_with(tensor->name, "running_var") &&
-            !ends_with(tensor->name, "num_batches_tracked"))
+        if (is_trained(tensor->name))
             *out += tensor->count;
     }
     cln_weights_file_free(file);

@@ -1,6 +1,7 @@
 /* A case's failures, memory, comparisons and weights; running it, and its end. */
 #include "verify.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,15 +97,10 @@ bool verify_compare(verify_case *c, const char *group, const char *name, const f
 
 /* --- weights --- */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 /* "conv.weight" for "param.conv.weight"; NULL for what is no parameter or has no place in a network. */
 static const char *param_name(const cln_file_tensor *t) {
-    bool counts = strncmp(t->name, "param.", 6) == 0 && !ends_with(t->name, "num_batches_tracked");
-    return counts ? t->name + 6 : NULL;
+    bool counts = fnmatch("param.*", t->name, 0) == 0 && fnmatch("*num_batches_tracked", t->name, 0) != 0;
+    return counts ? t->name + strlen("param.") : NULL;
 }
 
 /* Before memory is made for the weights: a network far larger than the file would only fill the machine. */
@@ -112,7 +108,7 @@ static bool check_size(verify_case *c) {
     int64_t found = 0, expected = cln_graph_parameters(c->graph);
     for (size_t i = 0; i < verify_tensor_count(c); i++) {
         const cln_file_tensor *t = verify_tensor_at(c, i);
-        bool statistic = ends_with(t->name, ".running_mean") || ends_with(t->name, ".running_var");
+        bool statistic = fnmatch("*.running_mean", t->name, 0) == 0 || fnmatch("*.running_var", t->name, 0) == 0;
         if (param_name(t) && !statistic)
             found += t->count;
     }

@@ -4,7 +4,6 @@
 #include "files.h"
 #include "tiny.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <signal.h>
 #include <spawn.h>
@@ -32,6 +31,20 @@ char *run_folder_new(void) {
     free(data);
     run_begin(root);
     return root;
+}
+
+char *run_root;
+
+static void make_root(void) {
+    run_root = run_folder_new();
+}
+
+static void remove_root(void) {
+    folder_remove(run_root);
+}
+
+void run_fixture(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, make_root, remove_root);
 }
 
 static double now_s(void) {

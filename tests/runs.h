@@ -2,6 +2,7 @@
 #ifndef CLN_TESTS_RUNS_H
 #define CLN_TESTS_RUNS_H
 
+#include <check.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -23,6 +24,9 @@ typedef struct run {
 void run_begin(const char *folder);
 /* A folder for that, with tiny.h's data set in its folder "data"; malloc'ed, for folder_remove. Begins. */
 char *run_folder_new(void);
+/* Such a folder for a whole suite. */
+extern char *run_root;
+void run_fixture(TCase *tests);
 /* Starts cltrain of CLNET_BIN_DIR with `arguments`, as a shell reads them; `before` is put before it ("" or "ulimit -f
  * 9; exec"). */
 run run_start(const char *before, const char *arguments);

@@ -95,6 +95,13 @@ bool suite_has_device(void) {
     return there;
 }
 
+bool suite_has_programs(void) {
+    bool there = getenv("CLNET_BIN_DIR") != NULL;
+    if (!there)
+        skip_status = suite_skip("CLNET_BIN_DIR does not name the folder of cltrain and clbench");
+    return there;
+}
+
 int suite_skip(const char *reason) {
     const char *ci = getenv("CI");
     printf("skipped: %s\n", reason);

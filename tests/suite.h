@@ -19,6 +19,8 @@ int suite_run(const char *name, void (*add_tests)(TCase *tests));
 int suite_run_on_device(const char *name, void (*add_tests)(TCase *tests));
 /* In `add_tests`, for suites that open devices themselves: whether there is one. Without one, suite_skip. */
 bool suite_has_device(void);
+/* The same of the programs, for suites that start them: whether CLNET_BIN_DIR names their folder. */
+bool suite_has_programs(void);
 /* Prints "skipped: <reason>"; returns main's exit status: success, but failure where CI is set, since a skip would go
  * unnoticed there. */
 int suite_skip(const char *reason);

@@ -15,8 +15,6 @@
 
 enum { EPOCHS = 4, IMAGES = 96, UPDATES = 12 }; /* an epoch: 100 images in batches of 8, the last 4 left out */
 
-static char *folder;
-
 #define NETWORK "--model ResNet --hparams '" TINY_HPARAMS "' --data data --val-split 20 "
 #define RACE "race " NETWORK "--epochs 4 --batch-size 8 --lr 0.05 "
 
@@ -37,7 +35,7 @@ static int accuracies(const char *name, double *values) {
     char file[128];
     cln_metrics *m;
     snprintf(file, sizeof file, "%s/metrics.csv", name);
-    char *path = path_of(folder, file);
+    char *path = path_of(run_root, file);
     ck_assert_int_eq(cln_metrics_read(ctx, path, &m), CLN_OK);
     ck_assert_int_le(m->rows, EPOCHS);
     int rows = m->rows;
@@ -57,7 +55,7 @@ static double best_of(const double *values, int count) {
 /* All epochs, status 1, and the best of them. */
 START_TEST(missed) {
     double values[EPOCHS];
-    ck_assert_msg(program_run(folder, "", "clbench " RACE "--target 1 --out all --json") == CLN_FAILED, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " RACE "--target 1 --out all --json") == CLN_FAILED, "%s",
                   program_errors);
     ck_assert_ptr_nonnull(strstr(program_errors, "ResNet, epoch 4 of 4: train_acc "));
     ck_assert_int_eq(accuracies("all", values), EPOCHS);
@@ -76,7 +74,7 @@ START_TEST(reached) {
     double all[EPOCHS], values[EPOCHS];
     accuracies("all", all);
     double target = best_of(all, EPOCHS);
-    ck_assert_msg(program_run(folder, "", "clbench " RACE "--target %.17g --out some", target) == 0, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " RACE "--target %.17g --out some", target) == 0, "%s",
                   program_errors);
     ck_assert_ptr_nonnull(strstr(program_output, "ResNet reached "));
     int epochs = accuracies("some", values);
@@ -84,7 +82,7 @@ START_TEST(reached) {
         ck_assert_double_eq(values[i], all[i]);
         ck_assert_int_eq(values[i] >= target, i + 1 == epochs);
     }
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target %.17g --out some --json", target), 0);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target %.17g --out some --json", target), 0);
     ck_assert_msg(strstr(program_errors, "epoch") == strstr(program_errors, "epochs 6"), "%s", program_errors);
     cJSON *json = parse();
     ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(json, "reached")));
@@ -98,14 +96,14 @@ END_TEST
 /* The target is what the other run ended with. */
 START_TEST(against) {
     double values[EPOCHS];
-    ck_assert_msg(program_run(folder, "", "cltrain fit " NETWORK "--batch-size 16 --epochs 3 --lr 1e-6 --out slow") ==
+    ck_assert_msg(program_run(run_root, "", "cltrain fit " NETWORK "--batch-size 16 --epochs 3 --lr 1e-6 --out slow") ==
                       0,
                   "%s", program_errors);
     int count = accuracies("slow", values), first = 0;
     ck_assert_int_eq(count, 3);
     while (values[first] < values[count - 1])
         first++;
-    ck_assert_msg(program_run(folder, "", "clbench " RACE "--against slow --out fast --json") == 0, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " RACE "--against slow --out fast --json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_null(strstr(program_errors, "warning"));
     cJSON *json = parse();
@@ -126,19 +124,19 @@ END_TEST
 
 /* Another seed draws another split; other images are told from the same by their checksum. */
 START_TEST(unequal) {
-    ck_assert_int_le(program_run(folder, "", "clbench " RACE "--against slow --out other-seed --seed 7"), 1);
+    ck_assert_int_le(program_run(run_root, "", "clbench " RACE "--against slow --out other-seed --seed 7"), 1);
     ck_assert_ptr_nonnull(
         strstr(program_errors, "the run in 'slow' is not on equal terms: another split, by another seed: 7 here, 42"));
     ck_assert_ptr_nonnull(strstr(program_output, "not on equal terms: another split, by another seed"));
-    ck_assert_int_eq(program_run(folder, "",
+    ck_assert_int_eq(program_run(run_root, "",
                                  "cltrain fit " NETWORK "--epochs 1 --batch-size 16 --out part "
                                  "--limit-train-batches 2"),
                      0);
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
     ck_assert_ptr_nonnull(strstr(program_errors, "it used only a part of the data"));
-    file_write(folder, "part/metrics.csv", "epoch,lr\n1,2\n", 13);
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--against nowhere --out never"), CLN_IO);
+    file_write(run_root, "part/metrics.csv", "epoch,lr\n1,2\n", 13);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against nowhere --out never"), CLN_IO);
 }
 END_TEST
 
@@ -155,45 +153,36 @@ START_TEST(survives_interruption) {
     ck_assert_msg(run_prints(&r, "epoch 3 of 4"), "%s", run_errors);
     run_signal(&r, SIGKILL);
     run_end(&r);
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut"), CLN_FAILED);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target 1 --out cut"), CLN_FAILED);
     ck_assert_ptr_null(strstr(program_errors, "epoch 2 of 4"));
-    file_remove(folder, "cut/race.json"); /* times */
-    file_remove(folder, "all/race.json");
+    file_remove(run_root, "cut/race.json"); /* times */
+    file_remove(run_root, "all/race.json");
     runs_same("all", "cut");
 }
 END_TEST
 
 START_TEST(refusals) {
-    ck_assert_int_eq(program_run(folder, "", "clbench race " NETWORK), CLN_INVALID_ARGUMENT);
+    ck_assert_int_eq(program_run(run_root, "", "clbench race " NETWORK), CLN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(program_errors, "give --target with an accuracy, or --against with a run"));
-    ck_assert_int_eq(program_run(folder, "", "clbench race --model ResNet --target 0.5"), CLN_INVALID_ARGUMENT);
+    ck_assert_int_eq(program_run(run_root, "", "clbench race --model ResNet --target 0.5"), CLN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(program_errors, "--data is missing"));
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut --lr 0.06"), CLN_INVALID_ARGUMENT);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target 1 --out cut --lr 0.06"), CLN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(program_errors, "its run has recipe 'lr' 0.05, this one 0.06"));
     /* Another schedule takes the whole place of the recipe's. */
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut --lr-scheduler cosine"),
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target 1 --out cut --lr-scheduler cosine"),
                      CLN_INVALID_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(program_errors, "cannot resume from 'cut/resume.safetensors': its run has recipe '"));
-    file_write(folder, "cut/race.json", "{}", 2);
-    ck_assert_int_eq(program_run(folder, "", "clbench " RACE "--target 1 --out cut"), CLN_INVALID_FILE);
+    file_write(run_root, "cut/race.json", "{}", 2);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target 1 --out cut"), CLN_INVALID_FILE);
     ck_assert_ptr_nonnull(strstr(program_errors, "'cut/race.json': expected a list 'validation_s'"));
 }
 END_TEST
 
-static void set_up(void) {
-    folder = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(folder);
-    folder = NULL;
-}
-
 /* In this order: each uses what those before it have made. */
 static void add_tests(TCase *tests) {
-    if (!suite_has_device())
+    if (!suite_has_programs() || !suite_has_device())
         return;
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    run_fixture(tests);
     tcase_add_test(tests, missed);
     tcase_add_test(tests, reached);
     tcase_add_test(tests, against);
@@ -203,7 +192,5 @@ static void add_tests(TCase *tests) {
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain and clbench");
     return suite_run("race", add_tests);
 }

@@ -14,21 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *root;
-
 static void runs(const char *arguments) {
     ck_assert_msg(run_all("", arguments) == 0, "%s: %s", arguments, run_errors);
 }
 
 static bool is_there(const char *name) {
-    char *path = path_of(root, name);
+    char *path = path_of(run_root, name);
     bool there = access(path, F_OK) == 0;
     free(path);
     return there;
 }
 
 static char *read_file(const char *name) {
-    char *path = path_of(root, name), *text = calloc(1, 1 << 16);
+    char *path = path_of(run_root, name), *text = calloc(1, 1 << 16);
     FILE *file = fopen(path, "rb");
     ck_assert_msg(file != NULL, "there is no %s", path);
     ck_assert_uint_lt(fread(text, 1, 1 << 16, file), 1 << 16);
@@ -40,7 +38,7 @@ static char *read_file(const char *name) {
 /* --- numbered folders --- */
 
 static void expect_new(const char *expected) {
-    char *path, *full = path_of(root, expected), *base = path_of(root, "numbered");
+    char *path, *full = path_of(run_root, expected), *base = path_of(run_root, "numbered");
     ok(cln_run_folder_new(ctx, base, "Net", &path));
     ck_assert_str_eq(path, full);
     free(path);
@@ -49,7 +47,7 @@ static void expect_new(const char *expected) {
 }
 
 static void expect_latest(const char *expected) {
-    char *path, *full = path_of(root, expected), *base = path_of(root, "numbered");
+    char *path, *full = path_of(run_root, expected), *base = path_of(run_root, "numbered");
     ok(cln_run_folder_latest(ctx, base, "Net", &path));
     ck_assert_str_eq(path, full);
     free(path);
@@ -58,22 +56,22 @@ static void expect_latest(const char *expected) {
 }
 
 START_TEST(folders_are_numbered_from_the_highest) {
-    char *path, *base = path_of(root, "numbered");
+    char *path, *base = path_of(run_root, "numbered");
     ok(cln_run_folder_latest(ctx, base, "Net", &path));
     ck_assert_ptr_null(path);
     expect_new("numbered/Net/version_0");
-    file_write(root, "numbered/Net/version_0/resume.safetensors", "", 0);
+    file_write(run_root, "numbered/Net/version_0/resume.safetensors", "", 0);
     expect_new("numbered/Net/version_1"); /* nothing to resume in it */
     expect_latest("numbered/Net/version_0");
-    file_write(root, "numbered/Net/version_1/resume.safetensors", "", 0);
+    file_write(run_root, "numbered/Net/version_1/resume.safetensors", "", 0);
     expect_latest("numbered/Net/version_1");
-    folder_make(root, "numbered/Net/version_9");
-    folder_make(root, "numbered/Net/version_012");
-    folder_make(root, "numbered/Net/version_99999999999");
-    folder_make(root, "numbered/Net/version_x");
-    file_write(root, "numbered/Net/version_10", "a file", 6);
+    folder_make(run_root, "numbered/Net/version_9");
+    folder_make(run_root, "numbered/Net/version_012");
+    folder_make(run_root, "numbered/Net/version_99999999999");
+    folder_make(run_root, "numbered/Net/version_x");
+    file_write(run_root, "numbered/Net/version_10", "a file", 6);
     expect_new("numbered/Net/version_11");
-    folder_make(root, "numbered/Net/version_999999999");
+    folder_make(run_root, "numbered/Net/version_999999999");
     ck_assert_int_eq(cln_run_folder_new(ctx, base, "Net", &path), CLN_IO);
     expect_message("there is no next number");
     ck_assert_int_eq(cln_run_folder_new(ctx, "/proc/nowhere", "Net", &path), CLN_IO);
@@ -115,7 +113,7 @@ static void refuses(const char *arguments, const char *message) {
 /* Before the data are loaded, and with all that is there left as it is. */
 START_TEST(a_new_run_needs_a_folder_without_one) {
     runs(RUN_FIT "--epochs 2 --save-top-k 2 --profiler --out again");
-    char *folder = path_of(root, "again"), *metrics = read_file("again/metrics.csv");
+    char *folder = path_of(run_root, "again"), *metrics = read_file("again/metrics.csv");
     ck_assert(is_there("again/epoch=02.safetensors") && is_there("again/trace.json"));
     int before = folder_count(folder);
     refuses(RUN_FIT "--data nowhere --epochs 1 --out again",
@@ -169,8 +167,8 @@ START_TEST(files_of_a_run_are_told_from_others) {
                                        "events.out.tfevents.0000000001.host.1.0.clnet"};
     static const char *const others[] = {"epoch=.safetensors",      "epoch=1.safetensors.bak", "lr_find.csv", "notes",
                                          "my-epoch=01.safetensors", "last.safetensors.tmp-7-0"};
-    folder_make(root, "shared");
-    char *folder = path_of(root, "shared"), message[128];
+    folder_make(run_root, "shared");
+    char *folder = path_of(run_root, "shared"), message[128];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         file_write(folder, others[i], "x", 1);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
@@ -203,7 +201,7 @@ static double metric(const char *csv, int line, int column) {
 static int64_t tested_at(const char *out, const char *options) {
     char *command = cln__format(RUN_FIT "--epochs 2 --out %s %s", out, options);
     runs(command);
-    char *folder = path_of(root, out), *name = events_name(folder), *path = path_of(folder, name);
+    char *folder = path_of(run_root, out), *name = events_name(folder), *path = path_of(folder, name);
     events *e = events_read(path);
     int64_t step = 0;
     ck_assert_int_eq(events_scalar(e, "test_acc", &step, NULL), 1);
@@ -226,7 +224,7 @@ START_TEST(an_averaged_state_is_exported) {
     runs(RUN_FIT "--epochs 1 --model-ema --out averaged");
     runs("export --format onnx --weights averaged/resume.safetensors --out state.onnx");
     runs("export --format onnx --weights averaged/last.safetensors --out last.onnx");
-    char *state = path_of(root, "state.onnx"), *last = path_of(root, "last.onnx");
+    char *state = path_of(run_root, "state.onnx"), *last = path_of(run_root, "last.onnx");
     struct stat a, b;
     ck_assert(stat(state, &a) == 0 && stat(last, &b) == 0);
     ck_assert_int_gt(a.st_size, 1000);
@@ -238,7 +236,7 @@ END_TEST
 START_TEST(curves_have_lightnings_steps) {
     static const char *const tags[] = {"epoch", "lr-SGD", "train_loss", "train_acc", "val_loss", "val_acc"};
     runs(RUN_FIT "--epochs 4 --milestones 2 --out curves");
-    char *folder = path_of(root, "curves"), *name = events_name(folder), *path = path_of(folder, name);
+    char *folder = path_of(run_root, "curves"), *name = events_name(folder), *path = path_of(folder, name);
     char *csv = read_file("curves/metrics.csv");
     events *e = events_read(path);
     int at = 0;
@@ -277,7 +275,7 @@ END_TEST
 /* A rate that changes at every step is drawn at every 50th, and the tag names the optimiser. */
 START_TEST(rates_that_change_are_drawn_more_often) {
     runs(RUN_FIT "--batch-size 1 --epochs 1 --optimizer adamw --lr-scheduler cosine --no-save-last --out rates");
-    char *folder = path_of(root, "rates"), *name = events_name(folder), *path = path_of(folder, name);
+    char *folder = path_of(run_root, "rates"), *name = events_name(folder), *path = path_of(folder, name);
     events *e = events_read(path);
     int64_t last, step;
     float value;
@@ -419,16 +417,10 @@ START_TEST(json_lines_stand_alone) {
 }
 END_TEST
 
-static void set_up(void) {
-    root = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(root);
-}
-
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    if (!suite_has_programs())
+        return;
+    run_fixture(tests);
     tcase_add_test(tests, folders_are_numbered_from_the_highest);
     tcase_add_test(tests, runs_without_a_folder_get_the_next);
     tcase_add_test(tests, the_summary_is_that_of_the_command);
@@ -448,7 +440,5 @@ static void add_tests(TCase *tests) {
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
     return suite_run_on_device("run_folder", add_tests);
 }

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-static char *root;
-
 START_TEST(killed_twenty_times) {
     static const char *const names[] = {"sgd", "adamw"};
     static const char *const options[] = {"--epochs 60 --save-every 0.05 --save-top-k 3",
@@ -15,21 +13,13 @@ START_TEST(killed_twenty_times) {
 }
 END_TEST
 
-static void set_up(void) {
-    root = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(root);
-}
-
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    if (!suite_has_programs())
+        return;
+    run_fixture(tests);
     tcase_add_loop_test(tests, killed_twenty_times, 0, 2);
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
     return suite_run_on_device("slow_resume", add_tests);
 }

@@ -21,13 +21,11 @@ typedef struct text {
     char at[MOST_LINES][LINE];
 } text;
 
-static char *root;
-
 /* --- what TensorBoard finds --- */
 
 static text *dump(const char *folder) {
     char line[LINE];
-    char *from = path_of(root, folder), *to = path_of(root, "dump");
+    char *from = path_of(run_root, folder), *to = path_of(run_root, "dump");
     python_run("tensorboard_dump.py", "'%s' >'%s' 2>/dev/null", from, to);
     FILE *file = fopen(to, "r");
     text *lines = calloc(1, sizeof *lines);
@@ -82,8 +80,8 @@ START_TEST(all_kinds_come_back_exactly) {
     uint8_t rgb[3 * 40 * 24], *png;
     size_t size;
     cln_tensorboard *board;
-    folder_make(root, "kinds");
-    char *folder = path_of(root, "kinds");
+    folder_make(run_root, "kinds");
+    char *folder = path_of(run_root, "kinds");
     ok(cln_tensorboard_open(ctx, folder, &board));
     for (int t = 0; t < 4; t++)
         for (int i = 0; i < 6; i++)
@@ -162,7 +160,7 @@ static void take_augmentation(text *lines) {
     cln_dataset *data;
     cln_image picture;
     int64_t *train, *validation;
-    char *path = path_of(root, "data");
+    char *path = path_of(run_root, "data");
     cln_loader_options how = {.seed = 42, .augmentation = cln_augmentation_default()};
     ok(cln_dataset_load(ctx, path, CLN_SPLIT_TRAIN, NULL, &data));
     ok(cln_normalization_choose(ctx, NULL, data, &how.normalization));
@@ -200,7 +198,7 @@ static void take_hparams(text *lines) {
 /* Killed and gone on with, so that a file that was cut is read too. */
 START_TEST(a_run_comes_back_exactly) {
     runs_kill("killed", "--epochs 10 --save-every 0.02 --milestones 2", 3, 5);
-    char *folder = path_of(root, "killed-cut"), *name = events_name(folder), *path = path_of(folder, name);
+    char *folder = path_of(run_root, "killed-cut"), *name = events_name(folder), *path = path_of(folder, name);
     events *e = events_read(path);
     text *lines = dump("killed-cut");
     ck_assert_int_gt(lines->count, 70);
@@ -216,23 +214,15 @@ START_TEST(a_run_comes_back_exactly) {
 }
 END_TEST
 
-static void set_up(void) {
-    root = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(root);
-}
-
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    if (!suite_has_programs())
+        return;
+    run_fixture(tests);
     tcase_add_test(tests, all_kinds_come_back_exactly);
     tcase_add_test(tests, a_run_comes_back_exactly);
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
     if (!python_has("tensorboard, PIL"))
         return EXIT_SUCCESS;
     return suite_run_on_device("slow_tensorboard", add_tests);

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *folder;
-
 #define TABLE "table --data data --models ResNet --epochs 2 --batch-size 16 --val-split 20 --no-speed "
 
 static cJSON *parse(void) {
@@ -23,7 +21,7 @@ static cJSON *parse(void) {
 }
 
 static cJSON *read_json(const char *name) {
-    char *path = path_of(folder, name), text[1 << 16];
+    char *path = path_of(run_root, name), text[1 << 16];
     FILE *file = fopen(path, "rb");
     ck_assert_msg(file != NULL, "there is no %s", name);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
@@ -51,7 +49,7 @@ static double correct_of(const cJSON *json, int index) {
 
 /* Two seeds: their mean, their deviation, the binomial error and the difference follow from the counts. */
 START_TEST(trains_and_tests) {
-    ck_assert_msg(program_run(folder, "", "clbench " TABLE "--runs whole --seeds 2 --format json") == 0, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_nonnull(strstr(program_errors, "ResNet, seed 43, epoch 2 of 2: train_acc "));
     cJSON *json = parse();
@@ -74,13 +72,13 @@ START_TEST(goes_on_where_it_was) {
                                         "\"ResNet\",0.9184,0.9106,272378,2,",
                                         "data-label=\"published: Test Accuracy\">91.06%</td>"};
     for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --seeds 2 --format %s", formats[i]), 0);
+        ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format %s", formats[i]), 0);
         ck_assert_msg(strstr(program_errors, "training") == NULL, "%s", program_errors);
         ck_assert_msg(strstr(program_output, shown[i]) != NULL, "%s: %s", formats[i], program_output);
         if (i != 2)
             ck_assert_ptr_nonnull(strstr(program_output, "a sample of the test set: 30 of CIFAR-10"));
     }
-    ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --seeds 2 --format csv --out t.csv"), 0);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format csv --out t.csv"), 0);
     ck_assert_str_eq(program_output, "");
 }
 END_TEST
@@ -96,7 +94,7 @@ START_TEST(survives_interruption) {
     ck_assert_msg(run_prints(&r, "seed 43, epoch 1 of 2"), "%s", run_errors);
     run_signal(&r, SIGKILL);
     run_end(&r);
-    ck_assert_msg(program_run(folder, "", "clbench " TABLE "--runs cut --seeds 2 --format json") == 0, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--runs cut --seeds 2 --format json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_null(strstr(program_errors, "seed 42"));
     cJSON *cut = parse(), *whole = read_json("whole/table.json");
@@ -115,35 +113,35 @@ END_TEST
 
 /* Killed between the end of a training and its row: what is trained is tested again, not trained again. */
 START_TEST(a_lost_state_costs_no_training) {
-    file_remove(folder, "whole/table.json");
-    ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --seeds 2"), 0);
+    file_remove(run_root, "whole/table.json");
+    ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2"), 0);
     ck_assert_ptr_null(strstr(program_errors, "epoch 1"));
-    file_write(folder, "whole/table.json", "{", 1);
-    ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --seeds 2"), 3);
+    file_write(run_root, "whole/table.json", "{", 1);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2"), 3);
     ck_assert_ptr_nonnull(strstr(program_errors, "clbench: table: 'whole/table.json': line 1 is not JSON"));
-    file_remove(folder, "whole/table.json");
+    file_remove(run_root, "whole/table.json");
 }
 END_TEST
 
 /* Weights that are found are tested, their own split included; other options than those of the folder are named. */
 START_TEST(found_weights) {
     char command[1024];
-    folder_make(folder, "found");
+    folder_make(run_root, "found");
     snprintf(command, sizeof command, "cp '%s/whole/ResNet/seed_42/best.safetensors' '%s/found/ResNet.safetensors'",
-             folder, folder);
+             run_root, run_root);
     ck_assert_int_eq(system(command), 0);
-    ck_assert_msg(program_run(folder, "", "clbench " TABLE "--pretrained found --format json") == 0, "%s",
+    ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--pretrained found --format json") == 0, "%s",
                   program_errors);
     cJSON *json = parse();
     ck_assert_double_eq(number(cJSON_GetArrayItem(cJSON_GetObjectItem(first_row(json), "runs"), 0), "parameters"),
                         272378);
     double correct = correct_of(json, 0);
     cJSON_Delete(json);
-    ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --format json"), 0);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --format json"), 0);
     json = parse();
     ck_assert_double_eq(correct_of(json, 0), correct);
     cJSON_Delete(json);
-    ck_assert_int_eq(program_run(folder, "", "clbench " TABLE "--runs whole --quick"), 2);
+    ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --quick"), 2);
     ck_assert_ptr_nonnull(strstr(program_errors, "its run has recipe "));
 }
 END_TEST
@@ -153,7 +151,7 @@ START_TEST(measures) {
     static const char arguments[] =
         "clbench table --data data --pretrained found --runs speed --models ResNet --batch-size 4 "
         "--num-bench-iter 2 --format json";
-    ck_assert_msg(program_run(folder, "", arguments) == 0, "%s", program_errors);
+    ck_assert_msg(program_run(run_root, "", arguments) == 0, "%s", program_errors);
     cJSON *json = parse();
     const cJSON *speed = cJSON_GetObjectItem(first_row(json), "speed"), *train = cJSON_GetObjectItem(speed, "train");
     ck_assert_double_gt(number(train, "images_per_s"), 0);
@@ -164,26 +162,17 @@ START_TEST(measures) {
     ck_assert_int_gt(cJSON_GetArraySize(cJSON_GetObjectItem(speed, "launches")), 50);
     ck_assert_double_gt(number(cJSON_GetObjectItem(json, "machine"), "peak_gflops"), 0);
     cJSON_Delete(json);
-    ck_assert_int_eq(program_run(folder, "", arguments), 0);
+    ck_assert_int_eq(program_run(run_root, "", arguments), 0);
     ck_assert_ptr_null(strstr(program_errors, "measuring"));
-    ck_assert_int_eq(program_run(folder, "", "clbench report --table speed/table.json --out page.html"), 0);
+    ck_assert_int_eq(program_run(run_root, "", "clbench report --table speed/table.json --out page.html"), 0);
 }
 END_TEST
 
-static void set_up(void) {
-    folder = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(folder);
-    folder = NULL;
-}
-
 /* In this order: each uses what those before it have made. */
 static void add_tests(TCase *tests) {
-    if (!suite_has_device())
+    if (!suite_has_programs() || !suite_has_device())
         return;
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    run_fixture(tests);
     tcase_add_test(tests, trains_and_tests);
     tcase_add_test(tests, goes_on_where_it_was);
     tcase_add_test(tests, survives_interruption);
@@ -193,7 +182,5 @@ static void add_tests(TCase *tests) {
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain and clbench");
     return suite_run("table", add_tests);
 }

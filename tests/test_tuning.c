@@ -17,8 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char *root; /* data/, runs, and databases */
-
 /* --- a small network --- */
 
 typedef struct network {
@@ -270,7 +268,7 @@ static cln_tune_result tune(const cln_graph *g, cln_tensor y, const char *databa
     char program[1024];
     snprintf(program, sizeof program, "%s/clbench", getenv("CLNET_BIN_DIR"));
     const char *const worker[] = {program, "tune-worker", NULL};
-    char *path = path_of(root, database);
+    char *path = path_of(run_root, database);
     cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
     cln_tune_job job = {g, &plan};
     cln_tune_result result;
@@ -287,7 +285,7 @@ static cln_tune_result tune(const cln_graph *g, cln_tensor y, const char *databa
 }
 
 static cln_choices load(const char *database) {
-    char *path = path_of(root, database);
+    char *path = path_of(run_root, database);
     cln_choices choices;
     ok(cln_choices_load(ctx, device, path, &choices));
     free(path);
@@ -310,7 +308,7 @@ START_TEST(results_are_saved_and_known) {
     r = tune(g, y, "known.sqlite", NULL, &s, (cln_tune_options){.again = true});
     ck_assert(r.tuned == 1 && r.known == 0);
     /* Another driver's results are not ours. */
-    char *path = path_of(root, "known.sqlite"), text[CLN_TUNING_KEY];
+    char *path = path_of(run_root, "known.sqlite"), text[CLN_TUNING_KEY];
     cln_tuning *db;
     cln_tuning_record *records, key;
     int count;
@@ -320,7 +318,7 @@ START_TEST(results_are_saved_and_known) {
     ck_assert_str_eq(records[0].driver, key.driver);
     cln_tuning_close(db);
     free(path);
-    path = path_of(root, "other.sqlite");
+    path = path_of(run_root, "other.sqlite");
     ok(cln_tuning_open(ctx, path, true, &db));
     records[0].driver = "another";
     ok(cln_tuning_save(db, &records[0]));
@@ -430,8 +428,8 @@ START_TEST(what_is_not_confirmed_is_not_preferred) {
     char database[32];
     seen s;
     snprintf(database, sizeof database, "script%d.sqlite", _i);
-    file_write(root, "worker.sh", scripts[_i].script, strlen(scripts[_i].script));
-    char *script = path_of(root, "worker.sh");
+    file_write(run_root, "worker.sh", scripts[_i].script, strlen(scripts[_i].script));
+    char *script = path_of(run_root, "worker.sh");
     const char *const worker[] = {"/bin/sh", script, NULL};
     cln_tune_result r = tune(g, y, database, NULL, &s, (cln_tune_options){.worker = worker, .timeout_s = 1.5});
     ck_assert_int_eq(r.tuned, 1);
@@ -461,7 +459,7 @@ END_TEST
 START_TEST(a_worker_that_cannot_be_started) {
     cln_tensor y;
     cln_graph *g = one_conv(&y);
-    char *path = path_of(root, "none.sqlite");
+    char *path = path_of(run_root, "none.sqlite");
     cln_plan_options plan = {.loss = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
     cln_tune_job job = {g, &plan};
     cln_tune_result result;
@@ -480,7 +478,7 @@ START_TEST(a_database_that_cannot_be_read_is_a_warning) {
     cln_choices choices = load("absent.sqlite");
     ck_assert_int_eq(choices.count, 0);
     expect_no_warning();
-    file_write(root, "bad.sqlite", "this is no database at all", 26);
+    file_write(run_root, "bad.sqlite", "this is no database at all", 26);
     choices = load("bad.sqlite");
     ck_assert_int_eq(choices.count, 0);
     expect_warning("kernels are used as if never tuned: ");
@@ -499,7 +497,7 @@ static cln_choices recorded(const char *out) {
     cln_safetensors *file;
     cln_choices choices;
     snprintf(name, sizeof name, "%s/resume.safetensors", out);
-    char *path = path_of(root, name);
+    char *path = path_of(run_root, name);
     ok(cln_safetensors_read(ctx, path, &file));
     const char *text = cln_safetensors_metadata(file, "choices");
     ck_assert_ptr_nonnull(text);
@@ -511,7 +509,7 @@ static cln_choices recorded(const char *out) {
 
 /* A database with a choice against the rules for everything that has one. Returns how many. */
 static int save_others(const char *database, const cln_choices *rules) {
-    char *path = path_of(root, database), text[CLN_TUNING_KEY];
+    char *path = path_of(run_root, database), text[CLN_TUNING_KEY];
     cln_tuning *db;
     cln_tuning_record r = {.rule = "", .seconds = 1, .rule_seconds = 2};
     int count = 0;
@@ -551,7 +549,7 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
         differ += strcmp(used.of[i].candidate, rules.of[i].candidate) != 0;
     ck_assert_int_eq(differ, others);
     runs(RUN_FIT "--epochs 1 --milestones 2 --tuning fit.sqlite --out cut");
-    file_remove(root, "fit.sqlite");
+    file_remove(run_root, "fit.sqlite");
     runs(RUN_FIT "--epochs 2 --milestones 2 --no-tuning --out cut --resume last");
     runs(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out cut --resume last");
     ck_assert_msg(*run_errors == '\0', "%s", run_errors);
@@ -582,7 +580,7 @@ END_TEST
 /* clbench tune with `arguments` in the folder of the databases; its exit status. */
 static int bench(const char *arguments) {
     char command[2048];
-    int length = snprintf(command, sizeof command, "cd '%s' && '%s/clbench' tune %s >output 2>errors", root,
+    int length = snprintf(command, sizeof command, "cd '%s' && '%s/clbench' tune %s >output 2>errors", run_root,
                           getenv("CLNET_BIN_DIR"), arguments);
     ck_assert_int_lt(length, (int)sizeof command);
     int status = system(command);
@@ -612,16 +610,10 @@ START_TEST(clbench_tunes_lists_and_exchanges) {
 }
 END_TEST
 
-static void set_up(void) {
-    root = run_folder_new();
-}
-
-static void tear_down(void) {
-    folder_remove(root);
-}
-
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    if (!suite_has_programs())
+        return;
+    run_fixture(tests);
     tcase_add_loop_test(tests, plans_follow_choices, 0, 2 * CONFIGURATIONS);
     tcase_add_test(tests, choices_that_do_not_fit);
     tcase_add_loop_test(tests, every_candidate_is_right, 0, 4); /* as it is, and as a GPU */
@@ -640,7 +632,5 @@ static void add_tests(TCase *tests) {
 }
 
 int main(void) {
-    if (!getenv("CLNET_BIN_DIR"))
-        return suite_skip("CLNET_BIN_DIR does not name the folder of cltrain");
     return suite_run_on_device("tuning", add_tests);
 }

@@ -1,4 +1,5 @@
-/* The state of one cln_fit, shared by its stages (fit.c), its epochs (epoch.c) and what outlives it (resume.c). */
+/* The state of one cln_fit, shared by what comes before its first step (trainer.c, prepare.c), its stages (fit.c), its
+ * epochs (epoch.c) and what outlives it (resume.c). */
 #ifndef CLN_SRC_TRAINER_H
 #define CLN_SRC_TRAINER_H
 

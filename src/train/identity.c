@@ -10,24 +10,15 @@
 
 /* --- describing --- */
 
-/* zlib counts in unsigned int. */
-static uLong crc_of(uLong crc, const void *bytes, size_t size) {
-    const unsigned char *at = bytes;
-    for (size_t part; size > 0; at += part, size -= part) {
-        part = size < (1u << 30) ? size : 1u << 30;
-        crc = crc32(crc, at, (uInt)part);
-    }
-    return crc;
-}
-
 uint32_t cln__identity_data(const cln__trainer *t) {
     const cln_dataset *d = t->train;
     size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
-    uLong crc = crc_of(crc32(0, NULL, 0), d->images, (size_t)d->count * image);
-    crc = crc_of(crc, d->labels, (size_t)d->count * sizeof *d->labels);
     const cln__division *s = &t->division;
-    crc = crc_of(crc, s->train, (size_t)s->train_count * sizeof *s->train);
-    crc = crc_of(crc, s->validation, (size_t)s->validation_count * sizeof *s->validation);
+    uLong crc = crc32_z(0, d->images, (size_t)d->count * image);
+    crc = crc32_z(crc, (const void *)d->labels, (size_t)d->count * sizeof *d->labels);
+    crc = crc32_z(crc, (const void *)s->train, (size_t)s->train_count * sizeof *s->train);
+    if (s->validation) /* NULL would begin anew */
+        crc = crc32_z(crc, (const void *)s->validation, (size_t)s->validation_count * sizeof *s->validation);
     return (uint32_t)crc;
 }
 

@@ -18,16 +18,12 @@ static const char *const summed[] = {
 
 /* A text counts with its final zero, so that neighbours cannot trade characters. */
 static uLong add_text(uLong crc, const char *text) {
-    return text ? crc32(crc, (const unsigned char *)text, (uInt)(strlen(text) + 1)) : crc;
+    return text ? crc32_z(crc, (const unsigned char *)text, strlen(text) + 1) : crc;
 }
 
 static uLong add_tensor(uLong crc, const cln_file_tensor *t) {
-    const unsigned char *at = t->data;
-    for (size_t left = (size_t)t->count * cln_dtype_size(t->dtype), size; left > 0; at += size, left -= size) {
-        size = left < (1u << 30) ? left : 1u << 30;
-        crc = crc32(crc, at, (uInt)size);
-    }
-    return crc;
+    size_t bytes = (size_t)t->count * cln_dtype_size(t->dtype);
+    return bytes > 0 ? crc32_z(crc, t->data, bytes) : crc;
 }
 
 /* --- saving --- */
@@ -41,7 +37,7 @@ static cln_status fetch_all(const cln__parts *p) {
 static cln_status describe(const cln__trainer *t, const cln__parts *p, cln__entries *e) {
     cln__identity_describe(t, e);
     cln__entries_put(e, "progress", cln__progress_print(t));
-    uLong crc = crc32(0, NULL, 0);
+    uLong crc = 0;
     for (size_t i = 0; i < sizeof summed / sizeof *summed; i++)
         crc = add_text(crc, cln__entries_find(e, summed[i]));
     for (size_t i = 0; i < p->count; i++)
@@ -73,7 +69,7 @@ cln_status cln__resume_save(cln__trainer *t) {
 
 static cln_status check_sum(const cln__trainer *t) {
     const cln_safetensors *file = t->resumed;
-    uLong crc = crc32(0, NULL, 0);
+    uLong crc = 0;
     char text[16];
     for (size_t i = 0; i < sizeof summed / sizeof *summed; i++)
         crc = add_text(crc, cln_safetensors_metadata(file, summed[i]));

@@ -11,15 +11,12 @@
 #include <zlib.h>
 
 static uLong checksum(const cln_weights_file *file) {
-    uLong crc = crc32(0, NULL, 0);
+    uLong crc = 0;
     for (size_t i = 0; i < cln_weights_file_count(file); i++) {
         const cln_file_tensor *t = cln_weights_file_at(file, i);
-        crc = crc32(crc, (const unsigned char *)t->name, (uInt)strlen(t->name) + 1);
-        const unsigned char *at = t->data;
-        for (size_t left = (size_t)t->count * cln_dtype_size(t->dtype), size; left > 0; at += size, left -= size) {
-            size = left < (1u << 30) ? left : 1u << 30; /* zlib counts in unsigned int */
-            crc = crc32(crc, at, (uInt)size);
-        }
+        size_t bytes = (size_t)t->count * cln_dtype_size(t->dtype);
+        crc = crc32_z(crc, (const unsigned char *)t->name, strlen(t->name) + 1);
+        crc = bytes > 0 ? crc32_z(crc, t->data, bytes) : crc; /* data that are NULL would begin anew */
     }
     return crc;
 }

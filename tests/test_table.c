@@ -72,7 +72,8 @@ START_TEST(goes_on_where_it_was) {
                                         "\"ResNet\",0.9184,0.9106,272378,2,",
                                         "data-label=\"published: Test Accuracy\">91.06%</td>"};
     for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format %s", formats[i]), 0);
+        ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format %s", formats[i]),
+                         0);
         ck_assert_msg(strstr(program_errors, "training") == NULL, "%s", program_errors);
         ck_assert_msg(strstr(program_output, shown[i]) != NULL, "%s: %s", formats[i], program_output);
         if (i != 2)

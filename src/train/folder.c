@@ -149,8 +149,8 @@ static cln_status name_all(cln_context *ctx, const char *path, cln__folder *out)
                                                                               : cln__fail_memory(ctx, "file names");
 }
 
-/* Of runs that begin or go on there at once, one does; the claim ends with the process. A file system that has no locks,
- * or a folder that may not be read, is used without. */
+/* Of runs that begin or go on there at once, one does; the claim ends with the process. A file system that has no
+ * locks, or a folder that may not be read, is used without. */
 static cln_status claim(cln_context *ctx, cln__folder *folder) {
     folder->claim = opendir(folder->path);
     if (!folder->claim || flock(dirfd(folder->claim), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)

@@ -148,8 +148,8 @@ static cln_status compare_all(cln_context *ctx, const cln_safetensors *file, con
 
 /* In both, what explains a difference comes before what only shows it. */
 cln_status cln__identity_check_options(const cln__trainer *t, const cln_safetensors *file, const char *path) {
-    static const char *const keys[] = {"model", "seed", "recipe", "augmentation", "forced_variant", "init_weights",
-                                       NULL};
+    static const char *const keys[] = {"model",          "seed",         "recipe", "augmentation",
+                                       "forced_variant", "init_weights", NULL};
     cln__entries ours = {.count = 0};
     cln__checkpoint_describe_options(t->options, &ours);
     if (t->initialised_by)

@@ -12,7 +12,8 @@ uint32_t cln__identity_data(const cln__trainer *t);
 void cln__identity_describe(const cln__trainer *t, cln__entries *entries);
 
 /* CLN_INVALID_ARGUMENT, naming the first setting that differs between `file` and this run. More epochs than the file's
- * are no difference. First of what the options and the first weights say, for which no data is needed, then of the rest.
+ * are no difference. First of what the options and the first weights say, for which no data is needed, then of the
+ * rest.
  */
 cln_status cln__identity_check_options(const cln__trainer *t, const cln_safetensors *file, const char *path);
 cln_status cln__identity_check(const cln__trainer *t, const cln_safetensors *file, const char *path);

@@ -47,8 +47,8 @@ cln_status cln__parts_new(const cln__trainer *t, cln__parts *p) {
     for (int i = 0; i < weights; i++)
         elements += 4 * (size_t)cln_weights_info(t->weights, i).count;
     *p = (cln__parts){.of = malloc(most * sizeof *p->of),
-                 .tensors = malloc(most * sizeof *p->tensors),
-                 .values = malloc(elements * sizeof *p->values)};
+                      .tensors = malloc(most * sizeof *p->tensors),
+                      .values = malloc(elements * sizeof *p->values)};
     bool ok = p->of && p->tensors && p->values;
     float *values = p->values;
     cln_slot last = last_slot(&t->options->recipe);

@@ -256,6 +256,7 @@ START_TEST(no_images) {
     /* What stb_image 2.27 would read on for ever. */
     static const char hdr[] = "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 9 +X 9\n\x02\x02\x00\x09\x85\x01";
     fails_as("cut.hdr", hdr, sizeof hdr - 1, "the file ends too early");
+    fails_as("none.gif", "GIF89a\1\0\1\0\0\0\0;", 14, "none.gif' cannot be decoded (it holds no picture)");
 }
 END_TEST
 

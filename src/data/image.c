@@ -150,6 +150,8 @@ cln_status cln__image_pixels(cln_context *ctx, const char *path, const uint8_t *
     if (*out && !s.ended && width == image->width && height == image->height && *components >= 1 && *components <= 4)
         return CLN_OK;
     const char *reason = s.ended ? "the file ends too early" : *out ? "its sizes differ" : stbi_failure_reason();
+    if (!reason || !*reason) /* a GIF that ends before its first frame */
+        reason = "it holds no picture";
     stbi_image_free(*out);
     *out = NULL;
     return cln__fail(ctx, CLN_INVALID_FILE, "image '%s' cannot be decoded (%s)", path, reason);

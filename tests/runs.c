@@ -125,6 +125,39 @@ int run_all(const char *before, const char *arguments) {
     return run_end(&r);
 }
 
+void run_well(const char *arguments) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == 0, "%s: status %d: %s", arguments, status, run_errors);
+}
+
+void run_fails(const char *arguments, int expected, const char *message) {
+    int status = run_all("", arguments);
+    ck_assert_msg(status == expected, "%s: status %d: %s", arguments, status, run_errors);
+    ck_assert_msg(strstr(run_errors, message) != NULL, "%s: expected '%s', found: %s", arguments, message, run_errors);
+    ck_assert_msg(strncmp(run_errors, "cltrain: ", 9) == 0 && strchr(run_errors, '\n')[1] == '\0',
+                  "more than one message: %s", run_errors);
+}
+
+bool run_has(const char *name) {
+    char *path = path_of(run_root, name);
+    bool there = access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+char *run_read(const char *name, size_t *size) {
+    char *path = path_of(run_root, name), *bytes = malloc(1 << 20);
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "there is no %s", path);
+    size_t length = fread(bytes, 1, (1 << 20) - 1, file);
+    bytes[length] = '\0';
+    if (size)
+        *size = length;
+    fclose(file);
+    free(path);
+    return bytes;
+}
+
 /* --- comparing --- */
 
 static unsigned char *read_file(const char *path, size_t *size) {

@@ -39,6 +39,13 @@ void run_signal(const run *r, int number);
 int run_end(run *r);
 /* Start and end in one. */
 int run_all(const char *before, const char *arguments);
+/* The same of a run that must succeed, or end with `status` and one message, in which `message` is. */
+void run_well(const char *arguments);
+void run_fails(const char *arguments, int status, const char *message);
+/* Whether there is a file `name` in run_root; its bytes, malloc'ed, with a zero behind them; `size` may be
+ * NULL. */
+bool run_has(const char *name);
+char *run_read(const char *name, size_t *size);
 
 /* Fails the test unless the folders have the same files with the same bytes; in metrics.csv the last column, a speed,
  * does not count, nor do times in event files and the content of trace.json. */

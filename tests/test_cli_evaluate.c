@@ -16,11 +16,6 @@
 static char *folder; /* data/, run/ and what the programs write */
 static bool has_device = true;
 
-static void succeeds(const char *arguments) {
-    int status = run_all("", arguments);
-    ck_assert_msg(status == 0, "%s: status %d: %s", arguments, status, run_errors);
-}
-
 static void prints(const char *text) {
     ck_assert_msg(strstr(run_output, text) != NULL, "no '%s' in: %s", text, run_output);
 }
@@ -68,15 +63,15 @@ static double number(const cJSON *object, const char *name) {
 #define TEST "test --weights run/last.safetensors --data data "
 
 START_TEST(tables_and_json) {
-    succeeds(TEST);
+    run_well(TEST);
     prints(" of 30 correct: accuracy ");
     prints("top-5 accuracy ");
     prints("expected calibration error ");
     prints("confusion matrix: a row for each true class");
-    succeeds("validate --weights run/last.safetensors --data data --topk 3");
+    run_well("validate --weights run/last.safetensors --data data --topk 3");
     prints(" of 20 correct: accuracy ");
     prints("top-3 accuracy ");
-    succeeds(TEST "--json --topk 2");
+    run_well(TEST "--json --topk 2");
     cJSON *json = cJSON_Parse(run_output);
     ck_assert_msg(json != NULL, "%s", run_output);
     double correct = number(json, "correct"), sum = 0, diagonal = 0;
@@ -121,16 +116,16 @@ START_TEST(names_in_the_matrix_are_whole_where_there_is_room) {
 END_TEST
 
 START_TEST(files_of_a_test) {
-    succeeds(TEST "--csv c.csv --confusion m.csv --predictions p.csv --misclassified w.png");
+    run_well(TEST "--csv c.csv --confusion m.csv --predictions p.csv --misclassified w.png");
     prints("confusion matrix: m.csv");
     ck_assert_int_eq(count_lines("c.csv"), 11);
     ck_assert_int_eq(count_lines("m.csv"), 11);
     ck_assert_int_eq(count_lines("p.csv"), 31);
     check_picture("w.png");
-    succeeds(TEST "--confusion m.png --json");
+    run_well(TEST "--confusion m.png --json");
     check_picture("m.png");
     ck_assert_ptr_eq(strchr(run_output, '{'), run_output);
-    succeeds(TEST "--confusion m.SVG");
+    run_well(TEST "--confusion m.SVG");
     ck_assert(exists("m.SVG"));
     fails(TEST "--csv nowhere/c.csv", 4, "nowhere/c.csv");
 }
@@ -146,7 +141,7 @@ static void write_images(void) {
 
 START_TEST(predictions) {
     write_images();
-    succeeds("predict --weights run/last.safetensors images/b.png images/a --topk 2");
+    run_well("predict --weights run/last.safetensors images/b.png images/a --topk 2");
     ck_assert_ptr_eq(strstr(run_output, "images/b.png: "), run_output);
     prints("\nimages/a/grey.png: ");
     prints("\nimages/a/large.jpg: ");
@@ -195,7 +190,7 @@ END_TEST
 START_TEST(names_of_classes) {
     write_images();
     file_write(folder, "names", "0\n1\n2\n3\n4\n5\n6\n7\n8\nnine\n", 23);
-    succeeds("predict --weights run/last.safetensors images/b.png --topk 10 --class-names names");
+    run_well("predict --weights run/last.safetensors images/b.png --topk 10 --class-names names");
     prints(" nine ");
     file_write(folder, "names", "0\n1\n", 4);
     fails("predict --weights run/last.safetensors images/b.png --class-names names", 2,
@@ -206,7 +201,7 @@ END_TEST
 
 /* A folder in the picture's place cannot be replaced. */
 START_TEST(scores_are_told_without_the_picture) {
-    succeeds(RUN_FIT "--epochs 1 --out unseen");
+    run_well(RUN_FIT "--epochs 1 --out unseen");
     file_remove(folder, "unseen/curves.png");
     folder_make(folder, "unseen/curves.png");
     fails(RUN_FIT "--epochs 1 --out unseen --resume last", 4, "cltrain: cannot ");
@@ -221,13 +216,13 @@ END_TEST
 START_TEST(plots) {
     ck_assert(exists("run/curves.png")); /* by cltrain fit */
     check_picture("run/curves.png");
-    succeeds("plot run");
+    run_well("plot run");
     prints("run/curves.png");
-    succeeds("plot run run/metrics.csv --out both.svg");
+    run_well("plot run run/metrics.csv --out both.svg");
     ck_assert(exists("both.svg"));
-    succeeds("plot --filters run/last.safetensors --layer blocks.0.net.0 --out f.png");
+    run_well("plot --filters run/last.safetensors --layer blocks.0.net.0 --out f.png");
     check_picture("f.png");
-    succeeds(RUN_FIT "--random-crop-padding 4 --cutout 8 --augmentation-grid g.png --out grid");
+    run_well(RUN_FIT "--random-crop-padding 4 --cutout 8 --augmentation-grid g.png --out grid");
     check_picture("g.png");
     ck_assert(!exists("grid"));
     fails("plot nowhere", 4, "nowhere");
@@ -272,7 +267,7 @@ static void set_up(void) {
     tiny_write(path);
     free(path);
     if (has_device)
-        succeeds(RUN_FIT "--epochs 2 --out run --quiet");
+        run_well(RUN_FIT "--epochs 2 --out run --quiet");
 }
 
 static void tear_down(void) {

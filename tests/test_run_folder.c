@@ -14,27 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void runs(const char *arguments) {
-    ck_assert_msg(run_all("", arguments) == 0, "%s: %s", arguments, run_errors);
-}
-
-static bool is_there(const char *name) {
-    char *path = path_of(run_root, name);
-    bool there = access(path, F_OK) == 0;
-    free(path);
-    return there;
-}
-
-static char *read_file(const char *name) {
-    char *path = path_of(run_root, name), *text = calloc(1, 1 << 16);
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "there is no %s", path);
-    ck_assert_uint_lt(fread(text, 1, 1 << 16, file), 1 << 16);
-    fclose(file);
-    free(path);
-    return text;
-}
-
 /* --- numbered folders --- */
 
 static void expect_new(const char *expected) {
@@ -80,47 +59,44 @@ START_TEST(folders_are_numbered_from_the_highest) {
 END_TEST
 
 START_TEST(runs_without_a_folder_get_the_next) {
-    runs(RUN_FIT "--epochs 1 --milestones 1 --resume last");
+    run_well(RUN_FIT "--epochs 1 --milestones 1 --resume last");
     ck_assert_ptr_nonnull(strstr(run_errors, "nothing to resume in 'runs/ResNet/version_0'"));
-    runs(RUN_FIT "--epochs 1 --milestones 1");
+    run_well(RUN_FIT "--epochs 1 --milestones 1");
     ck_assert_ptr_nonnull(strstr(run_output, "\nruns/ResNet/version_1/best.safetensors\n"));
-    ck_assert(is_there("runs/ResNet/version_0/metrics.csv") && !is_there("runs/ResNet/version_2"));
-    runs(RUN_FIT "--epochs 2 --milestones 1 --resume last");
+    ck_assert(run_has("runs/ResNet/version_0/metrics.csv") && !run_has("runs/ResNet/version_2"));
+    run_well(RUN_FIT "--epochs 2 --milestones 1 --resume last");
     ck_assert_ptr_nonnull(strstr(run_output, "going on after epoch 1/2"));
     ck_assert_ptr_nonnull(strstr(run_output, "\nruns/ResNet/version_1/"));
     /* What fails before it writes leaves no folder behind. */
     ck_assert_int_eq(run_all("", RUN_FIT "--data nowhere --epochs 1"), 4);
-    ck_assert(!is_there("runs/ResNet/version_2"));
+    ck_assert(!run_has("runs/ResNet/version_2"));
 }
 END_TEST
 
 /* --- files --- */
 
 START_TEST(the_summary_is_that_of_the_command) {
-    runs(RUN_FIT "--epochs 1 --out files");
-    char *text = read_file("files/summary.txt");
-    runs("summary --model ResNet --hparams '{\"num_blocks\": [1], \"c_hidden\": [8]}'");
+    run_well(RUN_FIT "--epochs 1 --out files");
+    char *text = run_read("files/summary.txt", NULL);
+    run_well("summary --model ResNet --hparams '{\"num_blocks\": [1], \"c_hidden\": [8]}'");
     ck_assert_str_eq(text, run_output);
     free(text);
 }
 END_TEST
 
-static void refuses(const char *arguments, const char *message) {
-    int status = run_all("", arguments);
-    ck_assert_msg(status == 2 && strstr(run_errors, message), "%s: status %d: %s", arguments, status, run_errors);
-}
-
 /* Before the data are loaded, and with all that is there left as it is. */
 START_TEST(a_new_run_needs_a_folder_without_one) {
-    runs(RUN_FIT "--epochs 2 --save-top-k 2 --profiler --out again");
-    char *folder = path_of(run_root, "again"), *metrics = read_file("again/metrics.csv");
-    ck_assert(is_there("again/epoch=02.safetensors") && is_there("again/trace.json"));
+    run_well(RUN_FIT "--epochs 2 --save-top-k 2 --profiler --out again");
+    char *folder = path_of(run_root, "again"), *metrics = run_read("again/metrics.csv", NULL);
+    ck_assert(run_has("again/epoch=02.safetensors") && run_has("again/trace.json"));
     int before = folder_count(folder);
-    refuses(RUN_FIT "--data nowhere --epochs 1 --out again",
-            "cltrain: 'again' already holds best.safetensors: --resume last goes on with the run there; choose another "
-            "--out, or remove that folder\n");
-    refuses(RUN_FIT "--data nowhere --init-weights again/best.safetensors --out again", "'again' already holds best");
-    char *after = read_file("again/metrics.csv");
+    run_fails(
+        RUN_FIT "--data nowhere --epochs 1 --out again", 2,
+        "cltrain: 'again' already holds best.safetensors: --resume last goes on with the run there; choose another "
+        "--out, or remove that folder\n");
+    run_fails(RUN_FIT "--data nowhere --init-weights again/best.safetensors --out again", 2,
+              "'again' already holds best");
+    char *after = run_read("again/metrics.csv", NULL);
     ck_assert_int_eq(folder_count(folder), before);
     ck_assert_str_eq(metrics, after);
     free(folder);
@@ -131,7 +107,7 @@ END_TEST
 
 /* The other finds the folder in use, or, if it is late, with the first one's state. */
 START_TEST(of_two_at_once_one_trains) {
-    runs(RUN_FIT "--epochs 2 --out alone");
+    run_well(RUN_FIT "--epochs 2 --out alone");
     run both[2];
     for (int i = 0; i < 2; i++)
         both[i] = run_start("", RUN_FIT "--epochs 2 --out both");
@@ -145,8 +121,8 @@ START_TEST(a_run_in_progress_is_not_gone_on_with) {
     run r = run_start("", RUN_FIT "--epochs 1000000 --milestones 1 --out busy");
     ck_assert_msg(run_prints(&r, "epoch 1/"), "%s", run_errors);
     run_signal(&r, SIGSTOP);
-    refuses(RUN_FIT "--epochs 1000000 --milestones 1 --out busy --resume last",
-            "cltrain: another run is being trained in 'busy': wait for its end, or choose another --out\n");
+    run_fails(RUN_FIT "--epochs 1000000 --milestones 1 --out busy --resume last", 2,
+              "cltrain: another run is being trained in 'busy': wait for its end, or choose another --out\n");
     run_signal(&r, SIGKILL);
     run_end(&r);
 }
@@ -175,13 +151,13 @@ START_TEST(files_of_a_run_are_told_from_others) {
         file_write(folder, ours[i], "x", 1);
         snprintf(message, sizeof message, "'shared' already holds %s: %s", ours[i],
                  i == 0 ? "--resume last goes on with the run there" : "choose another --out");
-        refuses(RUN_FIT "--data nowhere --out shared", message);
+        run_fails(RUN_FIT "--data nowhere --out shared", 2, message);
         file_remove(folder, ours[i]);
     }
-    runs(RUN_FIT "--epochs 1 --out shared");
+    run_well(RUN_FIT "--epochs 1 --out shared");
     for (size_t i = 0; i + 1 < sizeof others / sizeof *others; i++) { /* the last one was half of a file */
         char *path = path_of("shared", others[i]);
-        ck_assert_msg(is_there(path), "no %s", path);
+        ck_assert_msg(run_has(path), "no %s", path);
         free(path);
     }
     free(folder);
@@ -200,7 +176,7 @@ static double metric(const char *csv, int line, int column) {
 /* The step at which a run of two epochs was tested. */
 static int64_t tested_at(const char *out, const char *options) {
     char *command = cln__format(RUN_FIT "--epochs 2 --out %s %s", out, options);
-    runs(command);
+    run_well(command);
     char *folder = path_of(run_root, out), *name = events_name(folder), *path = path_of(folder, name);
     events *e = events_read(path);
     int64_t step = 0;
@@ -221,9 +197,9 @@ END_TEST
 
 /* The state of a run with averaged weights has two sets of them. */
 START_TEST(an_averaged_state_is_exported) {
-    runs(RUN_FIT "--epochs 1 --model-ema --out averaged");
-    runs("export --format onnx --weights averaged/resume.safetensors --out state.onnx");
-    runs("export --format onnx --weights averaged/last.safetensors --out last.onnx");
+    run_well(RUN_FIT "--epochs 1 --model-ema --out averaged");
+    run_well("export --format onnx --weights averaged/resume.safetensors --out state.onnx");
+    run_well("export --format onnx --weights averaged/last.safetensors --out last.onnx");
     char *state = path_of(run_root, "state.onnx"), *last = path_of(run_root, "last.onnx");
     struct stat a, b;
     ck_assert(stat(state, &a) == 0 && stat(last, &b) == 0);
@@ -235,9 +211,9 @@ END_TEST
 
 START_TEST(curves_have_lightnings_steps) {
     static const char *const tags[] = {"epoch", "lr-SGD", "train_loss", "train_acc", "val_loss", "val_acc"};
-    runs(RUN_FIT "--epochs 4 --milestones 2 --out curves");
+    run_well(RUN_FIT "--epochs 4 --milestones 2 --out curves");
     char *folder = path_of(run_root, "curves"), *name = events_name(folder), *path = path_of(folder, name);
-    char *csv = read_file("curves/metrics.csv");
+    char *csv = run_read("curves/metrics.csv", NULL);
     events *e = events_read(path);
     int at = 0;
     int64_t steps = 0, step;
@@ -274,7 +250,7 @@ END_TEST
 
 /* A rate that changes at every step is drawn at every 50th, and the tag names the optimiser. */
 START_TEST(rates_that_change_are_drawn_more_often) {
-    runs(RUN_FIT "--batch-size 1 --epochs 1 --optimizer adamw --lr-scheduler cosine --no-save-last --out rates");
+    run_well(RUN_FIT "--batch-size 1 --epochs 1 --optimizer adamw --lr-scheduler cosine --no-save-last --out rates");
     char *folder = path_of(run_root, "rates"), *name = events_name(folder), *path = path_of(folder, name);
     events *e = events_read(path);
     int64_t last, step;
@@ -332,8 +308,8 @@ static double number_of(const cJSON *object, const char *name) {
 
 START_TEST(json_lines_tell_all_of_a_run) {
     static const char *const names[] = {"train_loss", "train_acc", "val_loss", "val_acc"};
-    runs(RUN_FIT "--epochs 3 --json-lines --out lines");
-    char *csv = read_file("lines/metrics.csv");
+    run_well(RUN_FIT "--epochs 3 --json-lines --out lines");
+    char *csv = run_read("lines/metrics.csv", NULL);
     lines l = parse_output();
     ck_assert_int_eq(l.count, 5);
     ck_assert_str_eq(text_of(l.at[0], "event"), "start");
@@ -354,7 +330,7 @@ START_TEST(json_lines_tell_all_of_a_run) {
     ck_assert_double_eq_tol(number_of(l.at[4], "test_acc"), number_of(l.at[4], "correct") / TINY_TEST, 1e-6);
     lines_free(&l);
     free(csv);
-    runs("fit --pretrained lines/best.safetensors --data data --json-lines");
+    run_well("fit --pretrained lines/best.safetensors --data data --json-lines");
     l = parse_output();
     ck_assert_int_eq(l.count, 1);
     ck_assert_str_eq(text_of(l.at[0], "event"), "test");
@@ -401,7 +377,7 @@ START_TEST(json_lines_tell_of_failures) {
 END_TEST
 
 START_TEST(json_lines_are_utf8_whatever_a_folder_is_called) {
-    runs(RUN_FIT "--epochs 1 --limit-test-batches 0 --json-lines --out any\xff");
+    run_well(RUN_FIT "--epochs 1 --limit-test-batches 0 --json-lines --out any\xff");
     ck_assert(cln_is_utf8(run_output));
     lines l = parse_output();
     ck_assert_str_eq(text_of(l.at[0], "out"), "any\xef\xbf\xbd");

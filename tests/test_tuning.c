@@ -292,11 +292,6 @@ END_TEST
 
 /* --- the programs --- */
 
-static void runs(const char *arguments) {
-    int status = run_all("", arguments);
-    ck_assert_msg(status == 0, "%s: status %d: %s", arguments, status, run_errors);
-}
-
 static cln_choices recorded(const char *out) {
     char name[64];
     cln_safetensors *file;
@@ -342,24 +337,24 @@ static int save_others(const char *database, const cln_choices *rules) {
 
 /* The database has other results when the run is resumed, and none when it is resumed again. */
 START_TEST(a_resumed_run_uses_its_own_kernels) {
-    runs(RUN_FIT "--epochs 1 --no-tuning --out rules");
+    run_well(RUN_FIT "--epochs 1 --no-tuning --out rules");
     cln_choices rules = recorded("rules");
     ck_assert_int_gt(rules.count, 3);
     int others = save_others("fit.sqlite", &rules), differ = 0;
     ck_assert_int_gt(others, 0);
-    runs(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out whole");
+    run_well(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out whole");
     cln_choices used = recorded("whole");
     ck_assert_int_eq(used.count, rules.count);
     for (int i = 0; i < used.count; i++)
         differ += strcmp(used.of[i].candidate, rules.of[i].candidate) != 0;
     ck_assert_int_eq(differ, others);
-    runs(RUN_FIT "--epochs 1 --milestones 2 --tuning fit.sqlite --out cut");
+    run_well(RUN_FIT "--epochs 1 --milestones 2 --tuning fit.sqlite --out cut");
     file_remove(run_root, "fit.sqlite");
-    runs(RUN_FIT "--epochs 2 --milestones 2 --no-tuning --out cut --resume last");
-    runs(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out cut --resume last");
+    run_well(RUN_FIT "--epochs 2 --milestones 2 --no-tuning --out cut --resume last");
+    run_well(RUN_FIT "--epochs 3 --milestones 2 --tuning fit.sqlite --out cut --resume last");
     ck_assert_msg(*run_errors == '\0', "%s", run_errors);
     runs_same("whole", "cut");
-    runs(RUN_FIT "--epochs 4 --milestones 2 --tuning none.sqlite --benchmark --out cut --resume last");
+    run_well(RUN_FIT "--epochs 4 --milestones 2 --tuning none.sqlite --benchmark --out cut --resume last");
     ck_assert_ptr_nonnull(strstr(run_errors, "no kernels are measured: "));
     ck_assert_int_eq(run_all("", RUN_FIT "--budget 4"), 2);
     cln_choices_free(&rules);
@@ -368,7 +363,7 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
 END_TEST
 
 START_TEST(fit_benchmarks_first) {
-    runs(RUN_FIT "--epochs 1 --benchmark --budget 4 --tuning bench.sqlite --out bench");
+    run_well(RUN_FIT "--epochs 1 --benchmark --budget 4 --tuning bench.sqlite --out bench");
     ck_assert_ptr_nonnull(strstr(run_output, "computations to measure, 0 known; at most 4 s"));
     cln_choices choices = load("bench.sqlite"), used = recorded("bench");
     ck_assert_int_gt(choices.count, 0);

@@ -12,15 +12,8 @@ static const char *const op_tolerance = "{\"y\": 1e-5, \"dx\": 1e-5, \"grad\": 1
 static const char *const model_tolerance =
     "{\"logits\": 1e-5, \"grad\": 1e-4, \"losses\": [1e-5, 1e-4, 1e-4, 1e-4, 1e-4]}";
 
-typedef struct op_entry {
-    const char *title, *op, *attributes;
-    int rank;
-    int64_t x[4];
-    int64_t more[2]; /* channels of further inputs */
-} op_entry;
-
 /* clang-format off */
-static const op_entry ops[] = {
+static const self_op ops[] = {
     {"conv2d 1x1", "conv2d", "{\"out\": 19, \"kernel\": 1}", 4, {2, 37, 9, 7}, {0}},
     {"conv2d 1x1 stride 2", "conv2d", "{\"out\": 24, \"kernel\": 1, \"stride\": 2}", 4, {3, 16, 11, 8}, {0}},
     {"conv2d 3x3, one of everything", "conv2d", "{\"out\": 1, \"kernel\": 3, \"padding\": 1}", 4, {1, 1, 1, 1}, {0}},
@@ -62,15 +55,13 @@ static const struct {
     {"adamw", "AdamW", "{\"lr\": 0.01, \"weight_decay\": 0.1}"},
 };
 
-static const struct {
-    const char *title, *model, *hparams, *optimizer, *optimizer_hparams;
-} models[] = {
+static const self_model models[] = {
     {"ResNet, small, trained", "ResNet",
      "{\"num_classes\": 7, \"c_hidden\": [8, 20], \"num_blocks\": [1, 1], \"act_fn_name\": \"gelu\"}",
-     "SGD", "{\"lr\": 0.05, \"momentum\": 0.9, \"weight_decay\": 1e-4}"},
+     "SGD", "{\"lr\": 0.05, \"momentum\": 0.9, \"weight_decay\": 1e-4}", {4, 3, 12, 10}, 7, NULL},
     {"DenseNet, small, trained", "DenseNet",
      "{\"num_classes\": 7, \"num_layers\": [1, 1], \"bn_size\": 2, \"growth_rate\": 5, \"act_fn_name\": \"tanh\"}",
-     "AdamW", "{\"lr\": 0.002, \"weight_decay\": 1e-4}"},
+     "AdamW", "{\"lr\": 0.002, \"weight_decay\": 1e-4}", {4, 3, 12, 10}, 7, NULL},
 };
 /* clang-format on */
 
@@ -78,8 +69,6 @@ enum {
     OPS = sizeof ops / sizeof *ops,
     OPTIMIZERS = sizeof optimizers / sizeof *optimizers,
     MODELS = sizeof models / sizeof *models,
-    BATCH = 4,
-    CLASSES = 7,
 };
 
 int self_count(void) {
@@ -91,6 +80,10 @@ const char *self_title(int index) {
         return ops[index].title;
     index -= OPS;
     return index < OPTIMIZERS ? optimizers[index].title : models[index - OPTIMIZERS].title;
+}
+
+const char *self_group(int index) {
+    return index < OPS ? ops[index].op : index < OPS + OPTIMIZERS ? "optimiser" : "network";
 }
 
 /* --- inputs --- */
@@ -112,7 +105,7 @@ static bool put_labels(verify_case *c, int64_t count, int64_t classes) {
     return labels && verify_put_labels(c, count, labels);
 }
 
-static bool make_op(verify_case *c, reference *random, const op_entry *o) {
+static bool make_op(verify_case *c, reference *random, const self_op *o) {
     static const char *const names[2] = {"x1", "x2"};
     if (!verify_put_metadata(c, "kind", "op") || !verify_put_metadata(c, "op", o->op) ||
         !verify_put_metadata(c, "attrs", o->attributes) || !verify_put_metadata(c, "tolerance", op_tolerance) ||
@@ -136,26 +129,39 @@ static bool make_optimizer(verify_case *c, reference *random, int index) {
            draw(c, random, "grad", 2, grad) && verify_put(c, "lr", 1, &steps, lr);
 }
 
-static bool make_model(verify_case *c, reference *random, int index) {
-    const int64_t input[4] = {BATCH, 3, 12, 10};
-    return verify_put_metadata(c, "kind", "model") && verify_put_metadata(c, "model", models[index].model) &&
-           verify_put_metadata(c, "hparams", models[index].hparams) &&
-           verify_put_metadata(c, "optimizer", models[index].optimizer) &&
-           verify_put_metadata(c, "optimizer_hparams", models[index].optimizer_hparams) &&
-           verify_put_metadata(c, "tolerance", model_tolerance) && draw(c, random, "input", 4, input) &&
-           put_labels(c, BATCH, CLASSES);
+static bool make_model(verify_case *c, reference *random, const self_model *m) {
+    return verify_put_metadata(c, "kind", "model") && verify_put_metadata(c, "model", m->model) &&
+           verify_put_metadata(c, "hparams", m->hparams) && verify_put_metadata(c, "optimizer", m->optimizer) &&
+           verify_put_metadata(c, "optimizer_hparams", m->optimizer_hparams) &&
+           verify_put_metadata(c, "tolerance", m->tolerance ? m->tolerance : model_tolerance) &&
+           draw(c, random, "input", 4, m->input) && put_labels(c, m->input[0], m->classes);
 }
 
-static bool make_inputs(verify_case *c, int index) {
+static reference numbers(verify_case *c, int index) {
     reference random;
     reference_begin(&random, c);
     random.random += 1000 + (uint64_t)index;
+    return random;
+}
+
+static bool make_inputs(verify_case *c, int index) {
+    reference random = numbers(c, index);
     if (index < OPS)
         return make_op(c, &random, &ops[index]);
     index -= OPS;
-    return index < OPTIMIZERS ? make_optimizer(c, &random, index) : make_model(c, &random, index - OPTIMIZERS);
+    return index < OPTIMIZERS ? make_optimizer(c, &random, index) : make_model(c, &random, &models[index - OPTIMIZERS]);
 }
 
 bool self_make(verify_case *c, int index) {
     return make_inputs(c, index) && reference_solve(c);
+}
+
+bool self_make_op(verify_case *c, const self_op *op) {
+    reference random = numbers(c, 0);
+    return make_op(c, &random, op) && reference_solve(c);
+}
+
+bool self_make_model(verify_case *c, const self_model *model) {
+    reference random = numbers(c, 0);
+    return make_model(c, &random, model) && reference_solve(c);
 }

@@ -3,7 +3,9 @@
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
+#include "measure.h"
 #include "self.h"
+#include "self_report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,11 +21,6 @@ static bool case_run(verify_case *c, const char *path, int index) {
 
 /* --- printing --- */
 
-/* How far above its tolerance; what is not a number is furthest. */
-static double excess(const verify_result *r) {
-    return isnan(r->error) ? INFINITY : r->tolerance > 0 ? r->error / r->tolerance : r->error > 0 ? INFINITY : 0;
-}
-
 static bool same_group(const verify_case *c, int a, int b) {
     return strcmp(c->results[a].group, c->results[b].group) == 0;
 }
@@ -35,7 +32,7 @@ static const verify_result *worst_of_group(const verify_case *c, int first) {
         if (same_group(c, i, first))
             return NULL;
     for (int i = first + 1; i < c->result_count; i++)
-        if (same_group(c, i, first) && excess(&c->results[i]) > excess(worst))
+        if (same_group(c, i, first) && verify_excess(&c->results[i]) > verify_excess(worst))
             worst = &c->results[i];
     return worst;
 }
@@ -97,7 +94,8 @@ typedef struct run {
     cln_device *device;
     const char *variant;
     cln_choices choices;
-    cJSON *files; /* NULL: lines of text */
+    cJSON *files;        /* of JSON */
+    self_report *report; /* Markdown; where both are NULL: lines of text */
     int passed, failed, tuned;
     int starved; /* of the failed: for lack of memory */
 } run;
@@ -106,9 +104,12 @@ typedef struct run {
 static void verify_one(run *r, const char *path, int index) {
     verify_case c = {.ctx = r->ctx, .device = r->device, .variant = r->variant, .choices = r->choices};
     char title[96];
+    const char *group = path ? "files" : self_group(index);
+    double start = bench_now_s();
     bool passed = case_run(&c, path, index);
+    double seconds = bench_now_s() - start;
     if (!path) {
-        snprintf(title, sizeof title, "self: %s", self_title(index));
+        snprintf(title, sizeof title, r->report ? "%s" : "self: %s", self_title(index));
         path = title;
     }
     r->passed += passed;
@@ -117,11 +118,16 @@ static void verify_one(run *r, const char *path, int index) {
     r->tuned += c.tuned;
     if (r->files)
         add_json(r->files, &c, path, passed);
+    else if (r->report)
+        self_report_case(r->report, group, path, &c, passed, seconds);
     else
         print_line(&c, path, passed);
     fflush(stdout);
     verify_free(&c);
-    report_warnings("clbench", r->ctx);
+    if (r->report)
+        self_report_warnings(r->report, r->ctx);
+    else
+        report_warnings("clbench", r->ctx);
 }
 
 static int print_summary(run *r) {
@@ -143,7 +149,7 @@ static int print_summary(run *r) {
 
 typedef struct arguments {
     const char *device, *variant, *tuning;
-    bool json, self;
+    bool json, self, report;
 } arguments;
 
 /* A check that could not be made is none that failed. */
@@ -155,8 +161,28 @@ static int find_status(const run *r) {
     return CLN_OUT_OF_MEMORY;
 }
 
+static void begin_report(const arguments *a, const run *r) {
+    char settings[512];
+    snprintf(settings, sizeof settings, "%s%.100s%s%.300s", a->variant ? "variant " : "", a->variant ? a->variant : "",
+             a->tuning ? " tuning " : "", a->tuning ? a->tuning : "");
+    self_report_begin(cln_device_get_info(r->device), settings);
+}
+
+static void verify_each(const arguments *a, run *r, char **paths, int count) {
+    double start = bench_now_s();
+    if (r->report)
+        begin_report(a, r);
+    for (int i = 0; a->self && i < self_count(); i++)
+        verify_one(r, NULL, i);
+    for (int i = 0; i < count; i++)
+        verify_one(r, paths[i], 0);
+    if (r->report)
+        self_report_end(r->report, r->passed, r->failed, bench_now_s() - start);
+}
+
 static int verify_all(const arguments *a, char **paths, int count) {
-    run r = {.variant = a->variant};
+    self_report report = {.cases = 0};
+    run r = {.variant = a->variant, .report = a->report ? &report : NULL};
     if (cln_context_new(&r.ctx) != CLN_OK)
         return report_no_memory("clbench");
     cln_status opened = cln_device_open(r.ctx, a->device, &r.device);
@@ -168,13 +194,11 @@ static int verify_all(const arguments *a, char **paths, int count) {
     } else if (a->json && !(r.files = cJSON_CreateArray())) {
         status = report_no_memory("clbench");
     } else {
-        for (int i = 0; a->self && i < self_count(); i++)
-            verify_one(&r, NULL, i);
-        for (int i = 0; i < count; i++)
-            verify_one(&r, paths[i], 0);
-        status = print_summary(&r);
+        verify_each(a, &r, paths, count);
+        status = a->report ? CLN_OK : print_summary(&r);
         status = status == CLN_OK ? find_status(&r) : status;
     }
+    self_report_free(&report);
     cln_choices_free(&r.choices);
     cln_device_free(r.device);
     cln_context_free(r.ctx);
@@ -201,6 +225,10 @@ static const cli_option options[] = {
      .value = "FILE",
      .help = "use the results in this database of clbench tune; by default none"},
     {.name = "self", .kind = CLI_FLAG, .offset = AT(self), .help = "run the cases that the program makes itself"},
+    {.name = "report",
+     .kind = CLI_FLAG,
+     .offset = AT(report),
+     .help = "print device and outcome in Markdown, to paste into a bug report"},
     {.name = "json", .kind = CLI_FLAG, .offset = AT(json), .help = "print one JSON object, with every tensor"},
     {.name = NULL},
 };
@@ -212,6 +240,8 @@ static int run_command(int argc, char **argv) {
         return exit_status;
     if (files == 0 && !a.self)
         return cli_misuse(&verify_command, "no files given, and no --self");
+    if (a.json && a.report)
+        return cli_misuse(&verify_command, "--json and --report are two ways to print: give one of them");
     return verify_all(&a, argv + 1, files);
 }
 

@@ -110,6 +110,8 @@ bool verify_tolerance(verify_case *c, const char *key, int index, double *out);
 /* ||ours - truth|| / ||truth||, or ||ours - truth|| where the truth is all zeros; not a number where either has one. */
 double verify_error(const float *ours, const float *truth, int64_t count);
 bool verify_within(const verify_result *r);
+/* How many times its tolerance an error is; what is not a number is furthest. */
+double verify_excess(const verify_result *r);
 /* Records a comparison; a negative tolerance does not. */
 bool verify_add(verify_case *c, const char *group, const char *name, double error, double tolerance);
 bool verify_compare(verify_case *c, const char *group, const char *name, const float *ours, const float *truth,

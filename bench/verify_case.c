@@ -173,6 +173,10 @@ bool verify_within(const verify_result *r) {
     return r->error <= r->tolerance;
 }
 
+double verify_excess(const verify_result *r) {
+    return isnan(r->error) ? INFINITY : r->tolerance > 0 ? r->error / r->tolerance : r->error > 0 ? INFINITY : 0;
+}
+
 bool verify_run(verify_case *c) {
     c->graph = cln_graph_new(c->ctx);
     if (!c->graph)

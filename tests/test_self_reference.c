@@ -252,6 +252,36 @@ START_TEST(the_device_passes_with_reference_kernels_as_json) {
 }
 END_TEST
 
+/* Each group has its row, and the rows hold every case; the device is told as cln_device_list tells it. */
+START_TEST(a_report_tells_device_and_groups) {
+    int status;
+    char *text = bench("verify --self --report", &status), row[320], last[64];
+    if (no_device(status)) {
+        free(text);
+        return;
+    }
+    cln_device *opened;
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(cln_device_open(ctx, NULL, &opened), CLN_OK);
+    const cln_device_info *info = cln_device_get_info(opened);
+    snprintf(row, sizeof row, "### clnet %s: self-check\n\n| | |\n|---|---|\n| device | %d:%d, %.200s", cln_version(),
+             info->platform, info->device, info->name);
+    ck_assert_msg(strncmp(text, row, strlen(row)) == 0, "%s", text);
+    snprintf(row, sizeof row, "\n| driver | %.200s |\n", info->driver_version);
+    ck_assert_msg(strstr(text, row) != NULL, "%s", text);
+    for (int i = 0, next; i < self_count(); i = next) {
+        for (next = i + 1; next < self_count() && strcmp(self_group(i), self_group(next)) == 0;)
+            next++;
+        snprintf(row, sizeof row, "\n| %s | %d of %d | ", self_group(i), next - i, next - i);
+        ck_assert_msg(strstr(text, row) != NULL, "no row %s in %s", row, text);
+    }
+    snprintf(last, sizeof last, "\n**%d passed, 0 failed** in ", self_count());
+    ck_assert_msg(strstr(text, last) != NULL, "%s", text);
+    cln_device_free(opened);
+    free(text);
+}
+END_TEST
+
 static void add_tests(TCase *tests) {
     tcase_add_test(tests, operators_agree_with_pytorch);
     tcase_add_test(tests, optimisers_agree_with_pytorch);
@@ -259,6 +289,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, gradients_agree_with_differences);
     tcase_add_test(tests, networks_learn);
     tcase_add_test(tests, the_device_passes);
+    tcase_add_test(tests, a_report_tells_device_and_groups);
     tcase_add_test(tests, the_device_passes_with_reference_kernels_as_json);
 }
 

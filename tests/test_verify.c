@@ -448,8 +448,40 @@ START_TEST(json_lists_every_tensor) {
 }
 END_TEST
 
+/* Every file that is wrong has its reason at the end, and none of the right ones has a line there. */
+START_TEST(a_report_tells_failures_in_full) {
+    char *folder = folder_new(), arguments[600], row[64], name[32], note[200];
+    int good = 0;
+    for (int i = 0; i < CASES; i++) {
+        snprintf(name, sizeof name, "case-%02d-", i);
+        write_case(folder, name, &cases[i]);
+        good += !cases[i].reason;
+    }
+    snprintf(arguments, sizeof arguments, "--report --variant direct %s/*", folder);
+    outcome o = bench(arguments);
+    ck_assert_int_eq(o.status, 1);
+    snprintf(row, sizeof row, "\n| files | %d of %d | nan | ", good, CASES);
+    ck_assert_msg(strstr(o.text, row) && strstr(o.text, "\n| settings | variant direct |\n"), "%.2000s", o.text);
+    const char *notes = strstr(o.text, "\n```\n");
+    ck_assert_msg(notes && ends_with(o.text, "\n```\n"), "%.2000s", o.text);
+    for (int i = 0; i < CASES; i++) {
+        snprintf(note, sizeof note, "\nFAIL %s/case-%02d-: ", folder, i);
+        const char *found = strstr(notes, note), *reason = cases[i].reason;
+        ck_assert_msg(!found == !reason, "case %d: %.200s", i, found ? found : "no note");
+        char *line = found ? strndup(found + 1, strcspn(found + 1, "\n")) : NULL;
+        ck_assert_msg(!line || strstr(line, reason), "expected %s, found: %s", reason, line);
+        free(line);
+    }
+    free(o.text);
+    folder_remove(folder);
+}
+END_TEST
+
 START_TEST(misuse_is_told) {
-    outcome none = bench(""), nowhere = bench("--device nonsense some-file");
+    outcome none = bench(""), nowhere = bench("--device nonsense some-file"), both = bench("--self --json --report");
+    ck_assert_int_eq(both.status, CLN_INVALID_ARGUMENT);
+    ck_assert_msg(strstr(both.text, "--json and --report") != NULL, "%s", both.text);
+    free(both.text);
     ck_assert_int_eq(none.status, CLN_INVALID_ARGUMENT);
     ck_assert_msg(strstr(none.text, "clbench: verify: no files given") != NULL, "%s", none.text);
     ck_assert_int_eq(nowhere.status, CLN_NO_DEVICE);
@@ -470,6 +502,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, files_that_are_no_safetensors_fail);
     tcase_add_test(tests, a_file_that_is_not_there_fails_and_the_next_is_run);
     tcase_add_test(tests, json_lists_every_tensor);
+    tcase_add_test(tests, a_report_tells_failures_in_full);
     tcase_add_test(tests, misuse_is_told);
 }
 

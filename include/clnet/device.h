@@ -30,6 +30,10 @@ typedef struct cln_device_info {
     uint64_t max_alloc_bytes; /* the largest single allocation */
     uint64_t local_bytes;     /* local memory of a work-group */
     size_t max_work_group;    /* work-items */
+    int address_bits;         /* of its pointers: 32 or 64 */
+    bool denormals;           /* whether float32 keeps numbers below 2^-126 */
+    char extensions[256];     /* those that bear on kernels like ours, with blanks between: half and double precision,
+                                 subgroups, integer dot products */
 } cln_device_info;
 
 /* Lists every device of every platform. `*out` is malloc'ed (free it with free), NULL when there is none.

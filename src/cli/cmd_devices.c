@@ -23,6 +23,9 @@ static cJSON *to_json(const cln_device_info *d) {
     cln__json_add(object, "max_alloc_bytes", cJSON_CreateNumber((double)d->max_alloc_bytes));
     cln__json_add(object, "local_bytes", cJSON_CreateNumber((double)d->local_bytes));
     cln__json_add(object, "max_work_group", cJSON_CreateNumber((double)d->max_work_group));
+    cln__json_add(object, "address_bits", cJSON_CreateNumber(d->address_bits));
+    cln__json_add(object, "extensions", cJSON_CreateString(d->extensions));
+    cln__json_add(object, "denormals", cJSON_CreateBool(d->denormals));
     cln__json_add(object, "fp16", cJSON_CreateBool(d->fp16));
     cln__json_add(object, "fp64", cJSON_CreateBool(d->fp64));
     return object;

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,14 +64,20 @@ static void query_text(cl_device_id id, cl_device_info what, char out[256], cl_i
     copy_trimmed(out, 256, text);
 }
 
-static bool has_extension(cl_device_id id, const char *name) {
-    size_t size = 0;
+/* Those extensions that cln_device_info tells of; "" where the device does not say. */
+static void query_extensions(cl_device_id id, char *out, size_t room) {
+    static const char *const names[] = {"cl_khr_fp16", "cl_khr_fp64", "cl_khr_subgroups", "cl_intel_subgroups",
+                                        "cl_khr_integer_dot_product"};
+    size_t size = 0, used = 0;
     if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
-        return false;
-    char *all = calloc(1, size + 1);
-    bool found = all && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS && strstr(all, name);
+        return;
+    char *all = calloc(1, size + 1), *rest = NULL;
+    if (all && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS)
+        for (char *name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+            for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+                if (strcmp(name, names[i]) == 0 && used + strlen(name) + 2 < room)
+                    used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", name);
     free(all);
-    return found;
 }
 
 /* A failure is kept in *failure. */
@@ -85,7 +92,9 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int
     info.available =
         query_needed(id, CL_DEVICE_AVAILABLE, failure) && query_needed(id, CL_DEVICE_COMPILER_AVAILABLE, failure);
     info.fp64 = query_number(id, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
-    info.fp16 = has_extension(id, "cl_khr_fp16");
+    info.denormals = query_number(id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_DENORM;
+    query_extensions(id, info.extensions, sizeof info.extensions);
+    info.fp16 = strstr(info.extensions, "cl_khr_fp16") != NULL;
     query_text(id, CL_DEVICE_NAME, info.name, failure);
     query_text(id, CL_DEVICE_VENDOR, info.vendor, failure);
     query_text(id, CL_DEVICE_VERSION, info.version, failure);
@@ -98,6 +107,7 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int
     else
         *failure = code;
     info.compute_units = (int)query_needed(id, CL_DEVICE_MAX_COMPUTE_UNITS, failure);
+    info.address_bits = (int)query_number(id, CL_DEVICE_ADDRESS_BITS);
     info.clock_mhz = (int)query_number(id, CL_DEVICE_MAX_CLOCK_FREQUENCY);
     info.memory_bytes = query_needed(id, CL_DEVICE_GLOBAL_MEM_SIZE, failure);
     info.max_alloc_bytes = query_needed(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, failure);

@@ -52,6 +52,16 @@ START_TEST(what_kernels_cannot_count_is_refused) {
 }
 END_TEST
 
+/* 2^30 pixels, and one image less. */
+START_TEST(the_pixels_of_a_batch_are_counted) {
+    ck_assert_int_ge(cln_input(g, "fits", (1 << 20) - 1, 1, 32, 32).id, 0);
+    ok(cln_graph_status(g));
+    cln_input(g, "x", 1 << 20, 1, 32, 32);
+    expect_failure("'x': shape 1048576x1x32x32 is empty or too large: of all its images together there may be 2^30-1 "
+                   "pixels and 2^48 numbers, and 2^26 channels");
+}
+END_TEST
+
 START_TEST(features_that_kernels_cannot_count_are_refused) {
     cln_flatten(g, cln_input(g, "x", 1, 32, 2048, 2048));
     expect_failure("flatten 'flatten': its output shape 1x134217728x1x1 is empty or too large");
@@ -133,6 +143,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_node_that_fails_leaves_a_graph_that_can_be_looked_at);
     tcase_add_test(tests, labels_are_no_activations);
     tcase_add_test(tests, what_kernels_cannot_count_is_refused);
+    tcase_add_test(tests, the_pixels_of_a_batch_are_counted);
     tcase_add_test(tests, features_that_kernels_cannot_count_are_refused);
     tcase_add_test(tests, another_batch_is_of_the_inputs_that_have_it);
     tcase_add_test(tests, an_optimiser_needs_a_loss);

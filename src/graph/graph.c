@@ -93,12 +93,15 @@ const char *cln_name(cln_graph *g, const char *format, ...) {
     return g->strings[g->string_count++] = text;
 }
 
-/* Kernels count the images, the channels with their padding, and the pixels of an image in int, and look ahead. */
+/* Kernels count the channels with their padding, and the pixels of all images, in int, and look ahead. */
 static bool shape_valid(cln_shape s) {
     const int64_t most_channels = 1 << 26, most = INT32_MAX / 2;
     int64_t count;
-    return cln__shape_count(s, &count) && s.n <= most && s.c <= most_channels && s.h * s.w <= most;
+    return cln__shape_count(s, &count) && s.c <= most_channels && s.h * s.w <= most / s.n;
 }
+
+#define SHAPE_LIMITS                                                                                                   \
+    "is empty or too large: of all its images together there may be 2^30-1 pixels and 2^48 numbers, and 2^26 channels"
 
 static bool is_valid(const cln_graph *g, cln_tensor x) {
     return x.id >= 0 && x.id < g->tensor_count;
@@ -133,8 +136,7 @@ static cln_tensor named_add(cln_graph *g, cln__tensor tensor) {
         return CLN_NO_TENSOR;
     }
     if (!shape_valid(tensor.shape))
-        message =
-            cln__format("'%s': shape %s is empty or too large", tensor.name, cln__shape_text(tensor.shape, shape));
+        message = cln__format("'%s': shape %s " SHAPE_LIMITS, tensor.name, cln__shape_text(tensor.shape, shape));
     else if (cln__find_tensor(g, tensor.name).id >= 0)
         message =
             cln__format("'%s': there is already a tensor of this name; layers need names of their own", tensor.name);
@@ -310,7 +312,7 @@ cln_status cln__set_output(cln_graph *g, const cln__node *node, int index, cln_s
                            int like) {
     char text[96];
     if (!shape_valid(shape))
-        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its output shape %s is empty or too large",
+        return cln__node_fail(g, node, CLN_INVALID_ARGUMENT, "its output shape %s " SHAPE_LIMITS,
                               cln__shape_text(shape, text));
     cln__tensor *out = cln__at(g, node->outputs[index]);
     out->shape = shape;

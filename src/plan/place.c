@@ -116,27 +116,41 @@ static void insert_by_address(const storage *list, int *order, int placed) {
 /* CLBlast counts the elements of a buffer in int, so only a storage that is larger by itself makes a larger arena. */
 static const uint64_t USUAL_ARENA_BYTES = (uint64_t)8 << 30;
 
+/* What a storage belongs to: the layer whose step is the first that uses it, or an input. */
+static cln_status fail_size(cln_context *ctx, cln__host_plan *plan, const storage *s, uint64_t max_alloc) {
+    const cln__tensor *tensor = &plan->graph->tensors[s->root];
+    const cln__node *node = s->first >= 0 ? &plan->graph->nodes[plan->steps[s->first].node] : NULL;
+    char shape[96];
+    plan->misfit = true;
+    return cln__fail(
+        ctx, CLN_OUT_OF_MEMORY,
+        "%s '%s': a tensor of shape %s needs %lld bytes in one piece; the device allocates at most %llu at "
+        "a time: use a smaller batch",
+        node ? node->op->name : "input", node ? node->name : tensor->name, cln__shape_text(tensor->shape, shape),
+        (long long)s->bytes, (unsigned long long)max_alloc);
+}
+
+static cln_status fail_pieces(cln_context *ctx, cln__host_plan *plan, uint64_t room) {
+    plan->misfit = true;
+    return cln__fail(ctx, CLN_OUT_OF_MEMORY,
+                     "the plan needs more than %d allocations of %llu bytes: use a smaller batch", CLN__MAX_ARENAS,
+                     (unsigned long long)room);
+}
+
 static cln_status place_all(cln_context *ctx, cln__host_plan *plan, storage *list, int *order, int count,
                             uint64_t max_alloc) {
     cln__arena_sizes *arenas = &plan->arenas;
     for (int i = 0; i < count; i++) {
         uint64_t size = (uint64_t)list[i].bytes, usual = size > USUAL_ARENA_BYTES ? size : USUAL_ARENA_BYTES;
         uint64_t room = usual < max_alloc ? usual : max_alloc;
-        if (size > max_alloc) {
-            char shape[96];
-            return cln__fail(ctx, CLN_OUT_OF_MEMORY,
-                             "a tensor of shape %s needs %lld bytes in one piece; the device allocates at most %llu at "
-                             "a time: use a smaller batch",
-                             cln__shape_text(plan->graph->tensors[list[i].root].shape, shape), (long long)list[i].bytes,
-                             (unsigned long long)max_alloc);
-        }
+        if (size > max_alloc)
+            return fail_size(ctx, plan, &list[i], max_alloc);
         int arena = 0;
         int64_t address = lowest_free(list, order, i, &list[i], arena);
         while ((uint64_t)address + size > room && arena < CLN__MAX_ARENAS - 1)
             address = lowest_free(list, order, i, &list[i], ++arena);
         if ((uint64_t)address + size > room)
-            return cln__fail(ctx, CLN_OUT_OF_MEMORY, "the plan needs more than %d allocations of %llu bytes",
-                             CLN__MAX_ARENAS, (unsigned long long)room);
+            return fail_pieces(ctx, plan, room);
         list[i].arena = arena;
         list[i].address = address;
         insert_by_address(list, order, i);

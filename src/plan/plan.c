@@ -200,8 +200,10 @@ cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps 
     cln_status status = batch ? cln__graph_rebatch(out->graph, batch) : CLN_OK;
     if (status == CLN_OK)
         status = make(ctx, caps, request, out);
+    bool misfit = out->misfit;
     if (status != CLN_OK)
         cln__plan_drop(out);
+    out->misfit = misfit;
     return status;
 }
 

@@ -288,6 +288,7 @@ typedef struct cln__host_plan {
     cln__arena_sizes arenas;
     uint64_t planned_bytes;  /* sum of the arenas */
     uint64_t unshared_bytes; /* what one buffer a tensor would need */
+    bool misfit;             /* told of a plan that failed: the device cannot allocate what it needs */
 } cln__host_plan;
 
 typedef struct cln__plan_request {
@@ -305,7 +306,7 @@ typedef struct cln__plan_request {
     uint64_t seed;
 } cln__plan_request;
 
-/* `batch` replaces the batch of the inputs; 0 leaves it. */
+/* `batch` replaces the batch of the inputs; 0 leaves it. After a failure only out->misfit says anything. */
 cln_status cln__plan_make(cln_context *ctx, const cln_graph *g, const cln__caps *caps, const cln__plan_request *request,
                           int64_t batch, cln__host_plan *out);
 void cln__plan_drop(cln__host_plan *plan);

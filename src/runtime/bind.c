@@ -47,17 +47,27 @@ static int64_t largest_batch(cln_plan *plan, const cln_graph *graph, const cln__
     return fits;
 }
 
+/* `need` says what is needed. */
 static cln_status fail_fit(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request, uint64_t limit,
                            const char *need) {
     double mib = 1024.0 * 1024.0;
     int64_t batch = largest_batch(plan, graph, request, limit);
-    return cln__fail(plan->device->ctx, CLN_OUT_OF_MEMORY,
-                     "batch size %lld needs %s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld",
-                     (long long)cln__batch(graph), need, plan->device->info.name, (double)limit / mib,
-                     (double)plan->device->caps.max_alloc_bytes / mib,
-                     batch ? "the largest batch size that fits is "
-                           : "not even one image fits, the largest batch size is ",
-                     (long long)batch);
+    return cln__fail(
+        plan->device->ctx, CLN_OUT_OF_MEMORY, "%s; %s has %.1f MiB, at most %.1f MiB in one piece: %s%lld", need,
+        plan->device->info.name, (double)limit / mib, (double)plan->device->caps.max_alloc_bytes / mib,
+        batch ? "the largest batch size that fits is " : "not even one image fits, the largest batch size is ",
+        (long long)batch);
+}
+
+/* With the message of the failure that was, which names what is too large. */
+static cln_status fail_misfit(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
+                              uint64_t limit) {
+    char *message = cln__format("%s", cln_context_error(plan->device->ctx));
+    if (!message)
+        return CLN_OUT_OF_MEMORY;
+    cln_status status = fail_fit(plan, graph, request, limit, message);
+    free(message);
+    return status;
 }
 
 static cln_status make_host_plan(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
@@ -65,14 +75,15 @@ static cln_status make_host_plan(cln_plan *plan, const cln_graph *graph, const c
     char need[160];
     uint64_t limit = memory_limit(plan->device, options);
     cln_status status = cln__plan_make(plan->device->ctx, graph, &plan->device->caps, request, 0, &plan->host);
-    if (status == CLN_OUT_OF_MEMORY)
-        return fail_fit(plan, graph, request, limit, "a tensor larger than the device can allocate");
+    if (plan->host.misfit)
+        return fail_misfit(plan, graph, request, limit);
     CLN_TRY(status);
     uint64_t weights = weights_bytes(&plan->host);
     if (plan->host.planned_bytes + weights <= limit)
         return CLN_OK;
-    snprintf(need, sizeof need, "%.1f MiB for activations and %.1f MiB for weights",
-             (double)plan->host.planned_bytes / (1024.0 * 1024.0), (double)weights / (1024.0 * 1024.0));
+    snprintf(need, sizeof need, "batch size %lld needs %.1f MiB for activations and %.1f MiB for weights",
+             (long long)cln__batch(graph), (double)plan->host.planned_bytes / (1024.0 * 1024.0),
+             (double)weights / (1024.0 * 1024.0));
     return fail_fit(plan, graph, request, limit, need);
 }
 

@@ -1,0 +1,12 @@
+/* Operators and networks of any size on the suite's device, against the float64 reference of clbench verify --self. */
+#ifndef CLN_TESTS_SIZES_H
+#define CLN_TESTS_SIZES_H
+
+#include "../bench/self.h"
+
+/* Fails the test unless every result and gradient is within its tolerance. `variant` as in cln_plan_options, or NULL.
+ */
+void sizes_check_op(const self_op *op, const char *variant);
+void sizes_check_model(const self_model *model);
+
+#endif

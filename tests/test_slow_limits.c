@@ -1,0 +1,105 @@
+/* Depth and size that take time or memory: networks of 200 layers, tensors of more than 2 GiB. */
+#include "sizes.h"
+#include "suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A few times what networks of four layers need: rounding adds up through the layers. */
+static const char tolerance[] = "{\"logits\": 1e-4, \"grad\": 1e-3, \"losses\": [1e-5, 1e-4, 1e-4, 1e-4, 1e-4]}";
+
+/* clang-format off */
+static const self_model deep[] = {
+    {"ResNet of 200 layers", "ResNet", "{\"num_classes\": 3, \"c_hidden\": [8, 8, 8], \"num_blocks\": [33, 33, 33], \"act_fn_name\": \"gelu\"}",
+     "SGD", "{\"lr\": 0.01}", {4, 3, 16, 16}, 3, tolerance},
+    {"DenseNet of 200 layers", "DenseNet", "{\"num_classes\": 3, \"num_layers\": [24, 24, 25, 25], \"bn_size\": 2, \"growth_rate\": 4, \"act_fn_name\": \"tanh\"}",
+     "SGD", "{\"lr\": 0.01}", {4, 3, 16, 16}, 3, tolerance},
+};
+/* clang-format on */
+
+START_TEST(networks_of_200_layers_agree_with_the_reference) {
+    sizes_check_model(&deep[_i]);
+}
+END_TEST
+
+/* --- a tensor of more than 2 GiB between two convolutions of one pixel each, whose result is known --- */
+
+enum { SIDE = 3000, CHANNELS = 64, PIXELS = SIDE * SIDE };
+
+static void set(cln_weights *weights, const char *values_of, const float *values, int64_t count) {
+    for (int i = 0; i < cln_weights_count(weights); i++)
+        if (strcmp(cln_weights_info(weights, i).name, values_of) == 0)
+            ok(cln_weights_set(weights, i, CLN_VALUE, values, count));
+}
+
+static void check_large(const char *variant) {
+    cln_graph *g = cln_graph_new(ctx);
+    cln_tensor x = cln_input(g, "x", 1, 1, SIDE, SIDE);
+    cln_conv2d_options up = {.out_channels = CHANNELS, .kernel_h = 1, .kernel_w = 1}, down = up;
+    down.out_channels = 1;
+    cln_tensor y = cln_conv2d(g, cln_conv2d(g, x, "up", &up), "down", &down);
+    cln_weights *weights;
+    cln_plan *plan;
+    ok(cln_weights_new(device, g, 1, &weights));
+    float a[CHANNELS], b[CHANNELS], *in = malloc(PIXELS * sizeof *in), *out = malloc(PIXELS * sizeof *out);
+    double factor = 0, largest = 0;
+    ck_assert(in && out);
+    for (int i = 0; i < CHANNELS; i++) {
+        a[i] = (float)(i % 7 - 3) / 8;
+        b[i] = (float)(i % 5 + 1) / 16;
+        factor += (double)a[i] * (double)b[i];
+    }
+    for (int i = 0; i < PIXELS; i++)
+        in[i] = (float)(i % 1009 - 504) / 256;
+    set(weights, "up.weight", a, CHANNELS);
+    set(weights, "down.weight", b, CHANNELS);
+    ok(cln_plan_build(device, g, weights, &(cln_plan_options){.outputs = &y, .output_count = 1, .variant = variant},
+                      &plan));
+    ck_assert_uint_gt(cln_plan_get_memory(plan).planned_bytes, (uint64_t)1 << 31);
+    ok(cln_plan_write(plan, x, in, PIXELS));
+    ok(cln_plan_step(plan, 0));
+    ok(cln_plan_read(plan, y, out, PIXELS));
+    for (int i = 0; i < PIXELS; i++)
+        largest = fmax(largest, fabs((double)out[i] - factor * (double)in[i]));
+    ck_assert_msg(largest < 1e-5, "variant %s is off by %g", variant ? variant : "of the rules", largest);
+    free(in);
+    free(out);
+    cln_plan_free(plan);
+    cln_weights_free(weights);
+    cln_graph_free(g);
+}
+
+/* What the system can give without others losing theirs. */
+static double free_gib(void) {
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[128];
+    double kib = 0;
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "MemAvailable: %lf", &kib);
+    if (file)
+        fclose(file);
+    return kib / (1 << 20);
+}
+
+START_TEST(tensors_beyond_2_gib_are_addressed) {
+    static const char *const variants[] = {NULL, "direct", "reference"};
+    const uint64_t bytes = (uint64_t)PIXELS * CHANNELS * sizeof(float);
+    const cln_device_info *info = cln_device_get_info(device);
+    if (info->max_alloc_bytes < bytes || free_gib() < 5)
+        printf("skipped: a tensor of %.1f GiB, of which the device allocates %.1f, and %.1f are free\n",
+               (double)bytes / (1 << 30), (double)info->max_alloc_bytes / (1 << 30), free_gib());
+    else
+        check_large(variants[_i]);
+}
+END_TEST
+
+static void add_tests(TCase *tests) {
+    tcase_add_loop_test(tests, networks_of_200_layers_agree_with_the_reference, 0, 2);
+    tcase_add_loop_test(tests, tensors_beyond_2_gib_are_addressed, 0, 3);
+}
+
+int main(void) {
+    return suite_run_on_device("slow_limits", add_tests);
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds everything in Release mode into build/ (build-clang/, build-sanitize/ with those options).
+# Builds everything in Release mode into build/ (build-clang/, build-sanitize/, build-sanitize-threads/ with those
+# options).
 #
-# usage: scripts/build.sh [--clang] [--sanitize] [--werror] [cmake options, such as -DCLNET_TESTS=OFF]
+# usage: scripts/build.sh [--clang] [--sanitize | --sanitize-threads] [--werror] [cmake options, such as -DCLNET_TESTS=OFF]
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -12,6 +13,7 @@ for argument in "$@"; do
     case $argument in
     --clang) compiler=clang ;;
     --sanitize) sanitize=ON type=RelWithDebInfo ;;
+    --sanitize-threads) sanitize=thread type=RelWithDebInfo ;;
     --werror) werror=ON ;;
     -h | --help) usage ;;
     -*) extra+=("$argument") ;;

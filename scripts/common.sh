@@ -28,7 +28,7 @@ build_folder() {
     for option in "$@"; do
         case $option in
         --clang) clang=-clang ;;
-        --sanitize) sanitize=-sanitize ;;
+        --sanitize | --sanitize-threads) sanitize=-${option#--} ;;
         esac
     done
     printf 'build%s%s\n' "$clang" "$sanitize"

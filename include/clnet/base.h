@@ -48,7 +48,9 @@ CLN_API const char *cln_status_text(cln_status status);
 /* The library's version, "major.minor.patch"; a static string. */
 CLN_API const char *cln_version(void);
 
-/* Where an object's messages go. One context may serve many objects and threads; it must outlive them. */
+/* Where an object's messages go. One context may serve many objects and threads; it must outlive them. Of several
+ * threads that fail, the last one's message stays: a thread that reads messages while others work needs a context of
+ * its own. docs/reliability.md says which objects threads may share. */
 typedef struct cln_context cln_context;
 
 /* Makes a context; needs no OpenCL. The caller frees it. Fails only for lack of memory. */
@@ -57,7 +59,7 @@ CLN_API cln_status cln_context_new(cln_context **out);
  * the library; what a caller holds as a struct, such as a cln_image, is freed and set to zero where it stands. */
 CLN_API void cln_context_free(cln_context *ctx);
 
-/* The message of the last failure, or "" if there was none. Valid until the next failure. */
+/* The message of the last failure, or "" if there was none. Valid until the next failure, in whichever thread. */
 CLN_API const char *cln_context_error(const cln_context *ctx);
 
 /* Copies the oldest warning not yet taken into `text` (cut to `size` bytes) and forgets it;

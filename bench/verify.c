@@ -3,7 +3,6 @@
 #include "../src/cli/options.h"
 #include "../src/cli/report.h"
 #include "bench.h"
-#include "measure.h"
 #include "self.h"
 #include "self_report.h"
 
@@ -105,9 +104,9 @@ static void verify_one(run *r, const char *path, int index) {
     verify_case c = {.ctx = r->ctx, .device = r->device, .variant = r->variant, .choices = r->choices};
     char title[96];
     const char *group = path ? "files" : self_group(index);
-    double start = bench_now_s();
+    double start = report_now_s();
     bool passed = case_run(&c, path, index);
-    double seconds = bench_now_s() - start;
+    double seconds = report_now_s() - start;
     if (!path) {
         snprintf(title, sizeof title, r->report ? "%s" : "self: %s", self_title(index));
         path = title;
@@ -169,7 +168,7 @@ static void begin_report(const arguments *a, const run *r) {
 }
 
 static void verify_each(const arguments *a, run *r, char **paths, int count) {
-    double start = bench_now_s();
+    double start = report_now_s();
     if (r->report)
         begin_report(a, r);
     for (int i = 0; a->self && i < self_count(); i++)
@@ -177,7 +176,7 @@ static void verify_each(const arguments *a, run *r, char **paths, int count) {
     for (int i = 0; i < count; i++)
         verify_one(r, paths[i], 0);
     if (r->report)
-        self_report_end(r->report, r->passed, r->failed, bench_now_s() - start);
+        self_report_end(r->report, r->passed, r->failed, report_now_s() - start);
 }
 
 static int verify_all(const arguments *a, char **paths, int count) {

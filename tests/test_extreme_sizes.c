@@ -57,13 +57,13 @@ enum { OPS = sizeof ops / sizeof *ops, MODELS = sizeof models / sizeof *models }
 
 START_TEST(operators_agree_with_the_reference) {
     for (int i = 0; i < OPS; i++)
-        sizes_check_op(&ops[i], NULL);
+        sizes_check_op(&ops[i]);
 }
 END_TEST
 
 START_TEST(networks_agree_with_the_reference) {
     for (int i = 0; i < MODELS; i++)
-        sizes_check_model(&models[i]);
+        sizes_check_model(&models[i], NULL);
 }
 END_TEST
 

@@ -4,9 +4,9 @@
 
 #include "../bench/self.h"
 
-/* Fails the test unless every result and gradient is within its tolerance. `variant` as in cln_plan_options, or NULL.
- */
-void sizes_check_op(const self_op *op, const char *variant);
-void sizes_check_model(const self_model *model);
+/* Fails the test unless every result and gradient is within its tolerance. */
+void sizes_check_op(const self_op *op);
+/* The same; `variant` as in cln_plan_options, or NULL. Returns the largest error of a gradient. */
+double sizes_check_model(const self_model *model, const char *variant);
 
 #endif

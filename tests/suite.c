@@ -21,6 +21,11 @@ void expect_message(const char *part) {
     ck_assert_msg(strstr(message, part) != NULL, "'%s' is not in the message: %s", part, message);
 }
 
+void expect_status(cln_status status, cln_status expected, const char *part) {
+    ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
+    expect_message(part);
+}
+
 void expect_warning(const char *part) {
     char text[1024];
     ck_assert_msg(cln_context_take_warning(ctx, text, sizeof text), "no warning; expected '%s'", part);

@@ -29,6 +29,8 @@ int suite_skip(const char *reason);
 void ok(cln_status status);
 /* Fails the test unless `part` is in the context's message. */
 void expect_message(const char *part);
+/* Both: that status, and the message. */
+void expect_status(cln_status status, cln_status expected, const char *part);
 /* Takes the context's oldest warning, with `part` in it. */
 void expect_warning(const char *part);
 void expect_no_warning(void);

@@ -14,11 +14,6 @@
 
 static char *folder, *data, *weights; /* of this suite; the tiny data set; a network trained on it for an epoch */
 
-static void fails(cln_status status, cln_status expected, const char *message) {
-    ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
-    expect_message(message);
-}
-
 /* --- from logits --- */
 
 enum { ROWS = 12, CLASSES = 4 };
@@ -113,12 +108,12 @@ START_TEST(bad_logits_are_told) {
     static const int32_t labels[] = {0, 4};
     static const char *const names[] = {"a", "b", "\xff", "d"};
     cln_evaluation *e;
-    fails(cln_evaluation_from_logits(ctx, some_logits[0], labels, 2, 4, NULL, 0, &e), CLN_INVALID_ARGUMENT,
-          "image 1 has label 4, expected 0 to 3");
-    fails(cln_evaluation_from_logits(ctx, some_logits[0], labels, 0, 4, NULL, 0, &e), CLN_INVALID_ARGUMENT,
-          "0 images of 4 classes");
-    fails(cln_evaluation_from_logits(ctx, some_logits[0], labels, 1, 4, names, 0, &e), CLN_INVALID_ARGUMENT,
-          "the name of class 2, '\xff', is not UTF-8");
+    expect_status(cln_evaluation_from_logits(ctx, some_logits[0], labels, 2, 4, NULL, 0, &e), CLN_INVALID_ARGUMENT,
+                  "image 1 has label 4, expected 0 to 3");
+    expect_status(cln_evaluation_from_logits(ctx, some_logits[0], labels, 0, 4, NULL, 0, &e), CLN_INVALID_ARGUMENT,
+                  "0 images of 4 classes");
+    expect_status(cln_evaluation_from_logits(ctx, some_logits[0], labels, 1, 4, names, 0, &e), CLN_INVALID_ARGUMENT,
+                  "the name of class 2, '\xff', is not UTF-8");
     ck_assert_ptr_null(e);
 }
 END_TEST
@@ -175,7 +170,7 @@ START_TEST(comma_separated_values) {
                "true class,plain,\"with \"\"quotes\"\", commas\"\nplain,0,0\n\"with \"\"quotes\"\", commas\",1,1\n");
     ok(cln_evaluation_write_predictions(ctx, e, path));
     check_text(path, "index,label,prediction,probability\n0,1,1,0.731059\n1,1,0,0.731059\n");
-    fails(cln_evaluation_write_classes(ctx, e, "/nowhere/x.csv"), CLN_IO, "/nowhere/x.csv");
+    expect_status(cln_evaluation_write_classes(ctx, e, "/nowhere/x.csv"), CLN_IO, "/nowhere/x.csv");
     cln_evaluation_free(e);
     free(path);
 }
@@ -333,7 +328,8 @@ START_TEST(sizes_and_colours_are_converted) {
     for (int i = 1; i < 5; i++)
         ck_assert_mem_eq(probabilities[i], probabilities[0], sizeof probabilities[0]);
     const cln_image bad = {32, 32, 5, pixels};
-    fails(cln_classifier_predict(c, &bad, 1, probabilities[0]), CLN_INVALID_ARGUMENT, "32x32 with 5 components");
+    expect_status(cln_classifier_predict(c, &bad, 1, probabilities[0]), CLN_INVALID_ARGUMENT,
+                  "32x32 with 5 components");
     cln_classifier_free(c);
     cln_classifier_free(NULL);
 }
@@ -352,8 +348,8 @@ START_TEST(image_files) {
     cln_image_free(&image);
     ck_assert_ptr_null(image.pixels);
     picture_bytes(folder, "small.png", "\x89PNG\r\n\x1a\nrubbish", 15);
-    fails(cln_image_read(ctx, path, &image), CLN_INVALID_FILE, "small.png");
-    fails(cln_image_read(ctx, "/nowhere.png", &image), CLN_IO, "/nowhere.png");
+    expect_status(cln_image_read(ctx, path, &image), CLN_INVALID_FILE, "small.png");
+    expect_status(cln_image_read(ctx, "/nowhere.png", &image), CLN_IO, "/nowhere.png");
     free(path);
 }
 END_TEST
@@ -367,22 +363,23 @@ START_TEST(what_a_classifier_cannot_use_is_told) {
     o = good;
     o.class_names = nine;
     o.class_count = 9;
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "knows 10 classes, and 9 are named");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "knows 10 classes, and 9 are named");
     o.class_names = bad;
     o.class_count = 10;
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "the name of class 9");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "the name of class 9");
     o = good;
     o.normalize = "dataset";
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "there is no data set to compute it from");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT,
+                  "there is no data set to compute it from");
     o.normalize = "0.5/0.5";
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT,
-          "is for images of 3 channels, the normalisation for 1");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT,
+                  "is for images of 3 channels, the normalisation for 1");
     o = good;
     o.image_height = o.image_width = 16;
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "is for images of 32x32, not 16x16");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_INVALID_ARGUMENT, "is for images of 32x32, not 16x16");
     o = good;
     o.weights = "/nowhere";
-    fails(cln_classifier_new(ctx, device, &o, &c), CLN_IO, "/nowhere");
+    expect_status(cln_classifier_new(ctx, device, &o, &c), CLN_IO, "/nowhere");
     ck_assert_ptr_null(c);
 }
 END_TEST

@@ -12,11 +12,6 @@
 
 static char *folder, *png, *svg;
 
-static void fails(cln_status status, cln_status expected, const char *message) {
-    ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
-    expect_message(message);
-}
-
 /* The share of pixels that are not white, by a decoder that is not the encoder's. */
 static double inked(const char *path, int *width, int *height) {
     cln_image image;
@@ -114,7 +109,7 @@ static const struct {
 START_TEST(bad_tables_are_told) {
     cln_metrics *m;
     char *path = write_metrics(bad_tables[_i].text);
-    fails(cln_metrics_read(ctx, path, &m), CLN_INVALID_FILE, bad_tables[_i].message);
+    expect_status(cln_metrics_read(ctx, path, &m), CLN_INVALID_FILE, bad_tables[_i].message);
     ck_assert_ptr_null(m);
     free(path);
 }
@@ -159,13 +154,13 @@ START_TEST(curves_of_several_runs) {
     check_png(png, 1700, 700, 0.01);
     ok(cln_plot_curves(ctx, list, CLN_PLOT_MAX_RUNS, svg));
     check_svg(svg);
-    fails(cln_plot_curves(ctx, list, CLN_PLOT_MAX_RUNS + 1, png), CLN_INVALID_ARGUMENT, "9 runs are asked for");
-    fails(cln_plot_curves(ctx, list, 0, png), CLN_INVALID_ARGUMENT, "0 runs are asked for");
+    expect_status(cln_plot_curves(ctx, list, CLN_PLOT_MAX_RUNS + 1, png), CLN_INVALID_ARGUMENT, "9 runs are asked for");
+    expect_status(cln_plot_curves(ctx, list, 0, png), CLN_INVALID_ARGUMENT, "0 runs are asked for");
     for (int i = 0; i < CLN_PLOT_MAX_RUNS; i++)
         cln_metrics_free(m[i]);
     m[0] = read_metrics("step\n1\n");
     list[0].metrics = m[0];
-    fails(cln_plot_curves(ctx, list, 1, png), CLN_INVALID_FILE, "no column 'epoch'");
+    expect_status(cln_plot_curves(ctx, list, 1, png), CLN_INVALID_FILE, "no column 'epoch'");
     cln_metrics_free(m[0]);
 }
 END_TEST
@@ -205,9 +200,10 @@ START_TEST(learning_rates) {
     for (int i = 0; i < COUNT; i++)
         losses[i] = NAN;
     ok(cln_plot_lr_find(ctx, rates, losses, COUNT, NAN, png));
-    fails(cln_plot_lr_find(ctx, rates, losses, 1, NAN, png), CLN_INVALID_ARGUMENT, "at least two different ones");
+    expect_status(cln_plot_lr_find(ctx, rates, losses, 1, NAN, png), CLN_INVALID_ARGUMENT,
+                  "at least two different ones");
     rates[3] = 0;
-    fails(cln_plot_lr_find(ctx, rates, losses, COUNT, NAN, png), CLN_INVALID_ARGUMENT, "all above 0");
+    expect_status(cln_plot_lr_find(ctx, rates, losses, COUNT, NAN, png), CLN_INVALID_ARGUMENT, "all above 0");
 }
 END_TEST
 
@@ -246,7 +242,7 @@ END_TEST
 
 START_TEST(mistakes) {
     cln_evaluation *e = evaluate(4, 99, NULL);
-    fails(cln_plot_mistakes(ctx, e, png), CLN_INVALID_ARGUMENT, "the evaluation has no images");
+    expect_status(cln_plot_mistakes(ctx, e, png), CLN_INVALID_ARGUMENT, "the evaluation has no images");
     cln_dataset *d = calloc(1, sizeof *d); /* noise of 5x9 */
     *d = (cln_dataset){.count = 99, .channels = 3, .height = 5, .width = 9};
     d->images = malloc(99 * 3 * 5 * 9);
@@ -282,8 +278,8 @@ START_TEST(pixels_are_where_they_should_be) {
     ck_assert_int_eq(at[1], 255);
     cln_image_free(&image);
     const cln_tile bad = {.planes = planes, .channels = 2, .height = 2, .width = 2};
-    fails(cln_plot_images(ctx, NULL, &bad, 1, 1, png), CLN_INVALID_ARGUMENT, "image 0 of a picture is 2x2x2");
-    fails(cln_plot_images(ctx, NULL, &tile, 1, 0, png), CLN_INVALID_ARGUMENT, "in rows of 0");
+    expect_status(cln_plot_images(ctx, NULL, &bad, 1, 1, png), CLN_INVALID_ARGUMENT, "image 0 of a picture is 2x2x2");
+    expect_status(cln_plot_images(ctx, NULL, &tile, 1, 0, png), CLN_INVALID_ARGUMENT, "in rows of 0");
 }
 END_TEST
 
@@ -296,8 +292,8 @@ START_TEST(enlarged_pictures) {
         check_png(png, 100, 90, 0.3);
     }
     const cln_image none = {5, 0, 3, pixels}, strange = {5, 5, 5, pixels};
-    fails(cln_plot_picture(ctx, NULL, &none, png), CLN_INVALID_ARGUMENT, "a picture of 5x0");
-    fails(cln_plot_picture(ctx, NULL, &strange, png), CLN_INVALID_ARGUMENT, "5x5 with 5 components");
+    expect_status(cln_plot_picture(ctx, NULL, &none, png), CLN_INVALID_ARGUMENT, "a picture of 5x0");
+    expect_status(cln_plot_picture(ctx, NULL, &strange, png), CLN_INVALID_ARGUMENT, "5x5 with 5 components");
 }
 END_TEST
 
@@ -326,11 +322,11 @@ START_TEST(filters) {
     check_png(png, 1800, 3000, 0.3);
     ok(cln_plot_filters(ctx, file, "input.weight", svg));
     check_svg(svg);
-    fails(cln_plot_filters(ctx, file, "nowhere", png), CLN_INVALID_ARGUMENT, "there is no layer 'nowhere'");
-    fails(cln_plot_filters(ctx, file, "fc", png), CLN_INVALID_ARGUMENT, "'fc.weight' has no filters");
+    expect_status(cln_plot_filters(ctx, file, "nowhere", png), CLN_INVALID_ARGUMENT, "there is no layer 'nowhere'");
+    expect_status(cln_plot_filters(ctx, file, "fc", png), CLN_INVALID_ARGUMENT, "'fc.weight' has no filters");
     cln_weights_file_free(file);
     file = write_weights(tensors + 1, 1);
-    fails(cln_plot_filters(ctx, file, NULL, png), CLN_INVALID_ARGUMENT, "there is no convolution");
+    expect_status(cln_plot_filters(ctx, file, NULL, png), CLN_INVALID_ARGUMENT, "there is no convolution");
     cln_weights_file_free(file);
 }
 END_TEST
@@ -342,13 +338,13 @@ START_TEST(where_they_cannot_be_written) {
     ck_assert(!cln_plot_can_write(".png"));
     ck_assert(!cln_plot_can_write("png"));
     ck_assert(!cln_plot_can_write("a.jpg"));
-    fails(cln_plot_images(ctx, NULL, &tile, 1, 1, "x.jpg"), CLN_INVALID_ARGUMENT, "must end in .png or .svg");
-    fails(cln_plot_images(ctx, NULL, &tile, 1, 1, "/nowhere/x.png"), CLN_IO, "/nowhere/x.png");
+    expect_status(cln_plot_images(ctx, NULL, &tile, 1, 1, "x.jpg"), CLN_INVALID_ARGUMENT, "must end in .png or .svg");
+    expect_status(cln_plot_images(ctx, NULL, &tile, 1, 1, "/nowhere/x.png"), CLN_IO, "/nowhere/x.png");
     ok(cln_plot_images(ctx, NULL, &tile, 1, 1, png));
     file_limit(100); /* a full disk: what is there stays */
     cln_status status = cln_plot_images(ctx, "other", &tile, 1, 1, png);
     file_limit(0);
-    fails(status, CLN_IO, "picture.png");
+    expect_status(status, CLN_IO, "picture.png");
     check_png(png, 200, 200, 0.5);
     ck_assert_int_eq(folder_count(folder), 1);
 }

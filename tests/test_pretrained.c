@@ -13,11 +13,6 @@
 
 static char *folder, *data; /* the folder of the tiny data set */
 
-static void fails(cln_status status, cln_status expected, const char *message) {
-    ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
-    expect_message(message);
-}
-
 static cln_status evaluate(const char *weights, const char *set, const char *model, cln_score *score) {
     cln_evaluate_options o = {.weights = weights, .data = set, .batch_size = 32, .workers = 2};
     o.models = cln_models(&o.model_count);
@@ -148,8 +143,8 @@ START_TEST(validation_is_drawn_where_the_file_does_not_say) {
     cln_evaluate_options o = {.weights = path, .data = data, .batch_size = 8, .subset = CLN_SUBSET_VALIDATION};
     cln_score score, other;
     o.models = cln_models(&o.model_count);
-    fails(cln_evaluate(ctx, device, &o, &score), CLN_INVALID_FILE,
-          "it does not say which images its training held back");
+    expect_status(cln_evaluate(ctx, device, &o, &score), CLN_INVALID_FILE,
+                  "it does not say which images its training held back");
     o.draw_split = true;
     o.seed = 42;
     o.validation = 0.25;
@@ -171,11 +166,11 @@ START_TEST(bare_state_dicts) {
     char *path = write_checkpoint(n.weights, "imported.pth", "} ( %s u .", "");
     cln_score score;
     cln_evaluate_options o = {.weights = path, .data = data, .batch_size = 32, .hparams = tiny_hparams[0]};
-    fails(evaluate(path, data, NULL, &score), CLN_INVALID_FILE, "its metadata names no model; say which one");
-    fails(
+    expect_status(evaluate(path, data, NULL, &score), CLN_INVALID_FILE, "its metadata names no model; say which one");
+    expect_status(
         evaluate(path, data, "ResNet", &score), CLN_INVALID_FILE,
         "weights of another network: tensor 'input_net.0.weight' has shape [8x3x3x3], the network expects [16x3x3x3]");
-    fails(evaluate(path, data, "DenseNet", &score), CLN_INVALID_FILE, "has shape [8x3x3x3]");
+    expect_status(evaluate(path, data, "DenseNet", &score), CLN_INVALID_FILE, "has shape [8x3x3x3]");
     o.model = cln_model_find("ResNet");
     ok(cln_evaluate(ctx, device, &o, &score));
     ck_assert_int_eq(score.count, TINY_TEST);
@@ -208,7 +203,7 @@ START_TEST(checkpoints_of_other_code) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = write_checkpoint(n.weights, "imported.ckpt", cases[i].object, "model.");
         cln_score score;
-        fails(evaluate(path, data, NULL, &score), cases[i].status, cases[i].message);
+        expect_status(evaluate(path, data, NULL, &score), cases[i].status, cases[i].message);
         free(path);
     }
     tiny_free(&n);

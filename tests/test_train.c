@@ -12,11 +12,6 @@
 static char *data;    /* the folder of the tiny data set */
 static void *hparams; /* of a tiny network */
 
-static void fails(cln_status status, cln_status expected, const char *message) {
-    ck_assert_msg(status == expected, "status %d: %s", (int)status, cln_context_error(ctx));
-    expect_message(message);
-}
-
 static cln_fit_options tiny_options(const char *out) {
     cln_fit_options o = {.model = cln_model_find("ResNet"), .data = data, .out = out, .seed = 42, .validation = 20};
     o.hparams = hparams;
@@ -150,11 +145,11 @@ START_TEST(without_validation_the_last_counts) {
     cln_evaluate_options e = {.weights = last, .data = data, .subset = CLN_SUBSET_VALIDATION, .batch_size = 8};
     cln_score score;
     e.models = cln_models(&e.model_count);
-    fails(cln_evaluate(ctx, device, &e, &score), CLN_INVALID_ARGUMENT, "held no images back");
+    expect_failure(cln_evaluate(ctx, device, &e, &score), CLN_INVALID_ARGUMENT, "held no images back");
     e.subset = CLN_SUBSET_TEST;
     e.model = cln_model_find("ResNetPreAct");
     e.hparams = TINY_HPARAMS;
-    fails(cln_evaluate(ctx, device, &e, &score), CLN_INVALID_FILE,
+    expect_failure(cln_evaluate(ctx, device, &e, &score), CLN_INVALID_FILE,
           "weights of another network: tensor 'blocks.0.net.0.weight'");
     free(best);
     free(last);
@@ -209,7 +204,7 @@ START_TEST(augmentation_is_the_runs_own) {
     mixed.crop_padding = 32;
     o.out = d;
     cln_fit_result r;
-    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
           "a padding of 32 pixels; it must be less than the sides of the images, which are 32x32");
     free(d);
     free(a);
@@ -224,8 +219,8 @@ START_TEST(divergence_names_step_and_layer) {
     cln_fit_options o = tiny_options(out);
     o.recipe.learning_rate = 1e30f;
     cln_fit_result r;
-    fails(cln_fit(ctx, device, &o, &r), CLN_DIVERGED, "in epoch 1, step ");
-    fails(CLN_DIVERGED, CLN_DIVERGED, "of 6 (learning rate 1e+30): the first ");
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_DIVERGED, "in epoch 1, step ");
+    expect_failure(CLN_DIVERGED, CLN_DIVERGED, "of 6 (learning rate 1e+30): the first ");
     ck_assert_msg(strstr(cln_context_error(ctx), "_net.") || strstr(cln_context_error(ctx), "blocks."), "%s",
                   cln_context_error(ctx));
     folder_remove(out);
@@ -237,23 +232,23 @@ START_TEST(bad_options_are_told) {
     cln_fit_result r;
     cln_fit_options good = tiny_options(out), o = good;
     o.recipe.batch_size = 101;
-    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
           "a batch of 101 is larger than the data: 100 images to train on (120, 20 of them held back");
     o = good;
     o.validation = 120;
-    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT,
           "the training set has 120 images, and none would be left");
     o.validation = 1.5;
-    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT, "validation split 1.5");
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT, "validation split 1.5");
     o = good;
     o.recipe.milestones = (cln_ints){2, {5, 5}};
-    fails(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT, "found 5 after 5");
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_INVALID_ARGUMENT, "found 5 after 5");
     o = good;
     o.data = "/nowhere";
-    fails(cln_fit(ctx, device, &o, &r), CLN_IO, "/nowhere");
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_IO, "/nowhere");
     o = good;
     o.out = "/dev/null/x";
-    fails(cln_fit(ctx, device, &o, &r), CLN_IO, "/dev/null");
+    expect_failure(cln_fit(ctx, device, &o, &r), CLN_IO, "/dev/null");
     folder_remove(out);
 }
 END_TEST

@@ -34,3 +34,15 @@ int program_run(const char *folder, const char *before, const char *format, ...)
     read_text(folder, "errors", program_errors, sizeof program_errors);
     return WEXITSTATUS(status);
 }
+
+cJSON *program_json(void) {
+    cJSON *json = cJSON_Parse(program_output);
+    ck_assert_msg(json != NULL, "not JSON: %s", program_output);
+    return json;
+}
+
+double json_number(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
+    return item->valuedouble;
+}

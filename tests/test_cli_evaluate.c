@@ -2,6 +2,7 @@
 #include "clnet/image.h"
 #include "files.h"
 #include "pictures.h"
+#include "programs.h"
 #include "runs.h"
 #include "suite.h"
 #include "tiny.h"
@@ -54,12 +55,6 @@ static int count_lines(const char *name) {
     return lines;
 }
 
-static double number(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItem(object, name);
-    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
-    return item->valuedouble;
-}
-
 #define TEST "test --weights run/last.safetensors --data data "
 
 START_TEST(tables_and_json) {
@@ -74,7 +69,7 @@ START_TEST(tables_and_json) {
     run_well(TEST "--json --topk 2");
     cJSON *json = cJSON_Parse(run_output);
     ck_assert_msg(json != NULL, "%s", run_output);
-    double correct = number(json, "correct"), sum = 0, diagonal = 0;
+    double correct = json_number(json, "correct"), sum = 0, diagonal = 0;
     const cJSON *confusion = cJSON_GetObjectItem(json, "confusion"), *classes = cJSON_GetObjectItem(json, "classes");
     ck_assert_int_eq(cJSON_GetArraySize(confusion), 10);
     for (int i = 0; i < 10; i++)
@@ -85,9 +80,9 @@ START_TEST(tables_and_json) {
         }
     ck_assert_double_eq(sum, 30);
     ck_assert_double_eq(diagonal, correct);
-    ck_assert_double_eq(number(json, "top_k"), 2);
-    ck_assert_double_ge(number(json, "top_k_accuracy"), number(json, "accuracy"));
-    ck_assert_double_ge(number(json, "calibration_error"), 0);
+    ck_assert_double_eq(json_number(json, "top_k"), 2);
+    ck_assert_double_ge(json_number(json, "top_k_accuracy"), json_number(json, "accuracy"));
+    ck_assert_double_ge(json_number(json, "calibration_error"), 0);
     ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(classes, 3), "name")), "cat");
     cJSON_Delete(json);
 }
@@ -158,7 +153,7 @@ START_TEST(predictions) {
         }
         ck_assert_int_eq(cJSON_GetArraySize(list), 5);
         for (int k = 0; k < 5; k++)
-            sum += number(cJSON_GetArrayItem(list, k), "probability");
+            sum += json_number(cJSON_GetArrayItem(list, k), "probability");
         ck_assert(sum > 0.5 && sum <= 1.00001);
         ck_assert(cJSON_IsString(cJSON_GetObjectItem(cJSON_GetArrayItem(list, 0), "class")));
     }

@@ -36,12 +36,6 @@ static const struct {
     {SPEED(1000, 999, 1001), SPEED(980, 979, 981), "--threshold 0.01", 1, 0.98, 979.0 / 1001, 981.0 / 999, "worse"},
 };
 
-static double number(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
-    return item->valuedouble;
-}
-
 static const cJSON *quantity(const cJSON *json, const char *name) {
     const cJSON *item;
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(json, "quantities")) {
@@ -63,9 +57,9 @@ START_TEST(ratios_and_verdicts) {
                   "%s%s", program_errors, program_output);
     cJSON *json = cJSON_Parse(program_output);
     const cJSON *q = quantity(json, "ResNet training, images/s");
-    ck_assert_double_eq_tol(number(q, "ratio"), speeds[_i].ratio, 1e-6);
-    ck_assert_double_eq_tol(number(q, "low"), speeds[_i].low, 1e-6);
-    ck_assert_double_eq_tol(number(q, "high"), speeds[_i].high, 1e-6);
+    ck_assert_double_eq_tol(json_number(q, "ratio"), speeds[_i].ratio, 1e-6);
+    ck_assert_double_eq_tol(json_number(q, "low"), speeds[_i].low, 1e-6);
+    ck_assert_double_eq_tol(json_number(q, "high"), speeds[_i].high, 1e-6);
     ck_assert_str_eq(verdict(q), speeds[_i].verdict);
     /* Memory has no spread, so no verdict either. */
     ck_assert_str_eq(verdict(quantity(json, "ResNet training, planned memory")), "within noise");
@@ -101,11 +95,11 @@ START_TEST(accuracies_differ_by_two_standard_errors) {
     ck_assert_int_eq(program_run(folder, "", "clbench compare a.json b.json --json"), 1);
     cJSON *json = cJSON_Parse(program_output);
     const cJSON *q = quantity(json, "ResNet test accuracy");
-    ck_assert_double_eq_tol(number(q, "difference"), -0.011, 1e-7);
-    ck_assert_double_eq_tol(number(q, "low"), -0.016, 1e-7);
+    ck_assert_double_eq_tol(json_number(q, "difference"), -0.011, 1e-7);
+    ck_assert_double_eq_tol(json_number(q, "low"), -0.016, 1e-7);
     ck_assert_str_eq(verdict(q), "worse");
     ck_assert_str_eq(verdict(quantity(json, "DenseNet test accuracy")), "within noise");
-    ck_assert_double_eq(number(json, "worse"), 1);
+    ck_assert_double_eq(json_number(json, "worse"), 1);
     cJSON_Delete(json);
 }
 END_TEST
@@ -119,9 +113,9 @@ START_TEST(peers_against_a_measurement) {
     ck_assert_int_eq(program_run(folder, "", "clbench compare a.json b.json --json"), 0);
     cJSON *json = cJSON_Parse(program_output);
     const cJSON *q = quantity(json, "ResNet training, images/s"), *a = cJSON_GetObjectItem(q, "a");
-    ck_assert_double_eq_tol(number(q, "ratio"), 2, 1e-6);
-    ck_assert_double_eq(number(a, "low"), 101);
-    ck_assert_double_eq(number(a, "high"), 103);
+    ck_assert_double_eq_tol(json_number(q, "ratio"), 2, 1e-6);
+    ck_assert_double_eq(json_number(a, "low"), 101);
+    ck_assert_double_eq(json_number(a, "high"), 103);
     ck_assert_int_eq(cJSON_GetArraySize(cJSON_GetObjectItem(json, "quantities")), 1);
     cJSON_Delete(json);
 }

@@ -9,12 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *data;
-static void *hparams;
-
 static cln_fit_options tiny_options(void) {
-    cln_fit_options o = {.model = cln_model_find("ResNet"), .data = data, .seed = 42, .validation = 20};
-    o.hparams = hparams;
+    cln_fit_options o = {.model = cln_model_find("ResNet"), .data = tiny_data, .seed = 42, .validation = 20};
+    o.hparams = tiny_hparams;
     o.recipe = *o.model->recipe;
     o.recipe.batch_size = 16;
     return o;
@@ -158,7 +155,7 @@ START_TEST(an_estimate_is_what_is_built) {
         for (int k = 0; k < 2; k++) { /* of that batch; of another */
             int64_t n = k ? 5 : batches[i];
             g[k] = cln_graph_new(ctx);
-            cln_tensor y = o.model->build(g[k], cln_input(g[k], "image", n, 3, 32, 32), hparams);
+            cln_tensor y = o.model->build(g[k], cln_input(g[k], "image", n, 3, 32, 32), tiny_hparams);
             loss = cln_softmax_ce(g[k], y, cln_labels(g[k], "label", n), 0);
         }
         cln_plan_options options = {.training = true, .loss = loss, .outputs = &loss, .output_count = 1};
@@ -180,19 +177,8 @@ START_TEST(an_estimate_is_what_is_built) {
 }
 END_TEST
 
-static void set_up(void) {
-    data = folder_new();
-    tiny_write(data);
-    ok(cln_hparams_new(ctx, cln_model_find("ResNet"), TINY_HPARAMS, &hparams));
-}
-
-static void tear_down(void) {
-    free(hparams);
-    folder_remove(data);
-}
-
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tiny_fixture(tests);
     tcase_add_loop_test(tests, the_steepest_descent_is_suggested, 0, sizeof curves / sizeof *curves);
     tcase_add_test(tests, rates_are_tried_in_order);
     tcase_add_test(tests, a_loss_that_explodes_ends_it);

@@ -1,5 +1,6 @@
 /* clbench ops, train and infer, as a user runs them: what they print, as text, as JSON and as a trace. */
 #include "files.h"
+#include "programs.h"
 #include "suite.h"
 #include "tiny.h"
 
@@ -41,12 +42,6 @@ static cJSON *run_json(const char *arguments) {
     return json;
 }
 
-static double number(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
-    return item->valuedouble;
-}
-
 static const char *text(const cJSON *object, const char *name) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
     ck_assert_msg(cJSON_IsString(item), "no text '%s'", name);
@@ -63,16 +58,16 @@ static void expect_near(double found, double wanted) {
 
 /* A step's numbers agree with each other and with the peak of 100 GFLOP/s and 10 GB/s. */
 static void check_step(const cJSON *step) {
-    double ms = number(step, "ms"), flops = number(step, "flops"), bytes = number(step, "bytes");
+    double ms = json_number(step, "ms"), flops = json_number(step, "flops"), bytes = json_number(step, "bytes");
     double arithmetic_ms = flops / 100e9 * 1e3, memory_ms = bytes / 10e9 * 1e3;
     ck_assert_double_gt(ms, 0);
     ck_assert_double_gt(bytes, 0);
     ck_assert_str_eq(text(step, "bound"), arithmetic_ms > memory_ms ? "arithmetic" : "memory");
-    expect_near(number(step, "attainable_ms"), fmax(arithmetic_ms, memory_ms));
-    expect_near(number(step, "lost_ms") + number(step, "attainable_ms"), ms);
-    expect_near(number(step, "roofline_percent"), 100 * fmax(arithmetic_ms, memory_ms) / ms);
-    expect_near(number(step, "gflops"), flops / ms * 1e-6);
-    expect_near(number(step, "gbs"), bytes / ms * 1e-6);
+    expect_near(json_number(step, "attainable_ms"), fmax(arithmetic_ms, memory_ms));
+    expect_near(json_number(step, "lost_ms") + json_number(step, "attainable_ms"), ms);
+    expect_near(json_number(step, "roofline_percent"), 100 * fmax(arithmetic_ms, memory_ms) / ms);
+    expect_near(json_number(step, "gflops"), flops / ms * 1e-6);
+    expect_near(json_number(step, "gbs"), bytes / ms * 1e-6);
     text(step, "layer");
     text(step, "op");
     text(step, "variant");
@@ -85,24 +80,24 @@ START_TEST(every_step_is_told_the_most_time_lost_first) {
     cJSON *json = run_json("ops " NETWORK PEAK), *step;
     ck_assert_str_eq(text(json, "model"), "ResNet");
     ck_assert_str_eq(text(json, "mode"), "train");
-    ck_assert_double_eq(number(json, "batch_size"), 4);
-    ck_assert_double_eq(number(json, "peak_gflops"), 100);
-    ck_assert_double_eq(number(json, "bandwidth_gbs"), 10);
+    ck_assert_double_eq(json_number(json, "batch_size"), 4);
+    ck_assert_double_eq(json_number(json, "peak_gflops"), 100);
+    ck_assert_double_eq(json_number(json, "bandwidth_gbs"), 10);
     const cJSON *whole = cJSON_GetObjectItem(json, "whole"), *steps = cJSON_GetObjectItem(json, "steps");
-    double ms = number(json, "between_ms"), lost_ms = INFINITY;
+    double ms = json_number(json, "between_ms"), lost_ms = INFINITY;
     cJSON_ArrayForEach(step, steps) {
         check_step(step);
-        ck_assert_double_le(number(step, "lost_ms"), lost_ms);
-        lost_ms = number(step, "lost_ms");
-        ms += number(step, "ms");
+        ck_assert_double_le(json_number(step, "lost_ms"), lost_ms);
+        lost_ms = json_number(step, "lost_ms");
+        ms += json_number(step, "ms");
     }
     int count = cJSON_GetArraySize(steps);
     ck_assert_int_gt(count, 30);
-    ck_assert_double_eq(number(whole, "steps"), count);
-    ck_assert_double_eq(number(cJSON_GetObjectItem(json, "arithmetic"), "steps") +
-                            number(cJSON_GetObjectItem(json, "memory"), "steps"),
+    ck_assert_double_eq(json_number(whole, "steps"), count);
+    ck_assert_double_eq(json_number(cJSON_GetObjectItem(json, "arithmetic"), "steps") +
+                            json_number(cJSON_GetObjectItem(json, "memory"), "steps"),
                         count);
-    ck_assert_double_eq_tol(number(whole, "ms"), ms, 1e-3 * ms);
+    ck_assert_double_eq_tol(json_number(whole, "ms"), ms, 1e-3 * ms);
     cJSON_Delete(json);
 }
 END_TEST
@@ -116,9 +111,9 @@ START_TEST(a_convolution_alone_has_its_known_arithmetic_and_bytes) {
     ck_assert_str_eq(text(step, "op"), "conv2d");
     ck_assert_str_eq(text(step, "variant"), "reference");
     ck_assert_msg(strstr(text(step, "why_not"), "gemm: not 1x1") != NULL, "%s", text(step, "why_not"));
-    ck_assert_double_eq(number(step, "flops"), 2.0 * 2 * 32 * 64 * 9 * 16);
+    ck_assert_double_eq(json_number(step, "flops"), 2.0 * 2 * 32 * 64 * 9 * 16);
     /* Channel blocks of up to 16 add no padding. */
-    ck_assert_double_eq(number(step, "bytes"), 4.0 * (2 * 16 * 64 + 9 * 16 * 32 + 2 * 32 * 64));
+    ck_assert_double_eq(json_number(step, "bytes"), 4.0 * (2 * 16 * 64 + 9 * 16 * 32 + 2 * 32 * 64));
     cJSON_Delete(json);
 }
 END_TEST
@@ -150,8 +145,8 @@ END_TEST
 
 START_TEST(the_peak_is_measured_unless_given) {
     cJSON *json = run_json("ops --conv 8,8,4 --batch-size 1 --num-bench-iter 1 --peak 100");
-    ck_assert_double_eq(number(json, "peak_gflops"), 100);
-    ck_assert_double_gt(number(json, "bandwidth_gbs"), 0);
+    ck_assert_double_eq(json_number(json, "peak_gflops"), 100);
+    ck_assert_double_gt(json_number(json, "bandwidth_gbs"), 0);
     cJSON_Delete(json);
 }
 END_TEST
@@ -168,18 +163,18 @@ static cJSON *read_json(const char *path) {
 }
 
 static void check_event(const cJSON *event) {
-    ck_assert_double_ge(number(event, "ts"), 0);
-    ck_assert_double_ge(number(event, "dur"), 0);
-    number(event, "pid");
-    number(event, "tid");
+    ck_assert_double_ge(json_number(event, "ts"), 0);
+    ck_assert_double_ge(json_number(event, "dur"), 0);
+    json_number(event, "pid");
+    json_number(event, "tid");
     const cJSON *args = cJSON_GetObjectItem(event, "args");
     ck_assert_str_eq(text(args, "operator"), text(event, "cat"));
     text(args, "layer");
     text(args, "variant");
     text(args, "kernel");
-    number(args, "GB/s");
-    number(args, "GFLOP/s");
-    number(args, "percent of roofline");
+    json_number(args, "GB/s");
+    json_number(args, "GFLOP/s");
+    json_number(args, "percent of roofline");
 }
 
 START_TEST(a_trace_has_an_event_for_each_step) {
@@ -229,10 +224,10 @@ START_TEST(speed_is_told_with_size_and_memory) {
         snprintf(arguments, sizeof arguments, "%s " NETWORK "--image-size %d", modes[_i], large ? 24 : 16);
         cJSON *json = run_json(arguments);
         ck_assert_str_eq(text(json, "mode"), modes[_i]);
-        ck_assert_double_eq(number(json, "image_size"), large ? 24 : 16);
-        ck_assert_double_gt(number(json, "images_per_s"), 0);
-        ck_assert_double_gt(number(json, "weights_bytes"), 0);
-        planned_bytes[large] = number(json, "planned_bytes");
+        ck_assert_double_eq(json_number(json, "image_size"), large ? 24 : 16);
+        ck_assert_double_gt(json_number(json, "images_per_s"), 0);
+        ck_assert_double_gt(json_number(json, "weights_bytes"), 0);
+        planned_bytes[large] = json_number(json, "planned_bytes");
         const cJSON *process = cJSON_GetObjectItem(json, "peak_process_bytes");
         ck_assert(cJSON_IsNull(process) || process->valuedouble > planned_bytes[large]);
         cJSON_Delete(json);

@@ -23,7 +23,7 @@ static cln_status evaluate(const char *weights, const char *set, const char *mod
 /* --- a tiny network --- */
 
 #define TINY(block) "{\"num_blocks\":[1,1],\"c_hidden\":[8,8],\"block_name\":\"" block "\"}"
-static const char *const tiny_hparams[] = {TINY("ResNetBlock"), TINY("PreActResNetBlock")};
+static const char *const tiny_json[] = {TINY("ResNetBlock"), TINY("PreActResNetBlock")};
 
 typedef struct tiny_net {
     cln_graph *graph;
@@ -111,12 +111,12 @@ static char *write_checkpoint(cln_weights *weights, const char *name, const char
 
 START_TEST(lightning_checkpoints) {
     static const char *const objects[] = {LIGHTNING(""), LIGHTNING("'block_name 'PreActResNetBlock ")};
-    tiny_net n = tiny_new(tiny_hparams[_i]);
+    tiny_net n = tiny_new(tiny_json[_i]);
     char *own = path_of(folder, "own.safetensors");
     char *imported = write_checkpoint(n.weights, "imported.ckpt", objects[_i], "model.");
     cln_score expected, found;
     cln_training_record record;
-    const cln_metadata metadata[] = {{"model", "ResNet"}, {"hparams", tiny_hparams[_i]}};
+    const cln_metadata metadata[] = {{"model", "ResNet"}, {"hparams", tiny_json[_i]}};
     ok(cln_weights_save(ctx, n.weights, own, metadata, 2));
     ok(evaluate(own, data, NULL, &expected));
     ok(evaluate(imported, data, NULL, &found));
@@ -138,7 +138,7 @@ END_TEST
 
 /* The published normalisation goes with such a checkpoint, whatever the data's own would be. */
 START_TEST(validation_is_drawn_where_the_file_does_not_say) {
-    tiny_net n = tiny_new(tiny_hparams[0]);
+    tiny_net n = tiny_new(tiny_json[0]);
     char *path = write_checkpoint(n.weights, "imported.ckpt", LIGHTNING(""), "model.");
     cln_evaluate_options o = {.weights = path, .data = data, .batch_size = 8, .subset = CLN_SUBSET_VALIDATION};
     cln_score score, other;
@@ -162,10 +162,10 @@ START_TEST(validation_is_drawn_where_the_file_does_not_say) {
 END_TEST
 
 START_TEST(bare_state_dicts) {
-    tiny_net n = tiny_new(tiny_hparams[0]);
+    tiny_net n = tiny_new(tiny_json[0]);
     char *path = write_checkpoint(n.weights, "imported.pth", "} ( %s u .", "");
     cln_score score;
-    cln_evaluate_options o = {.weights = path, .data = data, .batch_size = 32, .hparams = tiny_hparams[0]};
+    cln_evaluate_options o = {.weights = path, .data = data, .batch_size = 32, .hparams = tiny_json[0]};
     expect_status(evaluate(path, data, NULL, &score), CLN_INVALID_FILE, "its metadata names no model; say which one");
     expect_status(
         evaluate(path, data, "ResNet", &score), CLN_INVALID_FILE,
@@ -199,7 +199,7 @@ START_TEST(checkpoints_of_other_code) {
          "'num_blocks ] ( #1 #1 e 'c_hidden ] ( #8 #8 e u u u .",
          CLN_INVALID_FILE, "it has a tensor 'extra' that the network lacks"},
     };
-    tiny_net n = tiny_new(tiny_hparams[0]);
+    tiny_net n = tiny_new(tiny_json[0]);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *path = write_checkpoint(n.weights, "imported.ckpt", cases[i].object, "model.");
         cln_score score;

@@ -18,18 +18,6 @@ enum { EPOCHS = 4, IMAGES = 96, UPDATES = 12 }; /* an epoch: 100 images in batch
 #define NETWORK "--model ResNet --hparams '" TINY_HPARAMS "' --data data --val-split 20 "
 #define RACE "race " NETWORK "--epochs 4 --batch-size 8 --lr 0.05 "
 
-static cJSON *parse(void) {
-    cJSON *json = cJSON_Parse(program_output);
-    ck_assert_msg(json != NULL, "not JSON: %s", program_output);
-    return json;
-}
-
-static double number(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    ck_assert_msg(cJSON_IsNumber(item), "no number '%s' in %s", name, program_output);
-    return item->valuedouble;
-}
-
 /* The validation accuracies in a run's metrics.csv; how many. */
 static int accuracies(const char *name, double *values) {
     char file[128];
@@ -59,12 +47,12 @@ START_TEST(missed) {
                   program_errors);
     ck_assert_ptr_nonnull(strstr(program_errors, "ResNet, epoch 4 of 4: train_acc "));
     ck_assert_int_eq(accuracies("all", values), EPOCHS);
-    cJSON *json = parse();
+    cJSON *json = program_json();
     ck_assert(cJSON_IsFalse(cJSON_GetObjectItem(json, "reached")));
-    ck_assert_double_eq(number(json, "accuracy"), best_of(values, EPOCHS));
-    ck_assert_double_eq(number(json, "epochs"), EPOCHS);
-    ck_assert_double_eq(number(json, "images"), EPOCHS * IMAGES);
-    ck_assert_double_eq(number(json, "updates"), EPOCHS * UPDATES);
+    ck_assert_double_eq(json_number(json, "accuracy"), best_of(values, EPOCHS));
+    ck_assert_double_eq(json_number(json, "epochs"), EPOCHS);
+    ck_assert_double_eq(json_number(json, "images"), EPOCHS * IMAGES);
+    ck_assert_double_eq(json_number(json, "updates"), EPOCHS * UPDATES);
     cJSON_Delete(json);
 }
 END_TEST
@@ -84,11 +72,11 @@ START_TEST(reached) {
     }
     ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target %.17g --out some --json", target), 0);
     ck_assert_msg(strstr(program_errors, "epoch") == strstr(program_errors, "epochs 6"), "%s", program_errors);
-    cJSON *json = parse();
+    cJSON *json = program_json();
     ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(json, "reached")));
-    ck_assert_double_eq(number(json, "images"), epochs * IMAGES);
-    ck_assert_double_gt(number(json, "training_s"), 0);
-    ck_assert_double_gt(number(json, "validation_s"), 0);
+    ck_assert_double_eq(json_number(json, "images"), epochs * IMAGES);
+    ck_assert_double_gt(json_number(json, "training_s"), 0);
+    ck_assert_double_gt(json_number(json, "validation_s"), 0);
     cJSON_Delete(json);
 }
 END_TEST
@@ -106,17 +94,17 @@ START_TEST(against) {
     ck_assert_msg(program_run(run_root, "", "clbench " RACE "--against slow --out fast --json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_null(strstr(program_errors, "warning"));
-    cJSON *json = parse();
+    cJSON *json = program_json();
     const cJSON *other = cJSON_GetObjectItem(json, "against"), *whole = cJSON_GetObjectItem(other, "whole"),
                 *until = cJSON_GetObjectItem(other, "until_target");
-    ck_assert_double_eq(number(json, "target"), values[count - 1]);
-    ck_assert_double_eq(number(whole, "images"), 3 * 96);
-    ck_assert_double_eq(number(whole, "updates"), 3 * 6);
-    ck_assert_double_eq(number(until, "epochs"), first + 1);
-    ck_assert_double_eq_tol(number(whole, "ratio_images"), number(json, "images") / (3 * 96), 1e-6);
-    ck_assert_double_eq_tol(number(until, "ratio_images"), number(json, "images") / ((first + 1) * 96), 1e-6);
-    ck_assert_double_eq_tol(number(whole, "ratio_training"), number(json, "training_s") / number(whole, "training_s"),
-                            1e-4);
+    ck_assert_double_eq(json_number(json, "target"), values[count - 1]);
+    ck_assert_double_eq(json_number(whole, "images"), 3 * 96);
+    ck_assert_double_eq(json_number(whole, "updates"), 3 * 6);
+    ck_assert_double_eq(json_number(until, "epochs"), first + 1);
+    ck_assert_double_eq_tol(json_number(whole, "ratio_images"), json_number(json, "images") / (3 * 96), 1e-6);
+    ck_assert_double_eq_tol(json_number(until, "ratio_images"), json_number(json, "images") / ((first + 1) * 96), 1e-6);
+    ck_assert_double_eq_tol(json_number(whole, "ratio_training"),
+                            json_number(json, "training_s") / json_number(whole, "training_s"), 1e-4);
     ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(other, "equal")));
     cJSON_Delete(json);
 }

@@ -14,12 +14,6 @@
 
 #define TABLE "table --data data --models ResNet --epochs 2 --batch-size 16 --val-split 20 --no-speed "
 
-static cJSON *parse(void) {
-    cJSON *json = cJSON_Parse(program_output);
-    ck_assert_msg(json != NULL, "not JSON: %s", program_output);
-    return json;
-}
-
 static cJSON *read_json(const char *name) {
     char *path = path_of(run_root, name), text[1 << 16];
     FILE *file = fopen(path, "rb");
@@ -30,21 +24,15 @@ static cJSON *read_json(const char *name) {
     return cJSON_Parse(text);
 }
 
-static double number(const cJSON *object, const char *name) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    ck_assert_msg(cJSON_IsNumber(item), "no number '%s'", name);
-    return item->valuedouble;
-}
-
 static const cJSON *first_row(const cJSON *json) {
     return cJSON_GetArrayItem(cJSON_GetObjectItem(json, "rows"), 0);
 }
 
 static double correct_of(const cJSON *json, int index) {
     const cJSON *item = cJSON_GetArrayItem(cJSON_GetObjectItem(first_row(json), "runs"), index);
-    ck_assert_double_eq(number(cJSON_GetObjectItem(item, "test"), "count"), TINY_TEST);
-    ck_assert_double_eq(number(cJSON_GetObjectItem(item, "validation"), "count"), 20);
-    return number(cJSON_GetObjectItem(item, "test"), "correct");
+    ck_assert_double_eq(json_number(cJSON_GetObjectItem(item, "test"), "count"), TINY_TEST);
+    ck_assert_double_eq(json_number(cJSON_GetObjectItem(item, "validation"), "count"), 20);
+    return json_number(cJSON_GetObjectItem(item, "test"), "correct");
 }
 
 /* Two seeds: their mean, their deviation, the binomial error and the difference follow from the counts. */
@@ -52,14 +40,14 @@ START_TEST(trains_and_tests) {
     ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--runs whole --seeds 2 --format json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_nonnull(strstr(program_errors, "ResNet, seed 43, epoch 2 of 2: train_acc "));
-    cJSON *json = parse();
+    cJSON *json = program_json();
     double a = correct_of(json, 0) / TINY_TEST, b = correct_of(json, 1) / TINY_TEST, mean = (a + b) / 2;
     const cJSON *row = first_row(json), *test = cJSON_GetObjectItem(row, "test");
-    ck_assert_double_eq_tol(number(test, "mean"), mean, 1e-6);
-    ck_assert_double_eq_tol(number(test, "deviation"), fabs(a - b) / sqrt(2), 1e-6);
-    ck_assert_double_eq_tol(number(test, "standard_error"), sqrt(mean * (1 - mean) / TINY_TEST), 1e-6);
-    ck_assert_double_eq_tol(number(row, "test_difference"), mean - 0.9106, 1e-6);
-    ck_assert_double_eq(number(json, "test_images"), TINY_TEST);
+    ck_assert_double_eq_tol(json_number(test, "mean"), mean, 1e-6);
+    ck_assert_double_eq_tol(json_number(test, "deviation"), fabs(a - b) / sqrt(2), 1e-6);
+    ck_assert_double_eq_tol(json_number(test, "standard_error"), sqrt(mean * (1 - mean) / TINY_TEST), 1e-6);
+    ck_assert_double_eq_tol(json_number(row, "test_difference"), mean - 0.9106, 1e-6);
+    ck_assert_double_eq(json_number(json, "test_images"), TINY_TEST);
     ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(json, "test_is_sample")));
     cJSON_Delete(json);
 }
@@ -98,7 +86,7 @@ START_TEST(survives_interruption) {
     ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--runs cut --seeds 2 --format json") == 0, "%s",
                   program_errors);
     ck_assert_ptr_null(strstr(program_errors, "seed 42"));
-    cJSON *cut = parse(), *whole = read_json("whole/table.json");
+    cJSON *cut = program_json(), *whole = read_json("whole/table.json");
     for (int i = 0; i < 2; i++)
         ck_assert_double_eq(correct_of(cut, i), correct_of(whole, i));
     cJSON_Delete(cut);
@@ -133,13 +121,13 @@ START_TEST(found_weights) {
     ck_assert_int_eq(system(command), 0);
     ck_assert_msg(program_run(run_root, "", "clbench " TABLE "--pretrained found --format json") == 0, "%s",
                   program_errors);
-    cJSON *json = parse();
-    ck_assert_double_eq(number(cJSON_GetArrayItem(cJSON_GetObjectItem(first_row(json), "runs"), 0), "parameters"),
+    cJSON *json = program_json();
+    ck_assert_double_eq(json_number(cJSON_GetArrayItem(cJSON_GetObjectItem(first_row(json), "runs"), 0), "parameters"),
                         272378);
     double correct = correct_of(json, 0);
     cJSON_Delete(json);
     ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --format json"), 0);
-    json = parse();
+    json = program_json();
     ck_assert_double_eq(correct_of(json, 0), correct);
     cJSON_Delete(json);
     ck_assert_int_eq(program_run(run_root, "", "clbench " TABLE "--runs whole --quick"), 2);
@@ -153,15 +141,15 @@ START_TEST(measures) {
         "clbench table --data data --pretrained found --runs speed --models ResNet --batch-size 4 "
         "--num-bench-iter 2 --format json";
     ck_assert_msg(program_run(run_root, "", arguments) == 0, "%s", program_errors);
-    cJSON *json = parse();
+    cJSON *json = program_json();
     const cJSON *speed = cJSON_GetObjectItem(first_row(json), "speed"), *train = cJSON_GetObjectItem(speed, "train");
-    ck_assert_double_gt(number(train, "images_per_s"), 0);
-    ck_assert_double_le(number(train, "p25"), number(train, "images_per_s"));
-    ck_assert_double_ge(number(train, "p75"), number(train, "images_per_s"));
-    ck_assert_double_gt(number(train, "planned_bytes"), 0);
-    ck_assert_double_gt(number(speed, "start_up_s"), 0);
+    ck_assert_double_gt(json_number(train, "images_per_s"), 0);
+    ck_assert_double_le(json_number(train, "p25"), json_number(train, "images_per_s"));
+    ck_assert_double_ge(json_number(train, "p75"), json_number(train, "images_per_s"));
+    ck_assert_double_gt(json_number(train, "planned_bytes"), 0);
+    ck_assert_double_gt(json_number(speed, "start_up_s"), 0);
     ck_assert_int_gt(cJSON_GetArraySize(cJSON_GetObjectItem(speed, "launches")), 50);
-    ck_assert_double_gt(number(cJSON_GetObjectItem(json, "machine"), "peak_gflops"), 0);
+    ck_assert_double_gt(json_number(cJSON_GetObjectItem(json, "machine"), "peak_gflops"), 0);
     cJSON_Delete(json);
     ck_assert_int_eq(program_run(run_root, "", arguments), 0);
     ck_assert_ptr_null(strstr(program_errors, "measuring"));

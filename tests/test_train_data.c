@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *data, *out; /* the tiny data set; an empty folder for each test */
-static void *hparams;
+static char *out; /* an empty folder for each test */
 
 static cln_fit_options options(void) {
-    cln_fit_options o = {.model = cln_model_find("ResNet"), .data = data, .out = out, .seed = 1, .hparams = hparams};
+    cln_fit_options o = {
+        .model = cln_model_find("ResNet"), .data = tiny_data, .out = out, .seed = 1, .hparams = tiny_hparams};
     o.recipe = *o.model->recipe;
     o.recipe.epochs = 1;
     o.recipe.batch_size = 8;
@@ -64,7 +64,7 @@ START_TEST(list_is_kept) {
     ck_assert_int_eq(r.validation.count, 10);
     /* From the weights file alone, the list being gone ... */
     file_remove(out, "list");
-    cln_evaluate_options e = evaluation(weights, data, CLN_SUBSET_VALIDATION);
+    cln_evaluate_options e = evaluation(weights, tiny_data, CLN_SUBSET_VALIDATION);
     cln_score kept = score(&e);
     ck_assert_int_eq(kept.count, 10);
     ck_assert_int_eq(kept.correct, r.validation.correct);
@@ -182,17 +182,6 @@ START_TEST(batches_are_measured) {
 }
 END_TEST
 
-static void set_up(void) {
-    data = folder_new();
-    tiny_write(data);
-    ok(cln_hparams_new(ctx, cln_model_find("ResNet"), TINY_HPARAMS, &hparams));
-}
-
-static void tear_down(void) {
-    free(hparams);
-    folder_remove(data);
-}
-
 static void open_folder(void) {
     out = folder_new();
 }
@@ -202,7 +191,7 @@ static void remove_folder(void) {
 }
 
 static void add_tests(TCase *tests) {
-    tcase_add_unchecked_fixture(tests, set_up, tear_down);
+    tiny_fixture(tests);
     tcase_add_checked_fixture(tests, open_folder, remove_folder);
     tcase_add_test(tests, list_is_kept);
     tcase_add_test(tests, bad_lists);

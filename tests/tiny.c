@@ -1,9 +1,12 @@
 /* See tiny.h. An image is noise around a grey level that its class alone decides, so there is something to learn. */
 #include "tiny.h"
+#include "clnet/models.h"
 #include "files.h"
+#include "suite.h"
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FILES = 5, RECORD = 3073, PER_FILE = TINY_TRAIN / FILES };
@@ -31,4 +34,22 @@ void tiny_write(const char *folder) {
     fill(records, TINY_TEST, &state);
     file_write(folder, "test_batch.bin", records, sizeof records);
     file_write(folder, "batches.meta.txt", names, strlen(names));
+}
+
+char *tiny_data;
+void *tiny_hparams;
+
+static void set_up(void) {
+    tiny_data = folder_new();
+    tiny_write(tiny_data);
+    ok(cln_hparams_new(ctx, cln_model_find("ResNet"), TINY_HPARAMS, &tiny_hparams));
+}
+
+static void tear_down(void) {
+    free(tiny_hparams);
+    folder_remove(tiny_data);
+}
+
+void tiny_fixture(TCase *tests) {
+    tcase_add_unchecked_fixture(tests, set_up, tear_down);
 }

@@ -22,6 +22,9 @@
 
 /* Records the message of a failure at its origin and returns `status`. Thread-safe. */
 cln_status cln__fail(cln_context *ctx, cln_status status, const char *format, ...) CLN__PRINTF(3, 4);
+/* The message of the last failure, to be told in another one: unlike cln_context_error's it stays, whatever other
+ * threads do. The caller frees it; NULL without memory. */
+char *cln__error_copy(cln_context *ctx);
 /* CLN_OUT_OF_MEMORY with a message naming what the host memory was for. */
 cln_status cln__fail_memory(cln_context *ctx, const char *what);
 /* Queues a warning (the oldest ones are kept, a flood is cut off with a note). Thread-safe. */

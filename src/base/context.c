@@ -67,6 +67,14 @@ const char *cln_context_error(const cln_context *ctx) {
     return text;
 }
 
+char *cln__error_copy(cln_context *ctx) {
+    pthread_mutex_lock(&ctx->mutex);
+    const char *text = ctx->error ? ctx->error : ctx->unformatted ? ctx->unformatted : "";
+    char *copy = cln__format("%s", text);
+    pthread_mutex_unlock(&ctx->mutex);
+    return copy;
+}
+
 cln_status cln__fail(cln_context *ctx, cln_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -62,7 +62,7 @@ static cln_status fail_fit(cln_plan *plan, const cln_graph *graph, const cln__pl
 /* With the message of the failure that was, which names what is too large. */
 static cln_status fail_misfit(cln_plan *plan, const cln_graph *graph, const cln__plan_request *request,
                               uint64_t limit) {
-    char *message = cln__format("%s", cln_context_error(plan->device->ctx));
+    char *message = cln__error_copy(plan->device->ctx);
     if (!message)
         return CLN_OUT_OF_MEMORY;
     cln_status status = fail_fit(plan, graph, request, limit, message);

@@ -122,9 +122,12 @@ static cln_status go_on(cln__trainer *t, bool *lost) {
     cln_status status =
         name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_INVALID_FILE;
     *lost = status == CLN_INVALID_FILE;
-    if (*lost)
-        cln__warn(t->ctx, "%s; what was lost stays lost, and a new event file is begun",
-                  name ? cln_context_error(t->ctx) : "the run's folder has no event file any more");
+    char *why = !*lost ? NULL
+                : name ? cln__error_copy(t->ctx)
+                       : cln__format("the run's folder has no event file any more");
+    if (why)
+        cln__warn(t->ctx, "%s; what was lost stays lost, and a new event file is begun", why);
+    free(why);
     free(name);
     return *lost ? CLN_OK : status;
 }

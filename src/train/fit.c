@@ -134,12 +134,14 @@ static cln_fit_options dev_run(const cln_fit_options *options) {
 /* The cause may lie outside and go away: a lost device, a full disk. The run then goes on from its last saved state. */
 static cln_status tell_to_go_on(cln_context *ctx, const cln__trainer *t, cln_status status) {
     bool outside = status == CLN_OPENCL || status == CLN_OUT_OF_MEMORY || status == CLN_IO;
-    if (!outside || !t || !t->is_saved)
-        return status;
-    return cln__fail(ctx, status,
-                     "%s; the run is saved after %d epochs and %lld steps: the same command with --resume last goes on "
-                     "from there",
-                     cln_context_error(ctx), t->saved.epochs, (long long)t->saved.steps);
+    char *why = outside && t && t->is_saved ? cln__error_copy(ctx) : NULL;
+    if (why)
+        cln__fail(ctx, status,
+                  "%s; the run is saved after %d epochs and %lld steps: the same command with --resume last goes on "
+                  "from there",
+                  why, t->saved.epochs, (long long)t->saved.steps);
+    free(why);
+    return status;
 }
 
 cln_status cln_fit(cln_context *ctx, cln_device *device, const cln_fit_options *options, cln_fit_result *result) {

@@ -236,8 +236,10 @@ cln_status cln__origin_hparams(cln_context *ctx, const cln__origin *origin, cons
     cln_status status = cln_hparams_new(ctx, model, own ? origin->hparams : json, out);
     if (status == CLN_OK && !own && !json && data)
         cln__hparams_fit_data(model, *out, data);
-    if (status == CLN_INVALID_ARGUMENT && own)
-        return cln__fail(ctx, CLN_INVALID_FILE, "weights file '%s': %s", path, cln_context_error(ctx));
+    char *why = status == CLN_INVALID_ARGUMENT && own ? cln__error_copy(ctx) : NULL;
+    if (why)
+        status = cln__fail(ctx, CLN_INVALID_FILE, "weights file '%s': %s", path, why);
+    free(why);
     return status;
 }
 

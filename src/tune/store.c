@@ -351,6 +351,9 @@ cln_status cln_choices_load(cln_context *ctx, const cln_device *device, const ch
     cln_tuning_close(t);
     if (status != CLN_INVALID_FILE && status != CLN_IO)
         return status;
-    cln__warn(ctx, "kernels are used as if never tuned: %s", cln_context_error(ctx));
+    char *why = cln__error_copy(ctx);
+    if (why)
+        cln__warn(ctx, "kernels are used as if never tuned: %s", why);
+    free(why);
     return CLN_OK;
 }

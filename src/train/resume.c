@@ -147,15 +147,24 @@ static cln_status check_folder(const cln__trainer *t) {
                      path, out);
 }
 
-cln_status cln__resume_read(cln__trainer *t) {
+static cln_status read_state(cln__trainer *t) {
     const char *path = t->options->resume;
+    cln_safetensors_free(t->resumed);
     CLN_TRY(cln_safetensors_read(t->ctx, path, &t->resumed));
-    if (!cln_safetensors_metadata(t->resumed, "progress") || !cln_safetensors_metadata(t->resumed, "crc32"))
-        return cln__fail(t->ctx, CLN_INVALID_FILE,
-                         "cannot resume from '%s': it holds no state of a run (weights alone do not; the file to give "
-                         "is resume.safetensors of the run's folder)",
-                         path);
+    if (cln_safetensors_metadata(t->resumed, "progress") && cln_safetensors_metadata(t->resumed, "crc32"))
+        return CLN_OK;
+    return cln__fail(t->ctx, CLN_INVALID_FILE,
+                     "cannot resume from '%s': it holds no state of a run (weights alone do not; the file to give is "
+                     "resume.safetensors of the run's folder)",
+                     path);
+}
+
+cln_status cln__resume_read(cln__trainer *t) {
+    CLN_TRY(read_state(t));
     CLN_TRY(check_folder(t));
+    CLN_TRY(cln__folder_open(t->ctx, t->options->out, &t->folder));
+    /* Again, since until the folder was claimed a process that was ending may have saved a later state. */
+    CLN_TRY(read_state(t));
     return check_sum(t);
 }
 

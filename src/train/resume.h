@@ -14,7 +14,8 @@
 /* Replaces the folder's resume.safetensors by the state of t->position. */
 cln_status cln__resume_save(cln__trainer *t);
 
-/* Reads options->resume, and refuses what is no whole state or lies in another folder than the run's. */
+/* Opens the folder and reads options->resume; refuses what is no whole state or lies in another folder than the run's.
+ */
 cln_status cln__resume_read(cln__trainer *t);
 /* Then, with the data: refuses it unless it is of this run, and sets position, ranking and validation. */
 cln_status cln__resume_open(cln__trainer *t);

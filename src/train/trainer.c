@@ -115,7 +115,7 @@ static cln_status prepare(cln__trainer *t) {
     t->data_checksum = cln__identity_data(t);
     if (o->resume)
         CLN_TRY(cln__resume_open(t));
-    if (o->out)
+    if (o->out && !o->resume)
         CLN_TRY(cln__folder_open(t->ctx, o->out, &t->folder));
     CLN_TRY(cln__prepare_plans(t));
     CLN_TRY(begin(t));

@@ -14,5 +14,5 @@ say "running the tests of threads"
 # The kernel's choice of addresses can be more random than ThreadSanitizer's map of memory allows.
 run=()
 if have setarch && setarch -R true 2>/dev/null; then run=(setarch -R); fi
-${run[@]+"${run[@]}"} ctest --test-dir build-sanitize-threads --output-on-failure --no-tests=error \
+${run[@]+"${run[@]}"} ctest --test-dir "$(build_folder --sanitize-threads "$@")" --output-on-failure --no-tests=error \
     -R '^(base|images|loader|threads)$'

@@ -148,8 +148,10 @@ bool run_has(const char *name) {
 char *run_read(const char *name, size_t *size) {
     char *path = path_of(run_root, name), *bytes = malloc(1 << 20);
     FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(bytes);
     ck_assert_msg(file != NULL, "there is no %s", path);
     size_t length = fread(bytes, 1, (1 << 20) - 1, file);
+    ck_assert_msg(length < (1 << 20) - 1, "%s is larger than is read here", path);
     bytes[length] = '\0';
     if (size)
         *size = length;

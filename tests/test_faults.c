@@ -67,10 +67,17 @@ START_TEST(memory_that_is_not_there) {
 }
 END_TEST
 
-/* Of the checks, the one for which there is no memory says nothing of the device; the others are made. */
+/* Of the checks, the one for which there is no memory says nothing of the device; the others are made. How many
+ * allocations come before the checks depends on the devices that are there. */
 START_TEST(checks_without_memory) {
-    run r = run_start_program("faults_clbench", "CLNET_FAULT=calloc:40", "verify --self");
-    tells(run_end(&r), 7, "clbench: verify: 1 of 36 checks could not be made: not enough memory");
+    int status = 0;
+    for (int at = 40; at < 80 && (status != 7 || !strstr(run_errors, "could not be made")); at++) {
+        char fault[32];
+        snprintf(fault, sizeof fault, "CLNET_FAULT=calloc:%d", at);
+        run r = run_start_program("faults_clbench", fault, "verify --self");
+        status = run_end(&r);
+    }
+    tells(status, 7, "clbench: verify: 1 of 36 checks could not be made: not enough memory");
     ck_assert_msg(strstr(run_output, "FAIL self: ") && strstr(run_output, ": not enough memory on the host"), "%s",
                   run_output);
     ck_assert_ptr_nonnull(strstr(run_output, "\n35 passed, 1 failed\n"));

@@ -57,20 +57,29 @@ START_TEST(warnings_come_in_order_and_a_flood_is_cut) {
 }
 END_TEST
 
+/* NULL if each copy of a message was whole, though other threads replace it. */
 static void *fail_often(void *context) {
+    bool whole = true;
     for (int i = 0; i < 1000; i++) {
         cln__fail(context, CLN_FAILED, "failure %d", i);
         cln__warn(context, "warning %d", i);
+        char *copy = cln__error_copy(context), end;
+        int number;
+        whole = whole && copy && sscanf(copy, "failure %d%c", &number, &end) == 1;
+        free(copy);
     }
-    return NULL;
+    return whole ? NULL : context;
 }
 
 START_TEST(context_serves_threads) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, fail_often, ctx), 0);
-    for (int i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++) {
+        void *broken;
+        pthread_join(threads[i], &broken);
+        ck_assert_ptr_null(broken);
+    }
     ck_assert_str_eq(cln_context_error(ctx), "failure 999");
 }
 END_TEST

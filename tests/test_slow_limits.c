@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Wider than for networks of four layers: rounding adds up through the layers, whichever kernels do it, and from update to
- * update, the more so the larger they are. */
+/* Wider than for networks of four layers: rounding adds up through the layers, whichever kernels do it, and from update
+ * to update, the more so the larger they are. */
 static const char tolerance[] = "{\"logits\": 1e-4, \"grad\": 1e-2, \"losses\": [1e-5, 1e-2, 1e-2, 1e-2, 1e-2]}";
 
 /* clang-format off */

@@ -58,19 +58,23 @@ void cln_context_free(cln_context *ctx) {
     free(ctx);
 }
 
+/* With the mutex held. */
+static const char *last_message(const cln_context *ctx) {
+    return ctx->error ? ctx->error : ctx->unformatted ? ctx->unformatted : "";
+}
+
 const char *cln_context_error(const cln_context *ctx) {
     /* Contexts are only ever made by cln_context_new, so none is really const; the mutex must be taken to read. */
     pthread_mutex_t *mutex = &((cln_context *)ctx)->mutex;
     pthread_mutex_lock(mutex);
-    const char *text = ctx->error ? ctx->error : ctx->unformatted ? ctx->unformatted : "";
+    const char *text = last_message(ctx);
     pthread_mutex_unlock(mutex);
     return text;
 }
 
 char *cln__error_copy(cln_context *ctx) {
     pthread_mutex_lock(&ctx->mutex);
-    const char *text = ctx->error ? ctx->error : ctx->unformatted ? ctx->unformatted : "";
-    char *copy = cln__format("%s", text);
+    char *copy = cln__format("%s", last_message(ctx));
     pthread_mutex_unlock(&ctx->mutex);
     return copy;
 }

@@ -100,11 +100,11 @@ static cln_status write_augmentation(cln__trainer *t) {
 /* A process that was killed before the first step may have begun a file already. */
 static cln_status open_first(cln__trainer *t) {
     bool at_start = t->position.epochs == 0 && t->position.steps == 0;
-    char *name = at_start ? cln__folder_events(&t->folder) : NULL;
-    cln_status status = name ? cln_tensorboard_append(t->ctx, t->folder.path, name, 0, &t->board)
-                             : cln_tensorboard_open(t->ctx, t->folder.path, &t->board);
-    free(name);
-    return status;
+    char name[256] = "";
+    if (at_start)
+        CLN_TRY(cln__folder_events(t->ctx, &t->folder, name));
+    return name[0] ? cln_tensorboard_append(t->ctx, t->folder.path, name, 0, &t->board)
+                   : cln_tensorboard_open(t->ctx, t->folder.path, &t->board);
 }
 
 static cln_status begin(cln__trainer *t) {
@@ -118,17 +118,15 @@ static cln_status begin(cln__trainer *t) {
 /* The file has a name with time and process in it, which the state of the run does not repeat: two runs with the same
  * options have the same state. */
 static cln_status go_on(cln__trainer *t, bool *lost) {
-    char *name = cln__folder_events(&t->folder);
-    cln_status status =
-        name ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board) : CLN_INVALID_FILE;
+    char name[256];
+    CLN_TRY(cln__folder_events(t->ctx, &t->folder, name));
+    cln_status status = name[0] ? cln_tensorboard_append(t->ctx, t->folder.path, name, t->event_bytes, &t->board)
+                                : cln__fail(t->ctx, CLN_INVALID_FILE, "the run's folder has no event file any more");
     *lost = status == CLN_INVALID_FILE;
-    char *why = !*lost ? NULL
-                : name ? cln__error_copy(t->ctx)
-                       : cln__format("the run's folder has no event file any more");
+    char *why = *lost ? cln__error_copy(t->ctx) : NULL;
     if (why)
         cln__warn(t->ctx, "%s; what was lost stays lost, and a new event file is begun", why);
     free(why);
-    free(name);
     return *lost ? CLN_OK : status;
 }
 

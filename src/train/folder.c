@@ -239,17 +239,18 @@ cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_
     return CLN_OK;
 }
 
-char *cln__folder_events(const cln__folder *folder) {
-    char *latest = NULL;
+cln_status cln__folder_events(cln_context *ctx, const cln__folder *folder, char latest[256]) {
     DIR *open = opendir(folder->path);
-    for (struct dirent *entry; open && (entry = readdir(open));)
-        if (cln_tensorboard_is_name(entry->d_name) && (!latest || strcmp(entry->d_name, latest) > 0)) {
-            free(latest);
-            latest = cln__format("%s", entry->d_name);
-        }
-    if (open)
-        closedir(open);
-    return latest;
+    latest[0] = '\0';
+    if (!open)
+        return cln__fail_errno(ctx, "cannot read the folder", folder->path);
+    struct dirent *entry;
+    for (errno = 0; (entry = readdir(open)); errno = 0)
+        if (cln_tensorboard_is_name(entry->d_name) && strcmp(entry->d_name, latest) > 0)
+            snprintf(latest, 256, "%.255s", entry->d_name);
+    cln_status status = errno == 0 ? CLN_OK : cln__fail_errno(ctx, "cannot read the folder", folder->path);
+    closedir(open);
+    return status;
 }
 
 char *cln__folder_epoch(const cln__folder *folder, int epoch) {

@@ -25,8 +25,8 @@ void cln__folder_close(cln__folder *folder);
 /* Adds a line to metrics.csv for a completed epoch; it is on the disk when this returns. */
 cln_status cln__folder_log(cln_context *ctx, cln__folder *folder, const cln_fit_event *event);
 
-/* The name of the latest event file that cln_tensorboard_open made in the folder, malloc'ed; NULL if there is none. */
-char *cln__folder_events(const cln__folder *folder);
+/* The name of the latest event file that cln_tensorboard_open made in the folder; "" if there is none. */
+cln_status cln__folder_events(cln_context *ctx, const cln__folder *folder, char latest[256]);
 
 /* "<folder>/epoch=NN.safetensors", malloc'ed; NULL for lack of memory. */
 char *cln__folder_epoch(const cln__folder *folder, int epoch);

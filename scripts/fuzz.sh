@@ -40,14 +40,20 @@ cmake -S tests/fuzz -B "$folder" "${options[@]}" >"$scratch/cmake.log" || die "$
 cmake --build "$folder" --parallel "$(getconf _NPROCESSORS_ONLN)"
 mkdir -p "$folder/findings"
 
-# Its output is shown only if there is a finding, but for the last line that tells how much was tried.
+# What was tried: the inputs, and from libFuzzer how many edges of the program's code they reached.
+tried() { # log
+    grep 'no finding' "$1" || awk '$2 == "DONE" { reached = $4 }
+        /^stat::number_of_executed_units/ { printf "%d inputs reached %d edges\n", $2, reached }' "$1"
+}
+
+# Its output is shown only if there is a finding.
 fuzz() { # format
     local format=$1 log=$scratch/$1.log
     mkdir -p "$scratch/corpus-$format"
     if FUZZ_SEEDS=$scratch/corpus-$format "$folder/fuzz_$format" -max_total_time="$seconds" -timeout=25 \
         -rss_limit_mb=3000 -malloc_limit_mb=3000 -max_len=65536 -print_final_stats=1 \
         -artifact_prefix="$folder/findings/$format-" "$scratch/corpus-$format" >"$log" 2>&1; then
-        say "$format: $(grep -E 'number_of_executed_units|no finding|^Done' "$log" | tail -n 1)"
+        say "$format: $(tried "$log")"
     else
         grep -v '^#' "$log" || true
         say "$format: a finding, see above; its input is kept in $folder/findings/$format-*"

@@ -29,6 +29,7 @@ libzip-dev            module  libzip                                            
 libsqlite3-dev        module  sqlite3                                                need
 libcairo2-dev         module  cairo                                                  need
 zlib1g-dev            module  zlib                                                   need
+libmd-dev             module  libmd                                                  need
 libprotobuf-c-dev     module  libprotobuf-c                                          need
 protobuf-c-compiler   command protoc-c                                               need
 libyaml-dev           module  yaml-0.1                                               need

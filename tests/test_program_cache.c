@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static const char OPTIONS[] = "-DWIDTH=1 -DCHAINS=2";
 
@@ -129,22 +130,22 @@ START_TEST(entries_come_back_or_are_refused) {
     stat(path, &status);
     ck_assert_uint_eq(status.st_mode & 07777, 0600);
 
-    /* Every byte counts, and every length: 32 of header, 3 of key, 7 of payload. */
-    ck_assert_int_eq(status.st_size, 42);
-    for (long offset = 0; offset < 42; offset++) {
+    /* Every byte counts, and every length: 64 of header, 3 of key, 7 of payload. */
+    ck_assert_int_eq(status.st_size, 74);
+    for (long offset = 0; offset < 74; offset++) {
         ck_assert(store_entry(folder, "key", "payload"));
         damage(path, offset, -1);
         ck_assert_msg(!load_entry(folder, "key", text), "byte %ld", offset);
         expect_warning("the cache entry of an entry is");
     }
-    for (long length = 0; length < 42; length++) {
+    for (long length = 0; length < 74; length++) {
         ck_assert(store_entry(folder, "key", "payload"));
         damage(path, -1, length);
         ck_assert(!load_entry(folder, "key", text));
         expect_warning("truncated");
     }
     ck_assert(store_entry(folder, "key", "payload"));
-    damage(path, -1, 43);
+    damage(path, -1, 75);
     ck_assert(!load_entry(folder, "key", text));
     expect_warning("longer than it says");
     folder_remove(folder);
@@ -164,7 +165,7 @@ START_TEST(foreign_entries_are_refused) {
     expect_warning("the entry of another program");
 
     FILE *file = fopen(path, "w");
-    fputs("some text that is no entry at all, longer than a header", file);
+    fputs("some text that is no entry at all, and that is longer than the header of one", file);
     fclose(file);
     ck_assert(!load_entry(folder, "key", text));
     expect_warning("no entry of this version");
@@ -177,6 +178,77 @@ START_TEST(foreign_entries_are_refused) {
     ck_assert_int_ne(errno, 0);
     rmdir(path);
     ck_assert_int_eq(list_entries(folder, other), 0); /* nothing is left behind */
+    folder_remove(folder);
+}
+END_TEST
+
+/* A CRC-32 does not see this: it is linear, so that whoever changes a payload by the polynomial keeps it. */
+START_TEST(a_change_that_keeps_a_checksum_is_found) {
+    static const unsigned char polynomial[] = {0x41, 0x06, 0x71, 0xdb,
+                                               0x01}; /* the powers from 32 down, as bits go in */
+    char *folder = folder_new();
+    char path[512], text[100];
+    unsigned char bytes[74];
+    ck_assert(store_entry(folder, "key", "payload"));
+    list_entries(folder, path);
+    FILE *file = fopen(path, "r+b");
+    ck_assert_uint_eq(fread(bytes, 1, sizeof bytes, file), sizeof bytes);
+    uLong before = crc32(0, bytes + 67, 7);
+    for (size_t i = 0; i < sizeof polynomial; i++)
+        bytes[67 + i] ^= polynomial[i];
+    ck_assert_uint_eq(crc32(0, bytes + 67, 7), before);
+    rewind(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, sizeof bytes, file), sizeof bytes);
+    fclose(file);
+    ck_assert(!load_entry(folder, "key", text));
+    expect_warning("the cache entry of an entry is corrupt, it is compiled again");
+    folder_remove(folder);
+}
+END_TEST
+
+/* By Python's hashlib, of the header's first 32 bytes as a little-endian machine has them, "key" and "payload". */
+START_TEST(the_digest_is_sha256) {
+    static const unsigned char expected[] = {0xa6, 0xb0, 0x67, 0x5f, 0x6b, 0xa7, 0x6b, 0x25, 0x3e, 0x7a, 0x03,
+                                             0xad, 0x75, 0xee, 0x6e, 0x0a, 0xf5, 0x83, 0xc5, 0xd9, 0x40, 0x54,
+                                             0xcc, 0x96, 0x13, 0x3e, 0x94, 0x54, 0xe7, 0xa0, 0xde, 0x8d};
+    char *folder = folder_new();
+    char path[512];
+    unsigned char bytes[74];
+    ck_assert(store_entry(folder, "key", "payload"));
+    list_entries(folder, path);
+    FILE *file = fopen(path, "rb");
+    ck_assert_uint_eq(fread(bytes, 1, sizeof bytes, file), sizeof bytes);
+    fclose(file);
+    if (bytes[8] == 2)
+        ck_assert_mem_eq(bytes + 32, expected, sizeof expected);
+    folder_remove(folder);
+}
+END_TEST
+
+START_TEST(entries_that_others_can_write_to_are_refused) {
+    char *folder = folder_new();
+    char path[512], text[100];
+    ck_assert(store_entry(folder, "key", "payload"));
+    list_entries(folder, path);
+    static const mode_t open_modes[] = {0620, 0602, 0666};
+    for (size_t i = 0; i < sizeof open_modes / sizeof *open_modes; i++) {
+        ck_assert_int_eq(chmod(path, open_modes[i]), 0);
+        ck_assert(!load_entry(folder, "key", text));
+        expect_warning("is a file that other users can write to, it is compiled again");
+    }
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert(load_entry(folder, "key", text));
+    if (geteuid() == 0) { /* only then a file can be given away */
+        ck_assert_int_eq(chown(path, 65534, 65534), 0);
+        ck_assert(!load_entry(folder, "key", text));
+        expect_warning("other users can write to");
+        ck_assert_int_eq(chown(folder, 65534, 65534), 0);
+        ck_assert(!cln__cache_prepare(ctx, folder));
+        expect_warning("other users can write to");
+    }
+    ck_assert(store_entry(folder, "key", "payload"));
+    ck_assert(load_entry(folder, "key", text));
+    expect_no_warning();
     folder_remove(folder);
 }
 END_TEST
@@ -383,10 +455,10 @@ START_TEST(cache_hits_and_heals) {
     damage(path, -1, (long)status.st_size / 2);
     ck_assert(!built_from_binary(folder));
     expect_warning("the cache entry of cl/peak.cl with '-DWIDTH=1 -DCHAINS=2' is truncated");
-    ck_assert(built_from_binary(folder)); /* it was written anew */
-    damage(path, (long)status.st_size - 100, -1);
+    ck_assert(built_from_binary(folder));         /* it was written anew */
+    damage(path, (long)status.st_size - 100, -1); /* in the binary, its length kept */
     ck_assert(!built_from_binary(folder));
-    expect_warning("corrupt");
+    expect_warning("the cache entry of cl/peak.cl with '-DWIDTH=1 -DCHAINS=2' is corrupt, it is compiled again");
     ck_assert(built_from_binary(folder));
     ck_assert_int_eq(list_entries(folder, path), 1);
     expect_no_warning();
@@ -432,6 +504,9 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, folders_are_made_for_the_owner_alone);
     tcase_add_test(tests, entries_come_back_or_are_refused);
     tcase_add_test(tests, foreign_entries_are_refused);
+    tcase_add_test(tests, a_change_that_keeps_a_checksum_is_found);
+    tcase_add_test(tests, the_digest_is_sha256);
+    tcase_add_test(tests, entries_that_others_can_write_to_are_refused);
     tcase_add_test(tests, store_without_a_disk);
     tcase_add_test(tests, two_processes_write_one_entry);
     if (!suite_has_device())

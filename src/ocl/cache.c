@@ -9,21 +9,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sha2.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-enum { ENTRY_VERSION = 1 };
+enum { ENTRY_VERSION = 2 };
 static const uint64_t MAX_ENTRY_BYTES = (uint64_t)256 << 20;
 
 typedef struct entry_header {
     char magic[8];
-    uint32_t version;
-    uint32_t checksum; /* CRC-32 of key and payload */
-    uint64_t key_bytes, payload_bytes;
+    uint64_t version, key_bytes, payload_bytes;
+    unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the members above, the key and the payload */
 } entry_header;
 
 static const char MAGIC[8] = {'c', 'l', 'n', 'e', 't', 'P', 'R', 'G'};
@@ -94,16 +94,27 @@ static char *entry_path(const char *folder, const char *key, size_t key_size) {
     return cln__format("%s/%016" PRIx64 "%016" PRIx64 ".bin", folder, a, b);
 }
 
-static uint32_t checksum(const char *key, size_t key_size, const unsigned char *data, size_t size) {
-    uLong crc = crc32(0, (const Bytef *)key, (uInt)key_size);
-    return (uint32_t)crc32(crc, data, (uInt)size);
+static void digest_entry(const entry_header *header, const void *key, const void *payload,
+                         unsigned char out[SHA256_DIGEST_LENGTH]) {
+    SHA2_CTX sha;
+    SHA256Init(&sha);
+    SHA256Update(&sha, (const unsigned char *)header, offsetof(entry_header, digest));
+    SHA256Update(&sha, key, (size_t)header->key_bytes);
+    SHA256Update(&sha, payload, (size_t)header->payload_bytes);
+    SHA256Final(out, &sha);
 }
 
-/* All of a regular file in malloc'ed memory, or NULL. */
-static unsigned char *read_whole(int file, size_t *size) {
+/* All of the file in malloc'ed memory; NULL, with what is wrong about it, if it is no regular file that nobody but the
+ * user can write to. */
+static unsigned char *read_whole(int file, size_t *size, const char **fault) {
     struct stat status;
+    *fault = "not a readable file";
     if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || (uint64_t)status.st_size > MAX_ENTRY_BYTES)
         return NULL;
+    if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH))) {
+        *fault = "a file that other users can write to";
+        return NULL;
+    }
     unsigned char *bytes = malloc((size_t)status.st_size + 1); /* never of size 0 */
     size_t done = 0;
     while (bytes && done < (size_t)status.st_size) {
@@ -121,8 +132,7 @@ static unsigned char *read_whole(int file, size_t *size) {
 /* NULL if `bytes` is the whole entry of `key`, else what it is instead. */
 static const char *entry_fault(const unsigned char *bytes, size_t size, const char *key, size_t key_size) {
     entry_header header;
-    if (!bytes)
-        return "not a readable file";
+    unsigned char digest[sizeof header.digest];
     if (size < sizeof header)
         return "truncated";
     memcpy(&header, bytes, sizeof header);
@@ -134,8 +144,8 @@ static const char *entry_fault(const unsigned char *bytes, size_t size, const ch
     if (size != expected)
         return size < expected ? "truncated" : "longer than it says";
     const unsigned char *kept_key = bytes + sizeof header, *payload = kept_key + header.key_bytes;
-    if (checksum((const char *)kept_key, (size_t)header.key_bytes, payload, (size_t)header.payload_bytes) !=
-        header.checksum)
+    digest_entry(&header, kept_key, payload, digest);
+    if (memcmp(digest, header.digest, sizeof digest) != 0)
         return "corrupt";
     if (header.key_bytes != key_size || memcmp(kept_key, key, key_size) != 0)
         return "the entry of another program";
@@ -151,9 +161,11 @@ bool cln__cache_load(cln_context *ctx, const char *folder, const char *what, con
         return false;
     }
     size_t read_size = 0;
-    unsigned char *bytes = read_whole(file, &read_size);
+    const char *fault;
+    unsigned char *bytes = read_whole(file, &read_size, &fault);
     close(file);
-    const char *fault = entry_fault(bytes, read_size, key, key_size);
+    if (bytes)
+        fault = entry_fault(bytes, read_size, key, key_size);
     if (fault) {
         cln__warn(ctx, "the cache entry of %s is %s, it is compiled again: %s", what, fault, path);
         free(bytes);
@@ -185,7 +197,7 @@ static bool write_whole(int file, const void *bytes, size_t size) {
 static int write_entry(int file, const char *key, size_t key_size, const unsigned char *data, size_t size) {
     entry_header header = {.version = ENTRY_VERSION, .key_bytes = key_size, .payload_bytes = size};
     memcpy(header.magic, MAGIC, sizeof MAGIC);
-    header.checksum = checksum(key, key_size, data, size);
+    digest_entry(&header, key, data, header.digest);
     bool written = write_whole(file, &header, sizeof header) && write_whole(file, key, key_size) &&
                    write_whole(file, data, size) && fsync(file) == 0;
     int reason = written ? 0 : errno;

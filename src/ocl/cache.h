@@ -23,8 +23,8 @@ bool cln__cache_make_folders(const char *folder);
  * code, so a folder that belongs to another user or that others can write to is refused. */
 bool cln__cache_prepare(cln_context *ctx, const char *folder);
 
-/* The entry of `key` (any bytes): true with a malloc'ed payload in *data. False if there is none; a truncated,
- * corrupt or foreign one gives a warning that calls it `what`. */
+/* The entry of `key` (any bytes): true with a malloc'ed payload in *data. False if there is none; one that
+ * is truncated, corrupt, foreign or open to other users gives a warning that calls it `what`. */
 bool cln__cache_load(cln_context *ctx, const char *folder, const char *what, const char *key, size_t key_size,
                      unsigned char **data, size_t *size);
 

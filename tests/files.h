@@ -18,11 +18,13 @@ void file_remove(const char *folder, const char *name);
 void folder_make(const char *folder, const char *name);
 /* How many entries the folder has. */
 int folder_count(const char *folder);
+/* Takes from this process the right to write into the folder, and gives it back; root, who may write anywhere, is
+ * another user in between. Assert nothing there: Check writes every assertion to a file of its own. */
+void folder_allow(const char *folder, bool writing);
 /* From here on no file can be written beyond `bytes`, as if the disk were full; 0 lifts that. */
 void file_limit(long bytes);
 
-/* The path of `name` in $CLNET_SHARED or ../shared, freed by the caller; NULL, after printing that `what` is left out,
- * if it is not there. */
+/* The path of `name` in $CLNET_SHARED or ../shared, freed by the caller; NULL, after skip(what), if it is not there. */
 char *shared_path(const char *name, const char *what);
 
 #endif

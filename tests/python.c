@@ -1,5 +1,6 @@
 /* See python.h. */
 #include "python.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@ bool python_has(const char *modules) {
     snprintf(command, sizeof command, "'%s' -c 'import %s' >/dev/null 2>&1", interpreter(), modules);
     bool there = system(command) == 0;
     if (!there)
-        printf("skipped: %s has no %s (bench/peers/setup.sh)\n", interpreter(), modules);
+        skip("a comparison with Python", "%s has no %s (bench/peers/setup.sh)", interpreter(), modules);
     return there;
 }
 

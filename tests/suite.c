@@ -2,6 +2,7 @@
 #include "suite.h"
 #include "../src/ocl/ocl.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,4 +112,13 @@ int suite_skip(const char *reason) {
     const char *ci = getenv("CI");
     printf("skipped: %s\n", reason);
     return ci && ci[0] ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+void skip(const char *what, const char *reason, ...) {
+    va_list arguments;
+    printf("skipped: %s: ", what);
+    va_start(arguments, reason);
+    vprintf(reason, arguments);
+    va_end(arguments);
+    printf("\n");
 }

@@ -24,6 +24,9 @@ bool suite_has_programs(void);
 /* Prints "skipped: <reason>"; returns main's exit status: success, but failure where CI is set, since a skip would go
  * unnoticed there. */
 int suite_skip(const char *reason);
+/* Prints "skipped: <what>: <reason>", of a test or a part of one that cannot be made here; scripts/test.sh lists these
+ * lines at its end. The test goes on, or returns, and passes. */
+void skip(const char *what, const char *reason, ...) __attribute__((__format__(__printf__, 2, 3)));
 
 /* Fails the test, with the context's message. */
 void ok(cln_status status);

@@ -392,7 +392,7 @@ END_TEST
 START_TEST(fashion_mnist) {
     cln_dataset *d = NULL;
     if (access("/usr/share/datasets/fashion-mnist", R_OK) != 0) {
-        printf("skipped: Fashion-MNIST: Debian's package dataset-fashion-mnist is not installed\n");
+        skip("Fashion-MNIST", "Debian's package dataset-fashion-mnist is not installed");
         expect_failure("fashion-mnist", CLN_SPLIT_TEST, CLN_IO, "install Debian's package dataset-fashion-mnist");
         return;
     }

@@ -127,7 +127,7 @@ START_TEST(decimal_commas) {
     for (int i = 0; i < 2; i++) {
         out[i] = path_of(root, i ? "comma" : "point");
         if (i && (!made || !setlocale(LC_ALL, "de_DE.UTF-8"))) {
-            printf("decimal_commas: skipped, localedef cannot make the locale de_DE\n");
+            skip("decimal commas", "localedef cannot make the locale de_DE");
             break;
         }
         cln_recipe recipe = *cln_model_find("ResNet")->recipe;

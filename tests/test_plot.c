@@ -50,7 +50,7 @@ static void check_svg(const char *path) {
     int status = system(command);
     ck_assert(WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
-        printf("skipped: parsing SVG: there is no python3\n");
+        skip("parsing SVG", "there is no python3");
     else
         ck_assert_int_eq(WEXITSTATUS(status), 0);
 }

@@ -232,7 +232,7 @@ static char *unpack_sample(void) {
     free(archive);
     if (status == 0)
         return sample;
-    printf("skipped: the published checkpoints: tar and xz are needed to unpack the sample\n");
+    skip("the published checkpoints", "tar and xz are needed to unpack the sample");
     free(sample);
     return NULL;
 }

@@ -102,8 +102,17 @@ START_TEST(folders_are_made_for_the_owner_alone) {
     ck_assert_uint_eq(status.st_mode & 07777, 0700);
     expect_no_warning();
 
-    ck_assert_int_eq(chmod(folder, 0777), 0);
-    ck_assert(!cln__cache_prepare(ctx, folder));
+    static const mode_t open_to_others[] = {0720, 0702};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(chmod(folder, open_to_others[i]), 0);
+        ck_assert(!cln__cache_prepare(ctx, folder));
+        expect_warning("other users can write");
+    }
+    /* Another user's: root can give one away, and nobody else owns /. */
+    ck_assert_int_eq(chmod(folder, 0700), 0);
+    bool is_root = geteuid() == 0;
+    ck_assert(!is_root || chown(folder, 65534, 65534) == 0);
+    ck_assert(!cln__cache_prepare(ctx, is_root ? folder : "/"));
     expect_warning("other users can write");
     ck_assert(!cln__cache_prepare(ctx, "/proc/no such folder/clnet"));
     expect_warning("cannot make the folder '/proc/no such folder/clnet': ");

@@ -99,7 +99,7 @@ START_TEST(full_disk) {
     run r = start_40("full");
     snprintf(command, sizeof command, "prlimit --pid %d --fsize=2048 2>/dev/null", (int)r.pid);
     if (system(command) != 0) {
-        printf("skipped: a full disk: there is no prlimit\n");
+        skip("a full disk", "there is no prlimit");
         run_signal(&r, SIGKILL);
         run_end(&r);
         return;

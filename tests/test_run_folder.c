@@ -118,10 +118,10 @@ START_TEST(of_two_at_once_one_trains) {
 END_TEST
 
 START_TEST(a_run_in_progress_is_not_gone_on_with) {
-    run r = run_start("", RUN_FIT "--epochs 1000000 --milestones 1 --out busy");
+    run r = run_start("", RUN_FIT "--epochs 200 --milestones 1 --out busy");
     ck_assert_msg(run_prints(&r, "epoch 1/"), "%s", run_errors);
     run_signal(&r, SIGSTOP);
-    run second = run_start("", RUN_FIT "--epochs 1000000 --milestones 1 --out busy --resume last");
+    run second = run_start("", RUN_FIT "--epochs 200 --milestones 1 --out busy --resume last");
     int status = run_end(&second);
     run_signal(&r, SIGKILL);
     ck_assert_msg(status == 2, "status %d: %s", status, run_errors);

@@ -225,7 +225,7 @@ static char *bench(const char *arguments, int *status) {
 /* No device is no fault of the self-check; tests of the device say so. */
 static bool no_device(int status) {
     if (status == CLN_NO_DEVICE && !getenv("CI"))
-        printf("skipped: there is no OpenCL device\n");
+        skip("the self-check", "there is no OpenCL device");
     return status == CLN_NO_DEVICE && !getenv("CI");
 }
 

@@ -92,8 +92,8 @@ START_TEST(tensors_beyond_2_gib_are_addressed) {
     const uint64_t bytes = (uint64_t)PIXELS * CHANNELS * sizeof(float);
     const cln_device_info *info = cln_device_get_info(device);
     if (info->max_alloc_bytes < bytes || free_gib() < 5)
-        printf("skipped: a tensor of %.1f GiB, of which the device allocates %.1f, and %.1f are free\n",
-               (double)bytes / (1 << 30), (double)info->max_alloc_bytes / (1 << 30), free_gib());
+        skip("a tensor of more than 2 GiB", "the device allocates %.1f GiB of its %.1f, and %.1f are free",
+             (double)info->max_alloc_bytes / (1 << 30), (double)bytes / (1 << 30), free_gib());
     else
         check_large(variants[_i]);
 }

@@ -4,6 +4,7 @@
 #include "files.h"
 #include "suite.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,30 @@
 
 static char *folder;
 
+/* What was called since the test began, a letter each: a file synced, renamed, its folder synced. */
+static char calls[32];
+
+static void note(char call) {
+    size_t length = strlen(calls);
+    if (length + 1 < sizeof calls)
+        calls[length] = call;
+}
+
+/* In place of the C library's, for the objects that are tested. */
+int fsync(int fd) {
+    struct stat info;
+    note(fstat(fd, &info) == 0 && S_ISDIR(info.st_mode) ? 'd' : 'f');
+    return fdatasync(fd);
+}
+
+int rename(const char *from, const char *to) {
+    note('r');
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
 static void setup(void) {
+    memset(calls, 0, sizeof calls);
+
     folder = folder_new();
 }
 
@@ -99,6 +123,15 @@ START_TEST(writes_and_replaces) {
 }
 END_TEST
 
+/* A power failure leaves the old file or the new one. */
+START_TEST(writes_are_on_the_disk_before_they_count) {
+    char *path = path_of(folder, "file");
+    ok(cln_file_write(ctx, path, "new", 3));
+    ck_assert_str_eq(calls, "frd");
+    free(path);
+}
+END_TEST
+
 START_TEST(writes_beside_the_program) {
     /* A name without a folder is in the working folder. */
     char *before = getcwd(NULL, 0);
@@ -173,6 +206,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, reads);
     tcase_add_test(tests, reads_large_gz);
     tcase_add_test(tests, writes_and_replaces);
+    tcase_add_test(tests, writes_are_on_the_disk_before_they_count);
     tcase_add_test(tests, writes_beside_the_program);
     tcase_add_test(tests, a_failed_write_leaves_the_old_file);
     tcase_add_test(tests, write_failures);

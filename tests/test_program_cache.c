@@ -20,6 +20,14 @@
 
 static const char OPTIONS[] = "-DWIDTH=1 -DCHAINS=2";
 
+/* How often a file was synced: in place of the C library's, for the objects that are tested. */
+static int synced;
+
+int fsync(int fd) {
+    synced++;
+    return fdatasync(fd);
+}
+
 /* --- folders and entries, no device --- */
 
 /* The files in `folder`; the last one's path into `path`. */
@@ -129,7 +137,9 @@ START_TEST(entries_come_back_or_are_refused) {
     char path[512], text[100];
     ck_assert(!load_entry(folder, "key", text));
     expect_no_warning(); /* nothing there is no fault */
+    int before = synced;
     ck_assert(store_entry(folder, "key", "payload"));
+    ck_assert_int_eq(synced, before + 1);
     ck_assert(load_entry(folder, "key", text));
     ck_assert_str_eq(text, "payload");
     ck_assert(!load_entry(folder, "other key", text));
@@ -475,6 +485,51 @@ START_TEST(cache_hits_and_heals) {
 }
 END_TEST
 
+/* Makes the program on a device that says so of itself; there must then be `expected` entries. */
+static void keep_program(const char *folder, char *field, const char *text, int expected) {
+    cl_kernel kernel;
+    char path[512];
+    if (field)
+        snprintf(field, 16, "%s", text);
+    ck_assert_ptr_nonnull(program_with(OPTIONS, &kernel));
+    clReleaseKernel(kernel);
+    cln_device_free(device);
+    ck_assert_int_eq(list_entries(folder, path), expected);
+}
+
+static const char *text_of_source(const char *name) {
+    const cln__kernel_source *s = cln__kernel_sources;
+    while (strcmp(s->name, name) != 0)
+        s++;
+    return s->text;
+}
+
+/* Another driver, device or text of the kernels is another entry. */
+START_TEST(a_key_has_all_that_a_binary_depends_on) {
+    char *folder = folder_new(), path[512];
+    open_device(folder);
+    keep_program(folder, NULL, NULL, 1);
+    list_entries(folder, path);
+    static char bytes[1 << 20]; /* the key is among the first of them */
+    FILE *file = fopen(path, "rb");
+    size_t size = fread(bytes, 1, sizeof bytes - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = bytes[i] ? bytes[i] : ' ';
+    ck_assert_ptr_nonnull(strstr(bytes, text_of_source("peak")));
+    open_device(folder);
+    keep_program(folder, device->info.driver_version, "another", 2);
+    open_device(folder);
+    keep_program(folder, device->info.version, "another", 3);
+    open_device(folder);
+    keep_program(folder, device->info.name, "another", 4);
+    open_device(folder);
+    keep_program(folder, device->info.platform_name, "another", 5);
+    expect_no_warning();
+    folder_remove(folder);
+}
+END_TEST
+
 START_TEST(cache_does_without_a_disk) {
     ck_assert(!built_from_binary("/proc/no such folder/clnet"));
     expect_warning("compiled programs are not kept: cannot make the folder");
@@ -525,6 +580,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, every_kernel_file_can_be_in_a_bundle);
     tcase_add_test(tests, what_is_prepared_is_found_or_fails_when_it_is_asked_for);
     tcase_add_test(tests, cache_hits_and_heals);
+    tcase_add_test(tests, a_key_has_all_that_a_binary_depends_on);
     tcase_add_test(tests, cache_does_without_a_disk);
     tcase_add_test(tests, two_processes_build_one_program);
 }

@@ -1,4 +1,5 @@
 /* What a run leaves in its folder for people and programs, where that folder is, and what --json-lines prints. */
+#include "clnet/models.h"
 #include "clnet/train.h"
 #include "events.h"
 #include "files.h"
@@ -7,12 +8,25 @@
 #include "tiny.h"
 
 #include <cjson/cJSON.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A folder that another process makes first, just when it is tried: in place of the C library's, for the objects that
+ * are tested. */
+static bool another_is_faster;
+
+int mkdir(const char *path, mode_t mode) {
+    if (another_is_faster && strstr(path, "/version_")) {
+        another_is_faster = false;
+        mkdirat(AT_FDCWD, path, mode);
+    }
+    return mkdirat(AT_FDCWD, path, mode);
+}
 
 /* --- numbered folders --- */
 
@@ -50,6 +64,8 @@ START_TEST(folders_are_numbered_from_the_highest) {
     folder_make(run_root, "numbered/Net/version_x");
     file_write(run_root, "numbered/Net/version_10", "a file", 6);
     expect_new("numbered/Net/version_11");
+    another_is_faster = true;
+    expect_new("numbered/Net/version_13");
     folder_make(run_root, "numbered/Net/version_999999999");
     ck_assert_int_eq(cln_run_folder_new(ctx, base, "Net", &path), CLN_IO);
     expect_message("there is no next number");
@@ -114,6 +130,31 @@ START_TEST(of_two_at_once_one_trains) {
     int first = run_end(&both[0]), second = run_end(&both[1]);
     ck_assert_msg((first == 0 && second == 2) || (first == 2 && second == 0), "statuses %d and %d", first, second);
     runs_same("alone", "both");
+}
+END_TEST
+
+static void let_another_begin(void *user, const cln_fit_event *event) {
+    if (event->stage == CLN_FIT_LOADED)
+        file_write(user, "resume.safetensors", "another run", 11);
+}
+
+/* One that began, and may have ended, between the first look into the folder and its claim. */
+START_TEST(a_run_that_began_meanwhile_is_found) {
+    char *data = path_of(run_root, "data"), *out = path_of(run_root, "meanwhile");
+    folder_make(run_root, "meanwhile");
+    const cln_model *model = cln_model_find("ResNet");
+    cln_fit_options o = {
+        .model = model, .recipe = *model->recipe, .data = data, .out = out, .on_event = let_another_begin, .user = out};
+    o.recipe.epochs = 1;
+    o.recipe.batch_size = 16;
+    o.recipe.milestones.count = 0;
+    cln_fit_result result;
+    expect_status(cln_fit(ctx, device, &o, &result), CLN_INVALID_ARGUMENT, "already holds resume.safetensors");
+    char *state = run_read("meanwhile/resume.safetensors", NULL);
+    ck_assert_str_eq(state, "another run");
+    free(state);
+    free(data);
+    free(out);
 }
 END_TEST
 
@@ -405,6 +446,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, the_summary_is_that_of_the_command);
     tcase_add_test(tests, a_new_run_needs_a_folder_without_one);
     tcase_add_test(tests, of_two_at_once_one_trains);
+    tcase_add_test(tests, a_run_that_began_meanwhile_is_found);
     tcase_add_test(tests, a_run_in_progress_is_not_gone_on_with);
     tcase_add_test(tests, files_of_a_run_are_told_from_others);
     tcase_add_test(tests, curves_count_updates);

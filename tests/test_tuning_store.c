@@ -6,10 +6,12 @@
 #include "files.h"
 #include "suite.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SIGNATURE(n) "conv2d forward x=" #n "x16x32x32/16 y=" #n "x32x32x32/16 k=3x3 s=1 p=1 d=1 g=1"
@@ -201,6 +203,30 @@ START_TEST(two_processes_save_at_once) {
 }
 END_TEST
 
+static void *let_go(void *holder) {
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    return sqlite3_exec(holder, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK ? holder : NULL;
+}
+
+/* Another process that is about to make the tables, and then does not. */
+START_TEST(whoever_comes_second_waits) {
+    sqlite3 *holder;
+    pthread_t thread;
+    void *done;
+    ck_assert_int_eq(sqlite3_open(path, &holder), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(holder, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go, holder), 0);
+    cln_tuning *db = open_db();
+    cln_tuning_record r = record(SIGNATURE(1), "direct");
+    ok(cln_tuning_save(db, &r));
+    cln_tuning_close(db);
+    ck_assert_int_eq(pthread_join(thread, &done), 0);
+    ck_assert_ptr_eq(done, holder);
+    sqlite3_close(holder);
+    ck_assert_int_eq(count_records(), 1);
+}
+END_TEST
+
 /* --- JSON --- */
 
 START_TEST(export_and_import) {
@@ -324,6 +350,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, other_files_are_left_alone);
     tcase_add_test(tests, damage_within_is_found);
     tcase_add_test(tests, two_processes_save_at_once);
+    tcase_add_test(tests, whoever_comes_second_waits);
     tcase_add_test(tests, export_and_import);
     tcase_add_loop_test(tests, bad_imports_change_nothing, 0, sizeof bad_imports / sizeof *bad_imports);
     tcase_add_test(tests, choices_as_json);

@@ -130,6 +130,33 @@ START_TEST(choices_that_do_not_fit) {
 }
 END_TEST
 
+/* A candidate's parameters are among those that the variant offers, or it is none. */
+START_TEST(parameters_that_are_not_offered_are_not_taken) {
+    network n = network_make(true);
+    cln_plan_options o = with_loss(&n);
+    cln__decisions decisions;
+    int tried = 0;
+    ok(cln__plan_decisions(ctx, device, n.g, &o, true, &decisions));
+    for (int i = 0; i < decisions.count; i++) {
+        char *rest, *candidate = strtok_r(decisions.of[i].candidates, "\n", &rest);
+        for (; candidate; candidate = strtok_r(NULL, "\n", &rest), tried++) {
+            char wrong[128];
+            snprintf(wrong, sizeof wrong, "%s%s", candidate, strchr(candidate, ' ') ? "0" : " TW=1000000");
+            const cln_choice choice = {decisions.of[i].signature, wrong};
+            cln__decisions now;
+            o.choices = &choice;
+            o.choice_count = 1;
+            ok(cln__plan_decisions(ctx, device, n.g, &o, false, &now));
+            ck_assert_str_eq(now.of[i].candidate, decisions.of[i].candidate);
+            cln__decisions_free(&now);
+        }
+    }
+    ck_assert_int_gt(tried, decisions.count);
+    cln__decisions_free(&decisions);
+    network_end(&n);
+}
+END_TEST
+
 /* --- trials --- */
 
 /* Each computation of the network can be tried alone, and each candidate gives what the reference does. */
@@ -217,6 +244,7 @@ END_TEST
 static void add_tests(TCase *tests) {
     tcase_add_loop_test(tests, plans_follow_choices, 0, 2 * CONFIGURATIONS);
     tcase_add_test(tests, choices_that_do_not_fit);
+    tcase_add_test(tests, parameters_that_are_not_offered_are_not_taken);
     tcase_add_loop_test(tests, every_candidate_is_right, 0, 4); /* as it is, and as a GPU */
     tcase_add_test(tests, a_trial_counts_what_its_step_does);
     tcase_add_test(tests, a_wrong_result_is_found);

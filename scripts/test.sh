@@ -59,5 +59,7 @@ if [[ $fuzz == yes ]]; then
     if scripts/fuzz.sh 20; then passed=1; else failed=1 status=1; fi
 fi
 
+# What could not be tested here, told by `skip` and `suite_skip` of tests/suite.h.
+grep -aE '^skipped: ' "$folder/Testing/Temporary/LastTest.log" | sort -u || true
 closing_line "$folder/Testing/Temporary/LastTest.log" "$passed" "$failed"
 exit "$status"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Each row of the tables in docs/features.md names a test that exists and that is run.
+"""Each row of the tables in docs/features.md and docs/reliability.md whose last column is "test" names tests that exist
+and that are run: `file: test`, or a file alone that is a test by itself.
 
 usage: tests/docs_features.py"""
 
@@ -15,26 +16,42 @@ def exists(path, name):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     if not path.endswith(".c"):
-        return name in text
+        return not name or name in text
     return f"START_TEST({name})" in text and len(re.findall(rf"\b{name}\b", text)) > 1
 
 
+def tested_rows(path):
+    """The rows of those tables, as lists of cells; one with a cell too many or too few is told."""
+    header = None
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("|"):
+                header = None
+                continue
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if header is None:
+                header = cells
+            elif header[-1] == "test" and not re.fullmatch(r"[|-]+\n", line):
+                yield cells, len(cells) == len(header)
+
+
 def main():
-    with open("docs/features.md", encoding="utf-8") as file:
-        rows = [line for line in file if line.startswith("|")]
-    rows = [row for row in rows if not row.startswith("| feature |") and not re.fullmatch(r"[|-]+\n", row)]
-    faults = []
-    for row in rows:
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
-        test = re.fullmatch(r"`([^`: ]+): ([^`]+)`", cells[-1])
-        if len(cells) != 5:
-            faults.append(f"{len(cells)} cells: {row}")
-        elif not test or not exists(*test.groups()):
-            faults.append(f"there is no test {cells[-1]}, of the feature '{cells[0]}' ({cells[1]})")
+    faults, count = [], 0
+    for path in ("docs/features.md", "docs/reliability.md"):
+        before = count
+        for cells, whole in tested_rows(path):
+            count += 1
+            tests = [re.fullmatch(r"`([^`: ]+)(?:: ([^`]+))?`", test) for test in re.split("[,;] ", cells[-1])]
+            if not whole:
+                faults.append(f"{path}: {len(cells)} cells: {cells}")
+            elif not all(test and exists(*test.groups()) for test in tests):
+                faults.append(f"{path}: there is no test {cells[-1]}, of '{cells[0]}'")
+        if count == before:
+            faults.append(f"{path}: there are no tests")
     print("\n".join(faults))
-    print(f"{len(rows)} features")
-    print(f"Checks: 1, Failures: {int(bool(faults) or not rows)}, Errors: 0")
-    return bool(faults) or not rows
+    print(f"{count} rows")
+    print(f"Checks: 1, Failures: {int(bool(faults))}, Errors: 0")
+    return bool(faults)
 
 
 sys.exit(main())

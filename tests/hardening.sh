@@ -14,5 +14,5 @@ for file in "$1"/cltrain "$1"/clbench "$1"/libclnet.so; do
     readelf -lW "$file" | grep -q GNU_RELRO || fail "its tables stay writable (-z relro)"
     if readelf -lW "$file" | grep GNU_STACK | grep -q "RWE"; then fail "its stack is executable"; fi
     readelf -sW "$file" | grep -q "__stack_chk_fail" || fail "its stacks are not guarded (-fstack-protector-strong)"
-    readelf -sW "$file" | grep -q "__[a-z]*_chk" || fail "its copies are not checked (_FORTIFY_SOURCE)"
+    readelf -sW "$file" | grep -q "__[a-z]*_chk@" || fail "its copies are not checked (_FORTIFY_SOURCE)"
 done

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *folder;
@@ -375,7 +376,8 @@ static void link_to(const char *target, const char *name) {
 }
 
 START_TEST(links) {
-    char *other = folder_new();
+    char *other = cln__format("%s-other", folder); /* whose name begins with that of the data set */
+    ck_assert_int_eq(mkdir(other, 0700), 0);
     picture_flat(other, "1.png", 2, 2, 1, 9);
     picture_flat(folder, "train/a/1.png", 2, 2, 1, 5);
     /* Within the data set they are followed ... */

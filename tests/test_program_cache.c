@@ -485,13 +485,14 @@ START_TEST(cache_hits_and_heals) {
 }
 END_TEST
 
-/* Makes the program on a device that says so of itself; there must then be `expected` entries. */
-static void keep_program(const char *folder, char *field, const char *text, int expected) {
+/* Makes the program, on a device one of whose texts is another if `field` says which; there must then be `expected`
+ * entries. */
+static void keep_program(const char *folder, const char *options, char *field, int expected) {
     cl_kernel kernel;
     char path[512];
     if (field)
-        snprintf(field, 16, "%s", text);
-    ck_assert_ptr_nonnull(program_with(OPTIONS, &kernel));
+        strcpy(field, "another");
+    ck_assert_ptr_nonnull(program_with(options, &kernel));
     clReleaseKernel(kernel);
     cln_device_free(device);
     ck_assert_int_eq(list_entries(folder, path), expected);
@@ -504,11 +505,11 @@ static const char *text_of_source(const char *name) {
     return s->text;
 }
 
-/* Another driver, device or text of the kernels is another entry. */
+/* Other options, another driver, device or text of the kernels is another entry. */
 START_TEST(a_key_has_all_that_a_binary_depends_on) {
     char *folder = folder_new(), path[512];
     open_device(folder);
-    keep_program(folder, NULL, NULL, 1);
+    keep_program(folder, OPTIONS, NULL, 1);
     list_entries(folder, path);
     static char bytes[1 << 20]; /* the key is among the first of them */
     FILE *file = fopen(path, "rb");
@@ -518,13 +519,15 @@ START_TEST(a_key_has_all_that_a_binary_depends_on) {
         bytes[i] = bytes[i] ? bytes[i] : ' ';
     ck_assert_ptr_nonnull(strstr(bytes, text_of_source("peak")));
     open_device(folder);
-    keep_program(folder, device->info.driver_version, "another", 2);
+    keep_program(folder, "-DWIDTH=2", NULL, 2);
     open_device(folder);
-    keep_program(folder, device->info.version, "another", 3);
+    keep_program(folder, OPTIONS, device->info.driver_version, 3);
     open_device(folder);
-    keep_program(folder, device->info.name, "another", 4);
+    keep_program(folder, OPTIONS, device->info.version, 4);
     open_device(folder);
-    keep_program(folder, device->info.platform_name, "another", 5);
+    keep_program(folder, OPTIONS, device->info.name, 5);
+    open_device(folder);
+    keep_program(folder, OPTIONS, device->info.platform_name, 6);
     expect_no_warning();
     folder_remove(folder);
 }

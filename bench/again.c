@@ -1,5 +1,6 @@
 /* Running clbench from clbench: see again.h. */
 #include "again.h"
+#include "../src/base/json_parse.h"
 #include "../src/cli/report.h"
 
 #include <errno.h>
@@ -52,8 +53,9 @@ int again(const char *program, const char *const *arguments, cJSON **out, double
     int status = output && errors ? run(program, arguments, output, errors) : -1;
     *seconds = report_now_s() - start_s;
     char *text = output ? read_back(output) : NULL, *messages = errors ? read_back(errors) : NULL;
+    bool lacks_memory = false;
     if (status == 0 && text)
-        *out = cJSON_Parse(text);
+        *out = cln__json_parse(text, NULL, &lacks_memory);
     if (status > 0 && messages)
         fputs(messages, stderr);
     free(text);
@@ -62,5 +64,5 @@ int again(const char *program, const char *const *arguments, cJSON **out, double
         fclose(output);
     if (errors)
         fclose(errors);
-    return *out ? CLN_OK : status > 0 ? status : CLN_FAILED;
+    return *out ? CLN_OK : lacks_memory ? CLN_OUT_OF_MEMORY : status > 0 ? status : CLN_FAILED;
 }

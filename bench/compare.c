@@ -149,6 +149,8 @@ static int run_command(int argc, char **argv) {
     exit_status = (int)results_read(compare_command.name, argv[1], &r[0]);
     if (exit_status == CLN_OK)
         exit_status = (int)results_read(compare_command.name, argv[2], &r[1]);
+    if (exit_status == CLN_OUT_OF_MEMORY)
+        report_no_memory("clbench");
     if (exit_status == CLN_OK)
         exit_status = compare(&a, r);
     results_free(&r[0]);

@@ -23,18 +23,14 @@ const quantity *results_find(const results *r, const char *name) {
     return NULL;
 }
 
-/* Room for one more, zero; NULL after a failure, which is printed. */
-static quantity *add(results *r, const char *format, ...) {
-    if (r->count == MAX_QUANTITIES) {
-        json_file_refuse(r->command, r->path, "more than %d quantities", MAX_QUANTITIES);
-        return NULL;
-    }
+/* Room for one more, zero. */
+static cln_status add(results *r, quantity **out, const char *format, ...) {
+    if (r->count == MAX_QUANTITIES)
+        return json_file_refuse(r->command, r->path, "more than %d quantities", MAX_QUANTITIES);
     if (r->count % 64 == 0) {
         quantity *more = realloc(r->of, ((size_t)r->count + 64) * sizeof *more);
-        if (!more) {
-            fprintf(stderr, "clbench: %s\n", cln_status_text(CLN_OUT_OF_MEMORY));
-            return NULL;
-        }
+        if (!more)
+            return CLN_OUT_OF_MEMORY;
         r->of = more;
     }
     quantity *q = &r->of[r->count++];
@@ -43,7 +39,8 @@ static quantity *add(results *r, const char *format, ...) {
     va_start(list, format);
     vsnprintf(q->name, sizeof q->name, format, list);
     va_end(list);
-    return q;
+    *out = q;
+    return CLN_OK;
 }
 
 /* The member as a number above 0; a failure, which is printed, if it is there and something else, and if it is absent
@@ -72,9 +69,9 @@ static cln_status add_member(results *r, const cJSON *object, const char *where,
         return status;
     if (high && (status = read_number(r, object, where, high, false, &b, &has_high)) != CLN_OK)
         return status;
-    quantity *q = add(r, "%s", name);
-    if (!q)
-        return CLN_INVALID_FILE;
+    quantity *q;
+    if ((status = add(r, &q, "%s", name)) != CLN_OK)
+        return status;
     q->spread = has_low && has_high;
     q->value = value;
     q->low = q->spread ? fmin(fmin(a, b), value) : value;
@@ -156,8 +153,10 @@ static cln_status read_ops(results *r, const cJSON *json) {
 static cln_status read_samples(const results *r, const cJSON *entry, const char *name, quantity *q) {
     const cJSON *samples = cJSON_GetObjectItemCaseSensitive(entry, "samples"), *item;
     int count = cJSON_IsArray(samples) ? cJSON_GetArraySize(samples) : 0, i = 0;
-    double *values = count > 0 && count <= MAX_SAMPLES ? malloc((size_t)count * sizeof *values) : NULL;
-    bool good = values != NULL;
+    bool good = count > 0 && count <= MAX_SAMPLES;
+    double *values = good ? malloc((size_t)count * sizeof *values) : NULL;
+    if (good && !values)
+        return CLN_OUT_OF_MEMORY;
     cJSON_ArrayForEach(item, samples) {
         if (!good)
             break;
@@ -187,8 +186,9 @@ static cln_status add_contender(results *r, const char *model, const char *what,
         snprintf(name, sizeof name, "%s%s, peak memory, KiB", model, who);
         return add_member(r, entry, name, "peak_kib", NULL, NULL, true, -1, name);
     }
-    quantity *q = add(r, "%s %s%s, images/s", model, what, who);
-    return q ? read_samples(r, entry, q->name, q) : CLN_INVALID_FILE;
+    quantity *q;
+    cln_status status = add(r, &q, "%s %s%s, images/s", model, what, who);
+    return status == CLN_OK ? read_samples(r, entry, q->name, q) : status;
 }
 
 static cln_status read_peers(results *r, const cJSON *json) {
@@ -222,9 +222,10 @@ static cln_status add_accuracy(results *r, const cJSON *row, const char *model, 
         error < 0 || error > 1)
         return json_file_refuse(r->command, r->path, "%s, %s: expected 'mean' and 'standard_error' from 0 to 1", model,
                                 member);
-    quantity *q = add(r, "%s %s accuracy", model, member);
-    if (!q)
-        return CLN_INVALID_FILE;
+    quantity *q;
+    cln_status status = add(r, &q, "%s %s accuracy", model, member);
+    if (status != CLN_OK)
+        return status;
     *q = (quantity){
         .value = mean, .low = mean - error, .high = mean + error, .spread = true, .better = 1, .accuracy = true};
     snprintf(q->name, sizeof q->name, "%s %s accuracy", model, member);

@@ -1,5 +1,6 @@
 /* Reading JSON files: see json_file.h. */
 #include "json_file.h"
+#include "../src/base/json_parse.h"
 
 #include <errno.h>
 #include <math.h>
@@ -74,14 +75,19 @@ cln_status json_file_read(const char *command, const char *path, cJSON **out) {
         return json_file_refuse(command, path, "more than %d MiB, which no result of clbench has", MAX_BYTES >> 20);
     if (!text && errno == EINVAL)
         return json_file_refuse(command, path, "expected JSON, found a file with zeros in it");
+    if (!text && errno == ENOMEM)
+        return CLN_OUT_OF_MEMORY;
     if (!text) {
         json_file_refuse(command, path, "cannot be read: %s", strerror(errno));
         return CLN_IO;
     }
     const char *end = text;
-    cJSON *json = cJSON_ParseWithOpts(text, &end, true);
+    bool lacks_memory;
+    cJSON *json = cln__json_parse(text, &end, &lacks_memory);
     cln_status status = CLN_OK;
-    if (!json)
+    if (lacks_memory)
+        status = CLN_OUT_OF_MEMORY;
+    else if (!json)
         status = json_file_refuse(command, path, "line %d is not JSON", line_of(text, end));
     else if (!cJSON_IsObject(json))
         status = json_file_refuse(command, path, "expected a JSON object");

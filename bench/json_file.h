@@ -7,7 +7,7 @@
 #include <cjson/cJSON.h>
 
 /* Reads a whole file of at most 64 MiB whose text is one JSON object. The caller deletes *out. A failure is printed as
- * "clbench: <command>: ..." to standard error. */
+ * "clbench: <command>: ..." to standard error, but for lack of memory. */
 cln_status json_file_read(const char *command, const char *path, cJSON **out);
 /* Prints "clbench: <command>: '<path>': <message>" and returns CLN_INVALID_FILE. */
 cln_status json_file_refuse(const char *command, const char *path, const char *format, ...);

@@ -1,5 +1,6 @@
 /* A run as its folder tells of it: metrics.csv, and the metadata of resume.safetensors. Both runs of a race are read
  * and counted here, so that they are measured alike. */
+#include "../src/base/json_parse.h"
 #include "json_file.h"
 #include "race.h"
 
@@ -16,20 +17,19 @@ static cln_status refuse(const char *folder, const char *what) {
 }
 
 /* A metadata entry of JSON; NULL: there is none. The caller deletes it. */
-static cJSON *entry(const race_run *r, const char *key) {
+static cJSON *entry(const race_run *r, const char *key, bool *lacks_memory) {
     const char *text = cln_safetensors_metadata(r->state, key);
-    return text ? cJSON_Parse(text) : NULL;
+    *lacks_memory = false;
+    return text ? cln__json_parse(text, NULL, lacks_memory) : NULL;
 }
 
 /* --- images and updates --- */
 
 /* Images to train on; below 0: unknown. */
-static double count_images(const race_run *r) {
+static double count_images(const race_run *r, const cJSON *split) {
     const char *list = cln_safetensors_metadata(r->state, "split_indices");
-    cJSON *split = entry(r, "split");
     double all = json_number_within(split, "training_images", 1, most, -1);
     double held_back = json_number_within(split, "validation_images", 0, most, -1);
-    cJSON_Delete(split);
     if (all > 0 && list) /* images that are not listed are left out */
         for (all = 1; *list; list++)
             all += *list == ' ';
@@ -39,13 +39,17 @@ static double count_images(const race_run *r) {
 /* As the trainer counts: whole batches, and an update of those that are left at the end of an epoch. */
 static cln_status count_steps(race_run *r) {
     static const char *const limits[] = {"limit_train_batches", "limit_val_batches", "overfit_batches", "max_steps"};
-    cJSON *recipe = entry(r, "recipe");
-    double images = count_images(r), batch = json_number_within(recipe, "batch_size", 1, most, -1);
+    bool lacks_recipe, lacks_split;
+    cJSON *recipe = entry(r, "recipe", &lacks_recipe), *split = entry(r, "split", &lacks_split);
+    double images = count_images(r, split), batch = json_number_within(recipe, "batch_size", 1, most, -1);
     double group = json_number_within(recipe, "accumulate_grad_batches", 1, most, 1);
     bool limited = false;
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         limited = limited || cJSON_HasObjectItem(recipe, limits[i]);
     cJSON_Delete(recipe);
+    cJSON_Delete(split);
+    if (lacks_recipe || lacks_split)
+        return CLN_OUT_OF_MEMORY;
     if (limited)
         return refuse(r->folder, "it used only a part of the data (--limit-..., --overfit-batches or --max-steps)");
     if (batch < 1 || images < batch)

@@ -53,7 +53,9 @@ static int make(const report_options *o, const char *command) {
     cln_status status = table_read(report_command.name, o->table, &r.t);
     if (status == CLN_OK && o->peers)
         status = results_read(report_command.name, o->peers, &r.peers);
-    int exit_status = status == CLN_OK ? report_end("clbench", r.ctx, write_page(&r)) : (int)status;
+    int exit_status = status == CLN_OK              ? report_end("clbench", r.ctx, write_page(&r))
+                      : status == CLN_OUT_OF_MEMORY ? report_no_memory("clbench")
+                                                    : (int)status;
     results_free(&r.peers);
     table_free(&r.t);
     cln_context_free(r.ctx);

@@ -86,8 +86,8 @@ static cln_status write_export(cln_context *ctx, cln_tuning *db, const char *pat
     return status;
 }
 
-/* A whole file as text, malloc'ed; NULL if it cannot be read, is larger than any export, or has a zero in it. */
-static char *read_text(const char *path) {
+/* A whole file as text, malloc'ed; CLN_IO if it cannot be read, is larger than any export, or has a zero in it. */
+static cln_status read_text(const char *path, char **out) {
     enum { MAX_BYTES = 64 << 20 };
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     size_t size = 0, capacity = 1 << 16;
@@ -106,21 +106,21 @@ static char *read_text(const char *path) {
     bool good = text && !ferror(file) && size < MAX_BYTES && !memchr(text, 0, size);
     if (file && file != stdin)
         fclose(file);
-    if (good) {
+    if (good)
         text[size] = '\0';
-        return text;
-    }
-    free(text);
-    return NULL;
+    else
+        free(text);
+    *out = good ? text : NULL;
+    return good ? CLN_OK : file && !text ? CLN_OUT_OF_MEMORY : CLN_IO;
 }
 
 static cln_status read_import(cln_tuning *db, const char *path, bool *readable) {
     int count;
-    char *json = read_text(path);
-    *readable = json != NULL;
-    if (!json)
-        return CLN_IO;
-    cln_status status = cln_tuning_import(db, json, &count);
+    char *json;
+    cln_status status = read_text(path, &json);
+    *readable = status != CLN_IO;
+    if (status == CLN_OK)
+        status = cln_tuning_import(db, json, &count);
     free(json);
     if (status == CLN_OK)
         printf("imported %d result%s into %s\n", count, count == 1 ? "" : "s", cln_tuning_path(db));

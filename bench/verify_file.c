@@ -1,4 +1,5 @@
 /* What a case holds, checked on the way out: tensors by type and shape, numbers of the JSON in its metadata. */
+#include "../src/base/json_parse.h"
 #include "verify.h"
 
 #include <math.h>
@@ -144,7 +145,10 @@ const char *verify_metadata(verify_case *c, const char *key) {
 }
 
 static bool parse_object(verify_case *c, const char *key, const char *text, cJSON **out) {
-    *out = cJSON_ParseWithOpts(text, NULL, true);
+    bool lacks_memory;
+    *out = cln__json_parse(text, NULL, &lacks_memory);
+    if (lacks_memory)
+        return verify_fail_memory(c);
     return cJSON_IsObject(*out) || verify_fail(c, "its %s is not a JSON object: %.80s", key, text);
 }
 

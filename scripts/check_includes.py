@@ -52,9 +52,10 @@ OPENCL_USERS = ("src/ocl/", "src/runtime/", "bench/peak.c")
 OPENCL = re.compile(r"^(CL/|OpenCL/|clblast)")
 OCL_USERS = ("src/ocl", "src/runtime")
 
-# Helpers that a module of the same layer may share, and one that the programs may: it is all in the header.
+# Helpers that a module of the same layer may share, and two that the programs may: they are all in the header.
 SHARED = {
     "src/base/json_add.h": ("src/cli", "bench"),
+    "src/base/json_parse.h": ("src/cli", "bench"),
     "src/io/file.h": ("src/data", "src/train", "src/plot"),
     "src/io/weights_table.h": ("src/train",),
     "src/data/image.h": ("src/train",),

@@ -301,7 +301,7 @@ static cln_choices recorded(const char *out) {
     ok(cln_safetensors_read(ctx, path, &file));
     const char *text = cln_safetensors_metadata(file, "choices");
     ck_assert_ptr_nonnull(text);
-    ck_assert(cln_choices_parse(text, &choices));
+    ck_assert_int_eq(cln_choices_parse(text, &choices), CLN_OK);
     cln_safetensors_free(file);
     free(path);
     return choices;

@@ -289,15 +289,15 @@ START_TEST(choices_as_json) {
     cln_choices read;
     char *json = cln_choices_print(choices, 3);
     ck_assert_str_eq(json, "{\"a \\\"b\\\"\":\"direct\",\"c\":\"staged\"}");
-    ck_assert(cln_choices_parse(json, &read));
+    ck_assert_int_eq(cln_choices_parse(json, &read), CLN_OK);
     ck_assert_int_eq(read.count, 2);
     ck_assert_str_eq(read.of[0].signature, "a \"b\"");
     ck_assert_str_eq(read.of[1].candidate, "staged");
     cln_choices_free(&read);
     free(json);
-    ck_assert(!cln_choices_parse("{\"a\": 1}", &read));
-    ck_assert(!cln_choices_parse("[\"a\"]", &read));
-    ck_assert(!cln_choices_parse("{", &read));
+    ck_assert_int_eq(cln_choices_parse("{\"a\": 1}", &read), CLN_INVALID_FILE);
+    ck_assert_int_eq(cln_choices_parse("[\"a\"]", &read), CLN_INVALID_FILE);
+    ck_assert_int_eq(cln_choices_parse("{", &read), CLN_INVALID_FILE);
 }
 END_TEST
 

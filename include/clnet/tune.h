@@ -65,8 +65,9 @@ CLN_API cln_status cln_choices_load(cln_context *ctx, const cln_device *device, 
 CLN_API int cln_choices_count(const cln_choices *choices, const cln_plan *plan);
 /* Choices as a JSON object {signature: candidate}, malloc'ed; NULL for lack of memory. */
 CLN_API char *cln_choices_print(const cln_choice *choices, int count);
-/* The other way; false if it is no such object. The caller frees *out with cln_choices_free. */
-CLN_API bool cln_choices_parse(const char *json, cln_choices *out);
+/* The other way; CLN_INVALID_FILE if it is no such object, CLN_OUT_OF_MEMORY, neither with a message. The caller frees
+ * *out with cln_choices_free. */
+CLN_API cln_status cln_choices_parse(const char *json, cln_choices *out);
 
 /* --- tuning --- */
 

@@ -127,10 +127,8 @@ static bool check(arguments *a) {
 }
 
 static int export(arguments *a) {
-    if (a->config.print) {
-        cli_config_print(&export_command, a, stdout);
-        return CLN_OK;
-    }
+    if (a->config.print)
+        return cli_config_print(&export_command, a, stdout) ? CLN_OK : report_no_memory(CLI_PROGRAM);
     if (!check(a))
         return CLN_INVALID_ARGUMENT;
     cln_context *ctx;

@@ -232,10 +232,8 @@ static int with_files(arguments *a, int count, char **operands) {
 }
 
 static int predict_files(arguments *a, int count, char **operands) {
-    if (a->config.print) {
-        cli_config_print(&predict_command, a, stdout);
-        return CLN_OK;
-    }
+    if (a->config.print)
+        return cli_config_print(&predict_command, a, stdout) ? CLN_OK : report_no_memory(CLI_PROGRAM);
     if (!a->classifier.weights)
         return cli_misuse(&predict_command, "--weights is missing");
     if (count == 0)

@@ -76,10 +76,8 @@ static const cli_option options[] = {
     {.name = NULL}};
 
 static int summary(const arguments *a) {
-    if (a->config.print) {
-        cli_config_print(&summary_command, a, stdout);
-        return CLN_OK;
-    }
+    if (a->config.print)
+        return cli_config_print(&summary_command, a, stdout) ? CLN_OK : report_no_memory(CLI_PROGRAM);
     if (!a->model)
         return cli_misuse(&summary_command, "--model is missing");
     cln_context *ctx;

@@ -145,10 +145,8 @@ static int check(const cli_command *command, const arguments *a) {
 }
 
 static int test(const cli_command *command, arguments *a) {
-    if (a->config.print) {
-        cli_config_print(command, a, stdout);
-        return CLN_OK;
-    }
+    if (a->config.print)
+        return cli_config_print(command, a, stdout) ? CLN_OK : report_no_memory(CLI_PROGRAM);
     int exit_status = check(command, a);
     cln_context *ctx;
     if (exit_status != CLN_OK)

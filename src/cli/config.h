@@ -25,8 +25,8 @@
  * checked. The exit status; unless it is CLN_OK, `message` says why, with file and line. */
 int cli_config_read(const cli_command *command, cli_config *config, const bool given[CLI_MAX_ARGUMENTS],
                     void *arguments, char message[CLI_MESSAGE]);
-/* Writes every option that has a value, so that reading it sets the same values. */
-void cli_config_print(const cli_command *command, const void *arguments, FILE *to);
+/* Writes every option that has a value, so that reading it sets the same values. False for lack of memory. */
+bool cli_config_print(const cli_command *command, const void *arguments, FILE *to);
 void cli_config_free(cli_config *config);
 
 #endif

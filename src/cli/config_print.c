@@ -1,4 +1,5 @@
 /* Writing the arguments of a command as a configuration file. */
+#include "../base/json_parse.h"
 #include "config.h"
 
 #include <cjson/cJSON.h>
@@ -102,9 +103,10 @@ static bool can_be_mapping(const cJSON *json, int depth) {
     return true;
 }
 
-/* A line for each member; what is no such JSON object stays the text it is. */
-static void print_mapping(const char *text, FILE *to) {
-    cJSON *json = strlen(text) <= MAX_JSON ? cJSON_ParseWithOpts(text, NULL, true) : NULL;
+/* A line for each member; what is no such JSON object stays the text it is. False for lack of memory. */
+static bool print_mapping(const char *text, FILE *to) {
+    bool lacks_memory = false;
+    cJSON *json = strlen(text) <= MAX_JSON ? cln__json_parse(text, NULL, &lacks_memory) : NULL;
     bool mapping = cJSON_IsObject(json) && json->child && can_be_mapping(json, 0);
     if (!mapping) {
         fputc(' ', to);
@@ -117,6 +119,7 @@ static void print_mapping(const char *text, FILE *to) {
         print_json(member, to);
     }
     cJSON_Delete(json);
+    return !lacks_memory;
 }
 
 static void print_reals(const cli_reals *list, FILE *to) {
@@ -164,7 +167,7 @@ static bool is_set(const cli_option *o, const void *value) {
     return false;
 }
 
-static void print_value(const cli_option *o, const void *value, FILE *to) {
+static bool print_value(const cli_option *o, const void *value, FILE *to) {
     switch (o->kind) {
     case CLI_FLAG:
         fprintf(to, *(const bool *)value ? "true" : "false");
@@ -173,8 +176,7 @@ static void print_value(const cli_option *o, const void *value, FILE *to) {
         print_text(*(const char *const *)value, to);
         break;
     case CLI_JSON:
-        print_mapping(*(const char *const *)value, to);
-        break;
+        return print_mapping(*(const char *const *)value, to);
     case CLI_FLAG_INT:
         if (*(const int64_t *)value == 0) {
             fprintf(to, "false");
@@ -203,27 +205,30 @@ static void print_value(const cli_option *o, const void *value, FILE *to) {
     case CLI_PRINT_CONFIG:
         break;
     }
+    return true;
 }
 
-static void print_option(const cli_option *o, const void *value, FILE *to) {
+static bool print_option(const cli_option *o, const void *value, FILE *to) {
     bool text = o->kind == CLI_TEXT || o->kind == CLI_JSON;
     if (text && !cln_is_utf8(*(const char *const *)value)) {
         fprintf(to, "# %s: left out, since its value is not UTF-8\n", o->name);
-        return;
+        return true;
     }
     fprintf(to, o->kind == CLI_JSON ? "%s:" : "%s: ", o->name); /* a mapping comes in lines of its own */
-    print_value(o, value, to);
+    bool whole = print_value(o, value, to);
     fprintf(to, "\n");
+    return whole;
 }
 
-void cli_config_print(const cli_command *command, const void *arguments, FILE *to) {
+bool cli_config_print(const cli_command *command, const void *arguments, FILE *to) {
     fprintf(to, "# For %s %s --config, version %s.\n", command->program, command->name, cln_version());
     for (const cli_group *group = command->groups; group->title; group++) {
         fprintf(to, "\n# %s\n", group->title);
         for (const cli_option *o = group->options; o->name; o++) {
             const void *value = (const char *)arguments + o->offset;
-            if (o->help && is_set(o, value))
-                print_option(o, value, to);
+            if (o->help && is_set(o, value) && !print_option(o, value, to))
+                return false;
         }
     }
+    return true;
 }

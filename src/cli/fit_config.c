@@ -13,8 +13,8 @@ cln_status fit_print_config(cln_context *ctx, const fit_arguments *a, FILE *to) 
         status = CLN_OUT_OF_MEMORY;
     if (text)
         complete.hparams = text;
-    if (status == CLN_OK)
-        cli_config_print(&fit_command, &complete, to);
+    if (status == CLN_OK && !cli_config_print(&fit_command, &complete, to))
+        status = CLN_OUT_OF_MEMORY;
     free(text);
     free(hparams);
     return status;

@@ -1,5 +1,6 @@
 /* Reading a safetensors file. Nothing in the file is trusted: the header's text is scanned, then parsed by cJSON, then
  * every type, shape and offset is checked against the others and against the length of the file. */
+#include "../base/json_parse.h"
 #include "file.h"
 #include "safetensors_header.h"
 
@@ -227,15 +228,18 @@ static cln_status parse_header(const reader *r, const char *text, size_t size) {
         return cln__fail_memory(r->ctx, "the header of a safetensors file");
     memcpy(copy, text, size);
     copy[size] = '\0';
-    const char *end = NULL;
-    r->file->header = cJSON_ParseWithOpts(copy, &end, false);
-    size_t at = end ? (size_t)(end - copy) : 0;
-    bool ok = cJSON_IsObject(r->file->header) && at + strspn(copy + at, " ") == size;
+    const char *end = copy;
+    bool lacks_memory;
+    r->file->header = cln__json_parse(copy, &end, &lacks_memory);
+    cln_status status = CLN_OK;
+    if (lacks_memory)
+        status = cln__fail_memory(r->ctx, "the header of a safetensors file");
+    else if (!cJSON_IsObject(r->file->header))
+        status = cln__fail(r->ctx, CLN_INVALID_FILE,
+                           "'%s' is not a valid safetensors file: the JSON of its header cannot be parsed at byte %zu",
+                           r->path, (size_t)(end - copy));
     free(copy);
-    if (!ok)
-        return cln__fail(r->ctx, CLN_INVALID_FILE,
-                         "'%s' is not a valid safetensors file: the JSON of its header cannot be parsed at byte %zu",
-                         r->path, at);
+    CLN_TRY(status);
     return parse_entries(r);
 }
 

@@ -1,4 +1,5 @@
 /* The HPARAMS page: three values without a number, whose meaning is in the metadata for the plug-in "hparams". */
+#include "../base/json_parse.h"
 #include "arena.h"
 #include "tensorboard.h"
 
@@ -117,12 +118,13 @@ cln_status cln_tensorboard_hparams(cln_tensorboard *board, const char *json, con
     Cln__Tb__SessionStart start = CLN__TB__SESSION_START__INIT;
     Cln__Tb__Experiment experiment = CLN__TB__EXPERIMENT__INIT;
     cln__arena arena = {.limit_bytes = SIZE_MAX};
-    cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
+    bool lacks_memory;
+    cJSON *object = cln__json_parse(json, NULL, &lacks_memory);
     cln_status status = CLN_OK;
-    if (!cJSON_IsObject(object) || !cln_is_utf8(json))
+    if (!lacks_memory && (!cJSON_IsObject(object) || !cln_is_utf8(json)))
         status = cln__fail(board->ctx, CLN_INVALID_ARGUMENT,
                            "hyper-parameters for TensorBoard: expected a JSON object, found %.200s", json);
-    else if (make(&arena, object, metrics, metric_count, &start, &experiment))
+    else if (object && make(&arena, object, metrics, metric_count, &start, &experiment))
         status = write_both(board, &start, &experiment);
     else
         status = cln__fail_memory(board->ctx, "hyper-parameters for TensorBoard");

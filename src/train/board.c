@@ -14,7 +14,7 @@ enum { RATE_STEPS = 50, PICTURES = 4 };
 /* The members that the page shows first. */
 static bool begin_hparams(cJSON *object, const cln__trainer *t, const char *recipe) {
     static const char *const names[] = {"optimizer", "lr", "batch_size", "weight_decay"};
-    cJSON *from = recipe ? cln__json_parse(recipe) : NULL;
+    cJSON *from = recipe ? cln__json_parse(recipe, NULL, NULL) : NULL;
     bool good = cln__json_add(object, "model", cJSON_CreateString(t->options->model->name)) && cJSON_IsObject(from);
     for (size_t i = 0; good && i < sizeof names / sizeof *names; i++) {
         cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(from, names[i]);
@@ -27,7 +27,7 @@ static bool begin_hparams(cJSON *object, const cln__trainer *t, const char *reci
 /* Moves the other members of the JSON object `text` into `object`, but for the number of epochs: a run that is resumed
  * may have more of them, and its file is none the less that of an uninterrupted one. */
 static bool merge(cJSON *object, const char *text) {
-    cJSON *from = text ? cln__json_parse(text) : NULL;
+    cJSON *from = text ? cln__json_parse(text, NULL, NULL) : NULL;
     bool good = cJSON_IsObject(from);
     cJSON_DeleteItemFromObjectCaseSensitive(from, "epochs");
     while (good && from->child) {

@@ -116,8 +116,11 @@ cln_status cln_hparams_new(cln_context *ctx, const cln_model *model, const char 
         return cln__fail_memory(ctx, "the hyper-parameters");
     if (model->hparams_size)
         memcpy(hparams, model->defaults, model->hparams_size);
-    cJSON *object = json ? cln__json_parse(json) : NULL;
-    cln_status status = json ? set_all(ctx, model, object, hparams) : CLN_OK;
+    bool lacks_memory = false;
+    cJSON *object = json ? cln__json_parse(json, NULL, &lacks_memory) : NULL;
+    cln_status status = lacks_memory ? cln__fail_memory(ctx, "the hyper-parameters")
+                        : json       ? set_all(ctx, model, object, hparams)
+                                     : CLN_OK;
     cJSON_Delete(object);
     if (status != CLN_OK) {
         free(hparams);

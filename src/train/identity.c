@@ -87,8 +87,9 @@ static cln_status member_differs(cln_context *ctx, const char *path, const char 
                        : strcmp(name, "epochs") == 0
                            ? " (there may be more only where the learning rate does not follow their number)"
                            : "";
+    bool whole = what && !theirs == !their_text && !ours == !our_text;
     cln_status status =
-        what ? differs(ctx, path, what, their_text, our_text, hint) : cln__fail_memory(ctx, "a message");
+        whole ? differs(ctx, path, what, their_text, our_text, hint) : cln__fail_memory(ctx, "a message");
     free(what);
     cJSON_free(their_text);
     cJSON_free(our_text);
@@ -120,9 +121,12 @@ static cln_status compare_members(cln_context *ctx, const char *path, const char
 static cln_status compare(cln_context *ctx, const char *path, const char *key, const char *theirs, const char *ours) {
     if (theirs == ours || (theirs && ours && strcmp(theirs, ours) == 0))
         return CLN_OK;
-    cJSON *a = theirs ? cln__json_parse(theirs) : NULL, *b = ours ? cln__json_parse(ours) : NULL;
-    cln_status status = cJSON_IsObject(a) && cJSON_IsObject(b) ? compare_members(ctx, path, key, a, b)
-                                                               : differs(ctx, path, key, theirs, ours, "");
+    bool a_lacks_memory = false, b_lacks_memory = false;
+    cJSON *a = theirs ? cln__json_parse(theirs, NULL, &a_lacks_memory) : NULL;
+    cJSON *b = ours ? cln__json_parse(ours, NULL, &b_lacks_memory) : NULL;
+    cln_status status = a_lacks_memory || b_lacks_memory         ? cln__fail_memory(ctx, "the description of a run")
+                        : cJSON_IsObject(a) && cJSON_IsObject(b) ? compare_members(ctx, path, key, a, b)
+                                                                 : differs(ctx, path, key, theirs, ours, "");
     cJSON_Delete(a);
     cJSON_Delete(b);
     return status;

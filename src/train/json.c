@@ -28,10 +28,6 @@ char *cln__json_print(cJSON *object) {
     return text;
 }
 
-cJSON *cln__json_parse(const char *text) {
-    return cJSON_ParseWithOpts(text, NULL, true);
-}
-
 bool cln__json_int(const cJSON *item, int64_t min, int64_t max, int64_t *out) {
     if (!cJSON_IsNumber(item))
         return false;

@@ -4,6 +4,7 @@
 
 #include "../base/base.h"
 #include "../base/json_add.h"
+#include "../base/json_parse.h"
 
 /* A number with as few digits as tell the float from every other. NULL for lack of memory. */
 cJSON *cln__json_float(float value);
@@ -11,8 +12,6 @@ cJSON *cln__json_float(float value);
  * caller frees the text with free.
  */
 char *cln__json_print(cJSON *object);
-/* Parses a whole text; NULL if it is not JSON. */
-cJSON *cln__json_parse(const char *text);
 /* Whether `item` is a whole number from min to max. */
 bool cln__json_int(const cJSON *item, int64_t min, int64_t max, int64_t *out);
 /* Whether `item` is a number that a float can hold. */

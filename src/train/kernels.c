@@ -20,7 +20,10 @@ char *cln__kernels_print(const cln_plan *training, const cln_plan *evaluation) {
 /* A state from before they were recorded has none: its run used what the rules choose. */
 static cln_status recall(cln__trainer *t) {
     const char *text = cln_safetensors_metadata(t->resumed, "choices");
-    if (!text || cln_choices_parse(text, &t->choices))
+    cln_status status = text ? cln_choices_parse(text, &t->choices) : CLN_OK;
+    if (status == CLN_OUT_OF_MEMORY)
+        return cln__fail_memory(t->ctx, "the kernel variants of a run");
+    if (status == CLN_OK)
         return CLN_OK;
     return cln__fail(t->ctx, CLN_INVALID_FILE, "cannot resume from '%s': its kernel variants are not readable: %.200s",
                      t->options->resume, text);

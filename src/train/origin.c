@@ -172,8 +172,8 @@ static cln_status read_parts(cln_context *ctx, const cln_weights_file *file, con
         const char *text = cln_weights_file_metadata(file, parts[i].key);
         if (!text)
             continue;
-        cJSON *json = cln__json_parse(text);
-        bool good = parts[i].read(json, out);
+        cJSON *json = cln__json_parse(text, NULL, &out->lacks_memory);
+        bool good = !out->lacks_memory && parts[i].read(json, out);
         cJSON_Delete(json);
         if (!good)
             return out->lacks_memory ? cln__fail_memory(ctx, path) : malformed(ctx, path, parts[i].key, text);
@@ -194,9 +194,10 @@ cln_status cln__origin_read(cln_context *ctx, const cln_weights_file *file, cons
                        copy_text(cln_weights_file_metadata(file, "split_indices"), &out->split_indices)
                    ? CLN_OK
                    : cln__fail_memory(ctx, "the metadata of a weights file");
-    cJSON *json = cln__json_parse(hyper_parameters);
-    cln_status status =
-        json ? import_lightning(ctx, json, out) : malformed(ctx, path, "hyper_parameters", hyper_parameters);
+    cJSON *json = cln__json_parse(hyper_parameters, NULL, &out->lacks_memory);
+    cln_status status = json                ? import_lightning(ctx, json, out)
+                        : out->lacks_memory ? cln__fail_memory(ctx, path)
+                                            : malformed(ctx, path, "hyper_parameters", hyper_parameters);
     cJSON_Delete(json);
     return status;
 }

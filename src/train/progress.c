@@ -76,9 +76,14 @@ static bool get_progress(cln__trainer *t, const cJSON *object) {
     return true;
 }
 
-bool cln__progress_read(cln__trainer *t, const char *text) {
-    cJSON *object = cln__json_parse(text);
+cln_status cln__progress_read(cln__trainer *t, const char *path, const char *text) {
+    bool lacks_memory;
+    cJSON *object = cln__json_parse(text, NULL, &lacks_memory);
     bool good = object && get_progress(t, object);
     cJSON_Delete(object);
-    return good;
+    if (lacks_memory)
+        return cln__fail_memory(t->ctx, "the progress of a run");
+    return good ? CLN_OK
+                : cln__fail(t->ctx, CLN_INVALID_FILE,
+                            "cannot resume from '%s': its progress is not that of this run: %.200s", path, text);
 }

@@ -7,7 +7,8 @@
 
 /* Of t->position and what goes with it, malloc'ed; NULL for lack of memory. */
 char *cln__progress_print(const cln__trainer *t);
-/* Sets position, ranking, stopping and validation; false if the text is no progress of this run. */
-bool cln__progress_read(cln__trainer *t, const char *text);
+/* Sets position, ranking, stopping and validation; refuses a text that is no progress of this run, in words that name
+ * the state `path`. */
+cln_status cln__progress_read(cln__trainer *t, const char *path, const char *text);
 
 #endif

@@ -1,5 +1,6 @@
 /* Lists of choices, and as JSON. */
 #include "../base/json_add.h"
+#include "../base/json_parse.h"
 #include "store.h"
 
 #include <cjson/cJSON.h>
@@ -58,14 +59,27 @@ char *cln_choices_print(const cln_choice *choices, int count) {
     return text;
 }
 
-bool cln_choices_parse(const char *json, cln_choices *out) {
-    cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
+static cln_status take_object(const cJSON *object, cln_choices *out) {
+    if (!cJSON_IsObject(object))
+        return CLN_INVALID_FILE;
+    if (!cln__choices_begin(out, cJSON_GetArraySize(object)))
+        return CLN_OUT_OF_MEMORY;
+    for (const cJSON *item = object->child; item; item = item->next) {
+        if (!cJSON_IsString(item))
+            return CLN_INVALID_FILE;
+        if (!cln__choices_add(out, item->string, item->valuestring))
+            return CLN_OUT_OF_MEMORY;
+    }
+    return CLN_OK;
+}
+
+cln_status cln_choices_parse(const char *json, cln_choices *out) {
+    bool lacks_memory;
+    cJSON *object = cln__json_parse(json, NULL, &lacks_memory);
     *out = (cln_choices){0};
-    bool good = cJSON_IsObject(object) && cln__choices_begin(out, cJSON_GetArraySize(object));
-    for (const cJSON *item = good ? object->child : NULL; item && good; item = item->next)
-        good = cJSON_IsString(item) && cln__choices_add(out, item->string, item->valuestring);
+    cln_status status = lacks_memory ? CLN_OUT_OF_MEMORY : take_object(object, out);
     cJSON_Delete(object);
-    if (!good)
+    if (status != CLN_OK)
         cln_choices_free(out);
-    return good;
+    return status;
 }

@@ -1,5 +1,6 @@
 /* The database as JSON text, out and in. What comes in is checked as a whole before anything is changed. */
 #include "../base/json_add.h"
+#include "../base/json_parse.h"
 #include "../ops/conv2d_case.h"
 #include "store.h"
 
@@ -111,8 +112,10 @@ static cln_status take(cln_tuning *t, const cJSON *object, int *count) {
 
 cln_status cln_tuning_import(cln_tuning *tuning, const char *json, int *count) {
     *count = 0;
-    cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
-    cln_status status = take(tuning, object, count);
+    bool lacks_memory;
+    cJSON *object = cln__json_parse(json, NULL, &lacks_memory);
+    cln_status status = lacks_memory ? cln__fail_memory(cln__tuning_context(tuning), "the results to import")
+                                     : take(tuning, object, count);
     cJSON_Delete(object);
     if (status != CLN_OK)
         *count = 0;

@@ -111,7 +111,10 @@ void __wrap_protobuf_c_message_free_unpacked(ProtobufCMessage *message, Protobuf
 /* What cJSON allocates is ours to check: every cJSON_Create* and cJSON_Add* is a call that may fail. */
 static void *cjson_malloc(size_t size) {
     static call c = {.name = "cJSON"};
-    return fault(&c) ? NULL : __real_malloc(size);
+    if (fault(&c)) {
+        FAIL(ENOMEM, NULL);
+    }
+    return __real_malloc(size);
 }
 __attribute__((constructor)) static void wrap_cjson(void) {
     cJSON_InitHooks(&(cJSON_Hooks){cjson_malloc, __real_free});

@@ -62,11 +62,12 @@ static bool is_folder(const char *path) {
 
 const char *interrupt_state(const char *resume, const char *out, char *path) {
     struct stat info;
-    bool last = strcmp(resume, "last") == 0;
+    bool last = strcmp(resume, "last") == 0, absent;
     if (!last && !is_folder(resume))
         return resume;
     snprintf(path, INTERRUPT_PATH, "%s/resume.safetensors", last ? out : resume);
-    return last && stat(path, &info) != 0 ? NULL : path;
+    absent = stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    return last && absent ? NULL : path;
 }
 
 const char *interrupt_folder(const char *resume, char *path) {

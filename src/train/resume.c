@@ -1,9 +1,11 @@
 /* Saving a run between two steps and setting it up again. */
 #include "resume.h"
+#include "../io/file.h"
 #include "identity.h"
 #include "parts.h"
 #include "progress.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,11 +138,16 @@ static cln_status check_folder(const cln__trainer *t) {
     char *expected = cln__format("%s/resume.safetensors", out);
     if (!expected)
         return cln__fail_memory(t->ctx, "a file name");
+    errno = 0;
     bool same = stat(path, &given) == 0 && stat(expected, &own) == 0 && given.st_dev == own.st_dev &&
                 given.st_ino == own.st_ino;
+    int reason = errno;
     free(expected);
     if (same)
         return CLN_OK;
+    errno = reason;
+    if (reason != 0 && reason != ENOENT && reason != ENOTDIR)
+        return cln__fail_errno(t->ctx, "cannot resume from", path);
     return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
                      "cannot resume from '%s' in '%s': a run goes on in the folder that holds its state, as "
                      "resume.safetensors; to continue elsewhere, copy the run's folder",
@@ -171,9 +178,7 @@ cln_status cln__resume_read(cln__trainer *t) {
 cln_status cln__resume_open(cln__trainer *t) {
     const char *path = t->options->resume, *progress = cln_safetensors_metadata(t->resumed, "progress");
     CLN_TRY(cln__identity_check(t, t->resumed, path));
-    if (!cln__progress_read(t, progress))
-        return cln__fail(t->ctx, CLN_INVALID_FILE,
-                         "cannot resume from '%s': its progress is not that of this run: %.200s", path, progress);
+    CLN_TRY(cln__progress_read(t, path, progress));
     return check_all_ranked(t);
 }
 

@@ -329,16 +329,16 @@ static const char *const no_signatures[] = {
 START_TEST(signatures_are_read_as_they_are_written) {
     cln__conv2d_case c;
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
-        ck_assert_msg(cln__conv2d_case_parse(signatures[i], &c), "%s", signatures[i]);
+        ck_assert_msg(cln__conv2d_case_parse(signatures[i], &c) == CLN_OK, "%s", signatures[i]);
         char *text = cln__conv2d_case_print(&c);
         ck_assert_str_eq(text, signatures[i]);
         free(text);
     }
-    ck_assert(cln__conv2d_case_parse(signatures[1], &c));
+    ck_assert_int_eq(cln__conv2d_case_parse(signatures[1], &c), CLN_OK);
     ck_assert(c.pass == CLN__BACKWARD && c.load_scale && c.dx_scale && !c.dx_before && !c.bias);
     ck_assert(c.load_act == CLN_RELU && c.act == CLN_IDENTITY && c.mask == CLN_RELU && c.sums == CLN__SUMS_OF_X);
     for (size_t i = 0; i < sizeof no_signatures / sizeof *no_signatures; i++)
-        ck_assert_msg(!cln__conv2d_case_parse(no_signatures[i], &c), "%s", no_signatures[i]);
+        ck_assert_msg(cln__conv2d_case_parse(no_signatures[i], &c) == CLN_INVALID_FILE, "%s", no_signatures[i]);
 }
 END_TEST
 

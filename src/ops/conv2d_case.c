@@ -153,16 +153,16 @@ static bool plausible(const cln__conv2d_case *c) {
 }
 
 /* What is not understood is left out, so the text is good if it is printed again as it was. */
-bool cln__conv2d_case_parse(const char *text, cln__conv2d_case *out) {
+cln_status cln__conv2d_case_parse(const char *text, cln__conv2d_case *out) {
     *out = (cln__conv2d_case){.pass = CLN__FORWARD};
     if (!parse_sizes(text, out) || !plausible(out))
-        return false;
+        return CLN_INVALID_FILE;
     for (const char *at = strchr(text, ' '); at; at = strchr(at, ' ')) {
         at++;
         parse_word(at, strcspn(at, " "), out);
     }
     char *again = cln__conv2d_case_print(out);
-    bool same = again && strcmp(again, text) == 0;
+    cln_status status = !again ? CLN_OUT_OF_MEMORY : strcmp(again, text) == 0 ? CLN_OK : CLN_INVALID_FILE;
     free(again);
-    return same;
+    return status;
 }

@@ -24,8 +24,8 @@ cln__conv2d_case cln__conv2d_case_of(const cln__lowering *l, const cln__conv2d *
 /* "conv2d forward x=128x16x32x32/16 y=128x32x32x32/16 k=3x3 s=1 p=1 d=1 g=1 load_scale load_act=relu ...", malloc'ed;
  * NULL for lack of memory. */
 char *cln__conv2d_case_print(const cln__conv2d_case *c);
-/* False if `text` is not what print makes of a valid case. */
-bool cln__conv2d_case_parse(const char *text, cln__conv2d_case *out);
+/* CLN_INVALID_FILE if `text` is not what print makes of a valid case, CLN_OUT_OF_MEMORY; neither with a message. */
+cln_status cln__conv2d_case_parse(const char *text, cln__conv2d_case *out);
 
 /* --- conv2d.c --- */
 

@@ -214,14 +214,17 @@ cln_status cln__conv2d_trial_new(cln_context *ctx, const char *signature, cln__c
         .out = none, .y = none, .mean = none, .var = none, .dw = none, .db = none, .sums = {none, none}};
     for (int i = 0; i < CLN__TRIAL_INPUTS; i++)
         t->in[i] = none;
-    if (!cln__conv2d_case_parse(signature, &t->c))
+    cln_status status = cln__conv2d_case_parse(signature, &t->c);
+    if (status == CLN_OUT_OF_MEMORY)
+        return cln__fail_memory(ctx, "the computation of a trial");
+    if (status != CLN_OK)
         return cln__fail(ctx, CLN_INVALID_ARGUMENT, "'%.300s' is no signature of a computation", signature);
     if (t->c.accumulate && (t->c.pass != CLN__FORWARD || t->c.moments))
         return cln__fail(ctx, CLN_UNSUPPORTED, "'%s' cannot be tried alone", signature);
     t->graph = cln_graph_new(ctx);
     if (!t->graph)
         return cln__fail_memory(ctx, "the graph of a trial");
-    cln_status status = add_node(t, signature);
+    status = add_node(t, signature);
     if (status == CLN_OK) {
         find_results(t);
         status = t->graph->status;

@@ -72,19 +72,18 @@ static bool get_number(const cJSON *object, const char *name, double max, double
 }
 
 /* The texts stay cJSON's. */
-static bool get_record(const cJSON *object, cln_tuning_record *r) {
+static cln_status get_record(const cJSON *object, cln_tuning_record *r) {
     const char **const texts[TEXTS] = {&r->device, &r->driver, &r->kernels, &r->signature, &r->candidate, &r->rule};
     cln__conv2d_case c;
     double time_s;
     for (int i = 0; i < TEXTS; i++)
         if (!get_text(object, text_names[i], texts[i]))
-            return false;
+            return CLN_INVALID_FILE;
     if (!get_number(object, "seconds", 1e6, &r->seconds) ||
-        !get_number(object, "rule_seconds", 1e6, &r->rule_seconds) || !get_number(object, "time_s", 1e15, &time_s) ||
-        !cln__conv2d_case_parse(r->signature, &c))
-        return false;
+        !get_number(object, "rule_seconds", 1e6, &r->rule_seconds) || !get_number(object, "time_s", 1e15, &time_s))
+        return CLN_INVALID_FILE;
     r->time_s = (int64_t)time_s;
-    return true;
+    return cln__conv2d_case_parse(r->signature, &c);
 }
 
 static cln_status take(cln_tuning *t, const cJSON *object, int *count) {
@@ -101,11 +100,15 @@ static cln_status take(cln_tuning *t, const cJSON *object, int *count) {
     cln_status status = CLN_OK;
     *count = 0;
     cJSON_ArrayForEach(item, list) {
-        if (status == CLN_OK && !get_record(item, &records[(*count)++]))
-            status = cln__fail(ctx, CLN_INVALID_FILE, "import: result %d is not valid; nothing is imported", *count);
+        if (status == CLN_OK)
+            status = get_record(item, &records[(*count)++]);
     }
     if (status == CLN_OK)
         status = cln__tuning_save_all(t, records, *count);
+    else if (status == CLN_OUT_OF_MEMORY)
+        cln__fail_memory(ctx, "the results to import");
+    else
+        cln__fail(ctx, status, "import: result %d is not valid; nothing is imported", *count);
     free(records);
     return status;
 }

@@ -169,14 +169,26 @@ WRAP(FILE *, fopen64, (const char *path, const char *mode), (path, mode), FAIL(E
 WRAP(FILE *, tmpfile64, (void), (), FAIL(EIO, NULL))
 WRAP_LATE(int, fclose, (FILE * file), (file), FAIL(ENOSPC, EOF))
 WRAP_LATE(int, fflush, (FILE * file), (file), FAIL(ENOSPC, EOF))
-/* Says of all that was read and written before. */
-WRAP(int, ferror, (FILE * file), (file), FAIL(EIO, 1))
-WRAP(size_t, fread, (void *out, size_t size, size_t count, FILE *file), (out, size, count, file), FAIL(EIO, 0))
+/* A stream of which something could not be read; ferror tells. */
+static const FILE *broken;
+#define FAIL_READING(value)                                                                                            \
+    broken = file;                                                                                                     \
+    FAIL(EIO, value)
+WRAP(size_t, fread, (void *out, size_t size, size_t count, FILE *file), (out, size, count, file), FAIL_READING(0))
 WRAP(size_t, __fread_chk, (void *out, size_t room, size_t size, size_t count, FILE *file),
-     (out, room, size, count, file), FAIL(EIO, 0))
-WRAP(char *, fgets, (char *out, int size, FILE *file), (out, size, file), FAIL(EIO, NULL))
-WRAP(char *, __fgets_chk, (char *out, size_t room, int size, FILE *file), (out, room, size, file), FAIL(EIO, NULL))
-WRAP(ssize_t, getline, (char **line, size_t *room, FILE *file), (line, room, file), FAIL(EIO, -1))
+     (out, room, size, count, file), FAIL_READING(0))
+WRAP(char *, fgets, (char *out, int size, FILE *file), (out, size, file), FAIL_READING(NULL))
+WRAP(char *, __fgets_chk, (char *out, size_t room, int size, FILE *file), (out, room, size, file), FAIL_READING(NULL))
+WRAP(ssize_t, getline, (char **line, size_t *room, FILE *file), (line, room, file), FAIL_READING(-1))
+int __real_ferror(FILE *file);
+int __wrap_ferror(FILE *file);
+int __wrap_ferror(FILE *file) {
+    static call c = {.name = "ferror"};
+    if (fault(&c) || file == broken) {
+        FAIL(EIO, 1);
+    }
+    return __real_ferror(file);
+}
 WRAP(int, fseek, (FILE * file, long at, int from), (file, at, from), FAIL(EIO, -1))
 WRAP(long, ftell, (FILE * file), (file), FAIL(EIO, -1))
 WRAP(gzFile, gzdopen, (int fd, const char *mode), (fd, mode), FAIL(ENOMEM, NULL))

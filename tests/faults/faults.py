@@ -217,7 +217,7 @@ def options():
     parser.add_argument("--without", action="append", default=[], help="leave this call out")
     parser.add_argument("--call", help="only this call, or NAME:N its N-th")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the last run")
-    parser.add_argument("--table", type=pathlib.Path, 
+    parser.add_argument("--table", type=pathlib.Path,
                         help="add lines 'scenario;call;injected;told;survived;wrong', and print a matrix of all in it")
     return parser.parse_args()
 
@@ -249,18 +249,19 @@ def try_all(trial, o):
 
 
 def matrix(rows):
-    """In Markdown: kinds of calls by scenarios, of (scenario, call, injected, survived, wrong)."""
+    """In Markdown: scenarios by kinds of calls, of (scenario, call, injected, survived, wrong)."""
     sums = collections.defaultdict(lambda: [0, 0, 0])
     for scenario, call, *numbers in rows:
-        for key in ((kind_of(call), scenario), (kind_of(call), "all"), ("all", scenario), ("all", "all")):
+        for key in ((scenario, kind_of(call)), (scenario, "all"), ("all", kind_of(call)), ("all", "all")):
             sums[key] = [a + b for a, b in zip(sums[key], numbers)]
-    scenarios = [s for s in SCENARIOS if any(key[1] == s for key in sums)] + ["all"]
-    print("| injected, of these survived |", " | ".join(scenarios), "|")
-    print("|---" * (len(scenarios) + 1) + "|")
-    for kind in [*STATUSES, "all"]:
-        cells = ["{}, {}".format(*sums[kind, s]) + (f", **{sums[kind, s][2]} wrong**" if sums[kind, s][2] else "")
-                 if sums[kind, s][0] else "" for s in scenarios]
-        print(f"| {kind} |", " | ".join(cells), "|")
+    kinds = [*STATUSES, "all"]
+    print("| injected, of these survived |", " | ".join(kinds), "|")
+    print("|---" * (len(kinds) + 1) + "|")
+    for scenario in [s for s in SCENARIOS if any(key[0] == s for key in sums)] + ["all"]:
+        cells = ["{}, {}".format(*sums[scenario, k]) + (f", **{sums[scenario, k][2]} wrong**" if sums[scenario, k][2]
+                                                        else "") if sums[scenario, k][0] else "" for k in kinds]
+        print(f"| {scenario} |", " | ".join(cells), "|")
+    print(len({call for _, call, injected, *_ in rows if injected}), "different calls were injected")
 
 
 def main():

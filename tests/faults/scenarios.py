@@ -1,5 +1,6 @@
 """The runs in which faults.py makes calls fail, and the files that they begin with."""
 import collections
+import gzip
 import json
 import pathlib
 import pickle
@@ -39,7 +40,8 @@ SCENARIOS = {
                                  "--confusion", "c.png"], ["p.csv", "c.png"], True, ["weights"]),
     "folder": Scenario("cltrain", ["test", *WEIGHTS, "--data", "pictures", "--workers", "1", "--misclassified",
                                    "m.png"], ["m.png"], True, ["weights", "pictures"]),
-    "predict": Scenario("cltrain", ["predict", *WEIGHTS, "a.png", "b.png", "--json"], (), True, ["weights"]),
+    "predict": Scenario("cltrain", ["predict", *WEIGHTS, "a.png", "shots", "--class-names", "names.txt", "--json"], (),
+                        True, ["weights"]),
     "export onnx": Scenario("cltrain", ["export", *WEIGHTS, "--format", "onnx", "--out", "o.onnx"], ["o.onnx"],
                             needs=["weights"]),
     "export safetensors": Scenario("cltrain", ["export", *WEIGHTS, "--format", "safetensors", "--out",
@@ -54,6 +56,10 @@ SCENARIOS = {
                               needs=["configuration"]),
     "plan, cold": Scenario("planned", ["kernels"], (), True, again=[]),
     "plan, kept": Scenario("planned", ["kernels"], (), True, first=[["planned", "kernels"]], again=[]),
+    "grid": Scenario("cltrain", ["fit", "--model", "ResNet", "--data", "idx", "--hflip", "0.5", "--augmentation-grid",
+                                 "g.png"], ["g.png"], needs=["idx"]),
+    "operations": Scenario("clbench", ["ops", "--conv", "8,8,8,3,1", "--batch-size", "2", "--variant", "gemm", "--peak",
+                                       "1", "--bandwidth", "1", "--num-bench-iter", "1", "--trace", "t.json"]),
     "verify": Scenario("clbench", ["verify", "--self"]),
     "tune": Scenario("clbench", TUNE),
     "import": Scenario("clbench", ["tune", "--import", "t.json", "--tuning", "new.sqlite", "--list"], (), True,
@@ -83,8 +89,10 @@ def write_weights(folder, run):
     run("cltrain", [*FIT, "--quiet"])
     shutil.move(folder / "run/best.safetensors", folder)
     shutil.rmtree(folder / "run")
-    for name in ("a.png", "b.png"):
+    (folder / "shots").mkdir()
+    for name in ("a.png", "shots/b.png"):
         shutil.copy(PICTURE, folder / name)
+    (folder / "names.txt").write_text("".join(f"class {i}\n" for i in range(10)))
 
 
 def write_pictures(folder, _):
@@ -94,6 +102,15 @@ def write_pictures(folder, _):
             path = folder / "pictures" / part / f"class{label}"
             path.mkdir(parents=True)
             shutil.copy(PICTURE, path / "a.png")
+
+
+def write_idx(folder, _):
+    """Two splits of 20 grey images of 28x28, one file of each kind compressed."""
+    (folder / "idx").mkdir()
+    for split in ("train", "t10k"):
+        images = struct.pack(">4I", 2051, 20, 28, 28) + bytes(i % 251 for i in range(20 * 28 * 28))
+        (folder / f"idx/{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images, mtime=0))
+        (folder / f"idx/{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, 20) + bytes(range(10)) * 2)
 
 
 def read_safetensors(path):
@@ -167,7 +184,7 @@ def write_results(folder, _):
 
 
 NEEDS = {"weights": write_weights, "pictures": write_pictures, "checkpoint": write_checkpoint,
-         "configuration": write_configuration, "results": write_results}
+         "configuration": write_configuration, "results": write_results, "idx": write_idx}
 
 
 def prepare(scenario, folder, run):

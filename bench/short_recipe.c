@@ -7,7 +7,7 @@
 static const struct {
     const char *model, *options;
 } recipes[] = {
-    {"ResNet", "--epochs 6 --batch-size 64 --lr 0.15 --weight-decay 5e-4 --momentum 0.9 --nesterov "
+    {"ResNet", "--epochs 6 --batch-size 64 --optimizer muon --lr 0.008 --weight-decay 0.1 --momentum 0.95 "
                "--random-crop-padding 2 --padding-mode reflect "
                "--lr-scheduler onecycle --pct-start 0.25 --no-cycle-momentum"},
 };

@@ -26,25 +26,9 @@
 #define DECOUPLED 0 /* weight decay apart from the gradient: AdamW */
 #endif
 
-#ifndef CLIP_NORM
-#define CLIP_NORM 0
-#endif
-#ifndef CLIP_VALUE
-#define CLIP_VALUE 0
-#endif
+#include "clip.clh"
 
 typedef VEC(V) vec;
-
-#if CLIP_NORM
-#define CLIP_ARGUMENTS __global const float *scale, ulong4 cv,
-#define CLIPPED(x) (scale[cv.s0] * (x))
-#elif CLIP_VALUE
-#define CLIP_ARGUMENTS float limit,
-#define CLIPPED(x) clamp(x, -limit, limit)
-#else
-#define CLIP_ARGUMENTS
-#define CLIPPED(x) (x)
-#endif
 
 __kernel void optimizer_sgd(__global const float *loss, ulong4 lv, CLIP_ARGUMENTS int first, int last, int run,
                             __global float *restrict w, __global const float *restrict g,

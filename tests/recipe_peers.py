@@ -6,6 +6,7 @@
 
 import os
 import sys
+from unittest import mock
 
 import torch
 from torch import nn
@@ -66,6 +67,34 @@ def sgd(groups):
     return torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=DECAY)
 
 
+class Muon(torch.optim.AdamW):
+    """torch.optim.Muon for the weights of convolutions, as matrices, and AdamW for all else."""
+
+    def __init__(self, groups):
+        super().__init__(groups, lr=LR, weight_decay=DECAY, betas=(0.9, 0.999))
+        self.convolutions = [p for group in self.param_groups for p in group["params"] if p.ndim == 4]
+        for group in self.param_groups:
+            group["params"] = [p for p in group["params"] if p.ndim != 4]
+        matrices = [nn.Parameter(p.detach().flatten(1)) for p in self.convolutions]  # the same memory
+        self.muon = torch.optim.Muon(
+            matrices, lr=LR, weight_decay=DECAY, momentum=0.9, adjust_lr_fn="match_rms_adamw"
+        )
+
+    def step(self, closure=None):
+        super().step(closure)
+        group = self.muon.param_groups[0]
+        group["lr"] = self.param_groups[0]["lr"]
+        for matrix, p in zip(group["params"], self.convolutions):
+            matrix.grad = p.grad.flatten(1)
+        with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone):  # in which it iterates, but we do not
+            self.muon.step()
+
+    def zero_grad(self, set_to_none=True):
+        super().zero_grad(set_to_none)
+        for p in self.convolutions:
+            p.grad = None
+
+
 def constant(optimizer, updates):
     return lr_scheduler.LambdaLR(optimizer, lambda update: 1)
 
@@ -89,6 +118,8 @@ RECIPES = {
     "cosine": {"adamw": True, "scheduler": warm_cosine},
     "onecycle": {"scheduler": onecycle},
     "onecycle_adamw": {"adamw": True, "scheduler": onecycle},
+    "muon": {"muon": True, "scheduler": multistep},
+    "muon_matrices": {"model": "DenseNet", "muon": True, "batches": 3, "accumulate": 2, "matrices": True},
     "accumulate": {"batches": 3, "accumulate": 2},
     "clip_norm": {"clip_norm": 0.5},
     "clip_value": {"clip_value": 0.02},
@@ -150,7 +181,11 @@ def train(folder, recipe, model):
     data = batches(folder, recipe.get("batches", 2))
     share = recipe.get("accumulate", 1)
     groups = parameter_groups(recipe, model)
-    optimizer = torch.optim.AdamW(groups, lr=LR, weight_decay=DECAY) if recipe.get("adamw") else sgd(groups)
+    optimizer = (
+        Muon(groups) if recipe.get("muon")
+        else torch.optim.AdamW(groups, lr=LR, weight_decay=DECAY) if recipe.get("adamw")
+        else sgd(groups)
+    )  # fmt: skip
     updates = EPOCHS * -(-len(data) // share)
     scheduler = recipe.get("scheduler", constant)(optimizer, updates)
     loss = nn.CrossEntropyLoss(label_smoothing=recipe.get("smoothing", 0.0))

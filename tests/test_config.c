@@ -160,7 +160,7 @@ static const struct {
      "001"
      "]\n",
      "milestones: expected at most 16 whole numbers"},
-    {"optimizer: rmsprop\n", "c.yaml:1: optimizer: expected one of sgd, adam, adamw, found 'rmsprop'"},
+    {"optimizer: rmsprop\n", "c.yaml:1: optimizer: expected one of sgd, adam, adamw, muon, found 'rmsprop'"},
     {"model: Resnet\n", "c.yaml:1: model: unknown model 'Resnet': did you mean 'ResNet'?"},
     {"epochs: 3\nlr: 1\nepochs: 4\n", "c.yaml:3: epochs was already set on line 1"},
     {"batch-size: 3\nbatch_size: 4\n", "c.yaml:2: batch-size was already set on line 1"},

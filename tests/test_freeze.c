@@ -109,6 +109,7 @@ enum { PATTERNS = sizeof patterns / sizeof *patterns };
 static const cln_optimizer optimizers[] = {
     {.kind = CLN_SGD, .momentum = 0.9f, .weight_decay = 0.1f, .accumulate = 2, .clip = 0.1f},
     {.kind = CLN_ADAMW, .weight_decay = 0.1f, .clip = 0.1f, .clip_kind = CLN_CLIP_VALUE},
+    {.kind = CLN_MUON, .weight_decay = 0.1f, .no_weight_decay_norm_bias = true, .accumulate = 2, .clip = 0.1f},
     {.kind = CLN_ADAM, .weight_decay = 0.1f, .no_weight_decay_norm_bias = true},
 };
 

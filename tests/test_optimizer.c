@@ -207,6 +207,7 @@ START_TEST(optimizers_have_names_and_limits) {
     cln_optimizer_kind kind;
     ck_assert(cln_optimizer_parse("adamw", &kind) && kind == CLN_ADAMW);
     ck_assert(cln_optimizer_parse("adam", &kind) && kind == CLN_ADAM);
+    ck_assert(cln_optimizer_parse("muon", &kind) && kind == CLN_MUON);
     ck_assert(cln_optimizer_parse("sgd", &kind) && kind == CLN_SGD);
     ck_assert(!cln_optimizer_parse("SGDM", &kind));
     cln_graph *g = cln_graph_new(ctx);

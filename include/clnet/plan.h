@@ -76,6 +76,9 @@ typedef enum cln_optimizer_kind {
     CLN_SGD,          /* weight decay added to the gradient; momentum buffer starts as the first gradient */
     CLN_ADAM,         /* Kingma and Ba, arXiv 1412.6980, weight decay added to the gradient (L2) */
     CLN_ADAMW,        /* Loshchilov and Hutter, arXiv 1711.05101: decoupled weight decay */
+    CLN_MUON,         /* Jordan et al., https://kellerjordan.github.io/posts/muon: orthogonal updates of the weights of
+                         convolutions, with Nesterov's momentum beta1, scaled as AdamW's (Liu et al., arXiv 2502.16982);
+                         all else by AdamW. torch.optim.Muon with adjust_lr_fn "match_rms_adamw", but in float32 */
 } cln_optimizer_kind;
 
 /* As PyTorch's clip_grad_norm_ and clip_grad_value_. */
@@ -91,12 +94,12 @@ typedef struct cln_optimizer {
     bool no_weight_decay_norm_bias; /* but those of one axis: biases, and the parameters of batch normalisation */
     float momentum;                 /* SGD */
     bool nesterov;                  /* SGD */
-    float beta1, beta2, eps;        /* Adam; 0: 0.9, 0.999, 1e-8 (outside the bias-corrected square root) */
+    float beta1, beta2, eps;        /* Adam and Muon; 0: 0.9 (Muon 0.95), 0.999, 1e-8 (outside the square root) */
     int accumulate; /* so many steps make one update, of the mean of their gradients: see cln_plan_accumulate; 0: 1 */
     float clip;     /* limit of the gradients before the update; 0: none */
     cln_clip_kind clip_kind; /* what the limit is of */
 } cln_optimizer;
-/* "sgd", "adam", "adamw"; false if `name` is none of them. */
+/* "sgd", "adam", "adamw", "muon"; false if `name` is none of them. */
 CLN_API bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out);
 
 /* --- plans --- */
@@ -150,7 +153,7 @@ CLN_API cln_status cln_plan_step(cln_plan *plan, float learning_rate);
 /* What the optimiser uses in one step, where that changes from step to step. */
 typedef struct cln_rates {
     float learning_rate; /* of this update */
-    float momentum;      /* SGD's momentum, Adam's beta1; 0: as in cln_plan_options.optimizer */
+    float momentum;      /* SGD's momentum, the others' beta1; 0: as in cln_plan_options.optimizer */
 } cln_rates;
 /* The same. SGD takes a momentum only where cln_plan_options.optimizer has one. */
 CLN_API cln_status cln_plan_step_at(cln_plan *plan, cln_rates rates);

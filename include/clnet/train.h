@@ -57,8 +57,8 @@ typedef struct cln_onecycle {
     float pct_start;                   /* the share of the updates in which the rate rises; 0.3 */
     float div_factor;                  /* it begins at learning_rate / div_factor; 25 */
     float final_div_factor;            /* it ends at a final_div_factor-th of where it began; 10000 */
-    float base_momentum, max_momentum; /* SGD's momentum or Adam's beta1 at the highest rate, and at both ends; 0.85,
-                                          0.95 */
+    float base_momentum, max_momentum; /* SGD's momentum or the others' beta1 at the highest rate, and at both ends;
+                                          0.85, 0.95 */
     bool fixed_momentum;               /* leave the momentum as it is */
 } cln_onecycle;
 
@@ -241,7 +241,7 @@ typedef struct cln_fit_options {
      * counts the label that weighs more. */
     const cln_augmentation *augmentation;
     /* Folder, made if absent: best.safetensors (the best epoch by the monitor), last.safetensors, metrics.csv (a line
-     * an epoch: epoch, lr-SGD, lr-Adam or lr-AdamW, train_loss, train_acc, val_loss, val_acc, images_per_s),
+     * an epoch: epoch, lr-SGD, lr-Adam, lr-AdamW or lr-Muon, train_loss, train_acc, val_loss, val_acc, images_per_s),
      * summary.txt (the network's layers), an event file, and resume.safetensors, which holds all that is needed to go
      * on. A new run needs a folder without such files: it is CLN_INVALID_ARGUMENT, before the data are loaded, if there
      * are any; other files may be there. Nor may another run be trained there at the same time. May be NULL with
@@ -319,7 +319,7 @@ typedef struct cln_fit_result {
  * The event file is for TensorBoard (clnet/tensorboard.h). Its curves have the names and steps, which are updates, of
  * PyTorch Lightning's:
  * after each epoch train_loss, train_acc, val_loss and val_acc (means over the epoch) and epoch (from 0) at the index,
- * from 0, of the epoch's last step; lr-SGD, lr-Adam or lr-AdamW at that of its first, and at every 50th
+ * from 0, of the epoch's last step; lr-SGD, lr-Adam, lr-AdamW or lr-Muon at that of its first, and at every 50th
  * step if it changes within an epoch; test_loss, test_acc and epoch at
  * the number of steps of the run. Besides there are the network's graph, a picture of the augmentation (four training
  * images above what the network sees of them) and the hyper-parameters, with test_acc and

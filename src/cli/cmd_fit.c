@@ -12,8 +12,9 @@
 static void show_recipe(const cln_fit_options *o) {
     const cln_recipe *r = &o->recipe;
     printf("model: %s; %s, lr %g, ", o->model->name, fit_optimizer_name(r->optimizer.kind), (double)r->learning_rate);
-    if (r->optimizer.momentum > 0)
-        printf("momentum %g%s, ", (double)r->optimizer.momentum, r->optimizer.nesterov ? " (Nesterov)" : "");
+    float momentum = r->optimizer.kind == CLN_MUON ? r->optimizer.beta1 : r->optimizer.momentum;
+    if (momentum > 0)
+        printf("momentum %g%s, ", (double)momentum, r->optimizer.nesterov ? " (Nesterov)" : "");
     printf("weight decay %g, batches of %d, %d epoch%s", (double)r->optimizer.weight_decay, r->batch_size, r->epochs,
            r->epochs == 1 ? "" : "s");
     fit_show_schedule(r);

@@ -13,6 +13,8 @@ static const char *optimizer_name(cln_optimizer_kind kind) {
         return "adam";
     case CLN_ADAMW:
         return "adamw";
+    case CLN_MUON:
+        return "muon";
     case CLN_NO_OPTIMIZER:
         break;
     }

@@ -117,7 +117,7 @@ cln_status fit_draw_augmentation(cln_context *ctx, const fit_arguments *a);
 cln_status fit_print_config(cln_context *ctx, const fit_arguments *a, FILE *to);
 /* The same as a text for the run's folder, malloc'ed. */
 cln_status fit_config_text(cln_context *ctx, const fit_arguments *a, char **out);
-/* "sgd", "adam", "adamw"; NULL: no optimiser. */
+/* "sgd", "adam", "adamw", "muon"; NULL: no optimiser. */
 const char *fit_optimizer_name(cln_optimizer_kind kind);
 
 /* Where a run writes and what it goes on from. */

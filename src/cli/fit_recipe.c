@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 static const double max_seed = 9007199254740992.0; /* 2^53: every whole number up to it is a double */
-static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
-static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW};
+static const char *const optimizers[] = {"sgd", "adam", "adamw", "muon", NULL};
+static const cln_optimizer_kind kinds[] = {CLN_SGD, CLN_ADAM, CLN_ADAMW, CLN_MUON};
 
 static const char *const clip_kinds[] = {"norm", "value", NULL}; /* as the enum */
 
@@ -27,12 +27,13 @@ const cli_option fit_recipe_options[] = {
     {"epochs", CLI_INT, FIT_AT(epochs), "N", "passes over the training images", 1, 1000000, NULL},
     {"max-epochs", CLI_INT, FIT_AT(epochs), "N", NULL, 1, 1000000, NULL},
     {"batch-size", CLI_INT, FIT_AT(batch_size), "N", "images in a step", 1, 1 << 24, NULL},
-    {"optimizer", CLI_CHOICE, FIT_AT(optimizer), "NAME", "sgd, adam (L2 weight decay) or adamw (decoupled)", 0, 0,
-     optimizers},
+    {"optimizer", CLI_CHOICE, FIT_AT(optimizer), "NAME",
+     "sgd, adam (L2 weight decay), adamw (decoupled) or muon (orthogonal updates of convolutions, all else by adamw)",
+     0, 0, optimizers},
     {"lr", CLI_REAL, FIT_AT(lr), "X",
      "learning rate; by default the recipe's, or with another optimizer than the recipe's 0.1 (sgd) or 0.001", 1e-30,
      1e38, NULL},
-    {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd", 0, 1, NULL},
+    {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd (default 0.9) and muon (default 0.95)", 0, 1, NULL},
     {"nesterov", CLI_FLAG, FIT_AT(nesterov), NULL, "Nesterov's momentum, with sgd", 0, 0, NULL},
     {"weight-decay", CLI_REAL, FIT_AT(weight_decay), "X", "on every parameter", 0, 1e6, NULL},
     {"weight-decay-norm-bias", CLI_FLAG, FIT_AT(weight_decay_norm_bias), NULL,
@@ -63,8 +64,10 @@ int fit_check_recipe(const cli_command *command, const fit_arguments *a) {
     cln_optimizer_kind kind = a->optimizer >= 0 ? kinds[a->optimizer]
                               : a->model        ? a->model->recipe->optimizer.kind
                                                 : CLN_SGD;
-    if (kind != CLN_SGD && (a->nesterov || !isnan(a->momentum)))
-        return cli_misuse(command, "--%s is for --optimizer sgd", a->nesterov ? "nesterov" : "momentum");
+    if (kind != CLN_SGD && a->nesterov)
+        return cli_misuse(command, "--nesterov is for --optimizer sgd");
+    if (kind != CLN_SGD && kind != CLN_MUON && !isnan(a->momentum))
+        return cli_misuse(command, "--momentum is for --optimizer sgd and muon");
     if (!a->ema && (a->ema_warmup || !isnan(a->ema_decay)))
         return cli_misuse(command, "--model-ema-%s is for --model-ema", a->ema_warmup ? "warmup" : "decay");
     return CLN_OK;
@@ -95,9 +98,9 @@ static void resolve_optimizer(fit_arguments *a, const cln_recipe *r) {
     for (int i = 0; a->optimizer < 0 && optimizers[i]; i++)
         if (kinds[i] == r->optimizer.kind)
             a->optimizer = i;
-    bool sgd = kinds[a->optimizer] == CLN_SGD;
-    if (sgd && !fit_cycles_momentum(a))
-        fit_fill(&a->momentum, other ? 0.9f : r->optimizer.momentum);
+    bool sgd = kinds[a->optimizer] == CLN_SGD, muon = kinds[a->optimizer] == CLN_MUON;
+    if ((sgd || muon) && !fit_cycles_momentum(a))
+        fit_fill(&a->momentum, muon ? 0.95f : other ? 0.9f : r->optimizer.momentum);
     fit_fill(&a->lr, !other ? r->learning_rate : sgd ? 0.1f : 1e-3f);
     fit_fill(&a->weight_decay, r->optimizer.weight_decay);
 }
@@ -114,7 +117,9 @@ void fit_resolve(fit_arguments *a) {
 cln_recipe fit_recipe(const fit_arguments *a) {
     cln_recipe r = *a->model->recipe;
     r.optimizer.kind = kinds[a->optimizer];
-    r.optimizer.momentum = isnan(a->momentum) ? 0 : (float)a->momentum;
+    r.optimizer.momentum = r.optimizer.beta1 = 0;
+    if (!isnan(a->momentum))
+        *(r.optimizer.kind == CLN_MUON ? &r.optimizer.beta1 : &r.optimizer.momentum) = (float)a->momentum;
     r.optimizer.nesterov = a->nesterov;
     r.optimizer.weight_decay = (float)a->weight_decay;
     r.learning_rate = (float)a->lr;

@@ -24,7 +24,7 @@ const cli_option fit_schedule_options[] = {
     {"final-div-factor", CLI_REAL, FIT_AT(final_div_factor), "X",
      "of onecycle: it ends at an X-th of where it began (default 10000)", 1e-6, 1e30, NULL},
     {"cycle-momentum", CLI_FLAG, FIT_AT(cycle_momentum), NULL,
-     "of onecycle, as is the default: momentum (of adam and adamw: beta1) is low where lr is high", 0, 0, NULL},
+     "of onecycle, as is the default: momentum (beta1 of all but sgd) is low where lr is high", 0, 0, NULL},
     {"base-momentum", CLI_REAL, FIT_AT(base_momentum), "X", "of onecycle, momentum at the highest lr (default 0.85)",
      1e-6, 1, NULL},
     {"max-momentum", CLI_REAL, FIT_AT(max_momentum), "X", "of onecycle, momentum at both ends (default 0.95)", 1e-6, 1,

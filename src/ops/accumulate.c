@@ -4,7 +4,7 @@
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln_optimizer *o = node->attrs;
     cln__range r = {.end = 0};
-    while (cln__range_next(l, false, &r)) {
+    while (cln__range_next(l, NULL, &r)) {
         cln__step *step = cln__step_new(l, "accumulate", "accumulate");
         cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
         cln__step_vectors(l, step, r.first, r.end - r.first);

@@ -35,12 +35,12 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln_optimizer *o = node->attrs;
     cln__range r = {.end = 0};
     int64_t count = 0;
-    while (cln__range_next(l, false, &r))
+    while (cln__range_next(l, NULL, &r))
         count += parts_of(l, &r);
     cln_tensor parts = cln__scratch(l, count + 1);
     r = (cln__range){.end = 0};
     count = 0;
-    while (cln__range_next(l, false, &r))
+    while (cln__range_next(l, NULL, &r))
         count = add_parts(l, o, &r, parts, count);
     cln__step *step = cln__step_new(l, "clip_norm", "clip_norm");
     cln__step_define(l, step, "V=%d", l->caps->block);

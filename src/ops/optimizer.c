@@ -8,13 +8,17 @@ bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out) {
     static const struct {
         const char *name;
         cln_optimizer_kind kind;
-    } kinds[] = {{"sgd", CLN_SGD}, {"adam", CLN_ADAM}, {"adamw", CLN_ADAMW}};
+    } kinds[] = {{"sgd", CLN_SGD}, {"adam", CLN_ADAM}, {"adamw", CLN_ADAMW}, {"muon", CLN_MUON}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(name, kinds[i].name) == 0) {
             *out = kinds[i].kind;
             return true;
         }
     return false;
+}
+
+float cln__beta1(const cln_optimizer *o) {
+    return o->beta1 != 0 ? o->beta1 : o->kind == CLN_MUON ? 0.95f : 0.9f;
 }
 
 static bool is_valid(const cln_optimizer *o) {
@@ -33,7 +37,7 @@ void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *opti
     cln_optimizer o = *optimizer;
     if (o.kind == CLN_NO_OPTIMIZER)
         return;
-    o.beta1 = o.beta1 != 0 ? o.beta1 : 0.9f;
+    o.beta1 = cln__beta1(&o);
     o.beta2 = o.beta2 != 0 ? o.beta2 : 0.999f;
     o.eps = o.eps != 0 ? o.eps : 1e-8f;
     o.accumulate = o.accumulate != 0 ? o.accumulate : 1;
@@ -78,15 +82,16 @@ void cln__step_vectors(cln__lowering *l, cln__step *step, int64_t first, int64_t
     cln__step_items(step, run > 0 ? cln__divide_up(vectors, run) : 1, 1, 1);
 }
 
-bool cln__range_next(const cln__lowering *l, bool apart, cln__range *r) {
+bool cln__range_next(const cln__lowering *l, const cln_optimizer *o, cln__range *r) {
     bool open = false;
     for (int i = 0; i < l->g->tensor_count; i++) {
         const cln__tensor *t = &l->g->tensors[i];
         int64_t first = l->layouts->of[i].region_offset;
-        bool decays = t->rank > 1 || !apart;
-        if (t->role != CLN__PARAM || first < r->end || (t->frozen && !open))
+        bool decays = t->rank > 1 || !o || !o->no_weight_decay_norm_bias;
+        bool left_out = t->frozen || (o && cln__is_muons(o, t));
+        if (t->role != CLN__PARAM || first < r->end || (left_out && !open))
             continue;
-        if (open && (t->frozen || decays != r->decays)) {
+        if (open && (left_out || decays != r->decays)) {
             r->end = first;
             return true;
         }
@@ -98,10 +103,10 @@ bool cln__range_next(const cln__lowering *l, bool apart, cln__range *r) {
     return open;
 }
 
-/* The kernels' common beginning. */
-static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node *node, const cln__range *r) {
+cln__step *cln__optimizer_step(cln__lowering *l, const char *source, const char *kernel, const cln__node *node,
+                               const cln__range *r) {
     const cln_optimizer *o = node->attrs;
-    cln__step *step = cln__step_new(l, "optimizer", kernel);
+    cln__step *step = cln__step_new(l, source, kernel);
     cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
     bool by_norm = node->input_count > 1, by_value = o->clip > 0 && !by_norm;
     if (by_norm)
@@ -111,8 +116,13 @@ static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node
     cln__step_vectors(l, step, r->first, r->end - r->first);
     if (by_norm || by_value)
         cln__step_define(l, step, by_norm ? "CLIP_NORM=1" : "CLIP_VALUE=1");
+    return step;
+}
+
+static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node *node, const cln__range *r) {
+    cln__step *step = cln__optimizer_step(l, "optimizer", kernel, node, r);
     cln__arg_region(step, CLN__VALUES, CLN__READ_WRITE);
-    cln__arg_region(step, cln__gradients_region(o), CLN__READ);
+    cln__arg_region(step, cln__gradients_region(node->attrs), CLN__READ);
     return step;
 }
 
@@ -131,7 +141,7 @@ static void lower_sgd(cln__lowering *l, const cln__node *node, const cln__range 
 static void lower_adam(cln__lowering *l, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = new_step(l, "optimizer_adam", node, r);
-    cln__step_define(l, step, "DECOUPLED=%d", o->kind == CLN_ADAMW);
+    cln__step_define(l, step, "DECOUPLED=%d", o->kind != CLN_ADAM);
     cln__arg_region(step, CLN__SLOT0, CLN__READ_WRITE);
     cln__arg_region(step, CLN__SLOT1, CLN__READ_WRITE);
     cln__arg_scalar(step, CLN__LEARNING_RATE);
@@ -148,7 +158,9 @@ static void lower_adam(cln__lowering *l, const cln__node *node, const cln__range
 static cln_status lower(cln__lowering *l, const cln__node *node) {
     const cln_optimizer *o = node->attrs;
     cln__range r = {.end = 0};
-    while (cln__range_next(l, o->no_weight_decay_norm_bias, &r))
+    if (o->kind == CLN_MUON)
+        cln__lower_muon(l, node);
+    while (cln__range_next(l, o, &r))
         (o->kind == CLN_SGD ? lower_sgd : lower_adam)(l, node, &r);
     return l->status;
 }

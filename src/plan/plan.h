@@ -107,7 +107,7 @@ void cln__fusion_free(cln__fusion *fusion);
 /* Values that change from step to step, set by the runtime before each. */
 typedef enum cln__scalar {
     CLN__LEARNING_RATE,
-    CLN__MOMENTUM,         /* of SGD; beta1 of Adam */
+    CLN__MOMENTUM,         /* of SGD; beta1 of the others */
     CLN__REST,             /* 1 - CLN__MOMENTUM */
     CLN__KEEP,             /* 0 if the gradient is the first that counts for the next update, else 1 */
     CLN__BIAS_CORRECTION1, /* 1 - beta1^t */
@@ -168,7 +168,7 @@ typedef struct cln__step {
     cln__gemm gemm;
     bool updates; /* left out in a step that only accumulates */
     double flops; /* useful arithmetic, for reports; 0: not counted */
-    double bytes; /* read and written at least, for reports (traffic.c) */
+    double bytes; /* read and written at least, for reports (traffic.c, unless the operator says) */
 } cln__step;
 
 /* A computation that several kernels can do, by its signature, and the candidate that does it: a variant's name, and
@@ -267,6 +267,8 @@ cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
 /* Adds the nodes that update every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
+/* Or its default. */
+float cln__beta1(const cln_optimizer *optimizer);
 
 enum { CLN__MAX_ARENAS = 64 };
 typedef struct cln__arena_sizes {

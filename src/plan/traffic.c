@@ -63,6 +63,8 @@ static double gemm_elements(const cln__gemm *g) {
 void cln__traffic_count(cln__host_plan *plan) {
     for (int i = 0; i < plan->step_count; i++) {
         cln__step *step = &plan->steps[i];
+        if (step->bytes > 0) /* the operator has counted them */
+            continue;
         double elements = step->kind == CLN__GEMM ? gemm_elements(&step->gemm) : kernel_elements(plan, step);
         step->bytes = elements * (double)sizeof(float);
     }

@@ -58,7 +58,7 @@ struct cln_plan {
     bool updates_weights;  /* has an optimiser */
     bool changes_weights;  /* that, or running statistics */
     uint64_t prepared;     /* the version of the weights for which the prepared steps last ran; 0: none */
-    float momentum, beta2; /* of the optimiser; momentum: beta1 of Adam */
+    float momentum, beta2; /* of the optimiser; momentum: beta1 of all but SGD */
     int64_t updates;       /* of the optimiser */
     int64_t steps;         /* enqueued so far: the random counter of dropout */
     int accumulated;       /* of them since the last update */

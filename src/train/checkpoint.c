@@ -1,5 +1,6 @@
 /* The metadata of weights files, written. Values are strings; what is structured is JSON in a string. */
 #include "checkpoint.h"
+#include "../plan/plan.h"
 #include "json.h"
 #include "kernels.h"
 #include "schedule.h"
@@ -107,7 +108,7 @@ static void add_update(cJSON *object, const cln_optimizer *o) {
 }
 
 static char *recipe_json(const cln_fit_options *o) {
-    static const char *const names[] = {"none", "sgd", "adam", "adamw"};
+    static const char *const names[] = {"none", "sgd", "adam", "adamw", "muon"};
     const cln_recipe *r = &o->recipe;
     cJSON *object = cJSON_CreateObject();
     cln__json_add(object, "optimizer", cJSON_CreateString(names[r->optimizer.kind]));
@@ -118,7 +119,7 @@ static char *recipe_json(const cln_fit_options *o) {
         cln__json_add(object, "nesterov", cJSON_CreateBool(r->optimizer.nesterov));
     } else {
         const cln_optimizer *adam = &r->optimizer;
-        const float betas[] = {adam->beta1 != 0 ? adam->beta1 : 0.9f, adam->beta2 != 0 ? adam->beta2 : 0.999f};
+        const float betas[] = {cln__beta1(adam), adam->beta2 != 0 ? adam->beta2 : 0.999f};
         add_floats(object, "betas", betas, 2);
         add_float(object, "eps", adam->eps != 0 ? (double)adam->eps : 1e-8);
     }

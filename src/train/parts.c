@@ -23,6 +23,7 @@ static cln_slot last_slot(const cln_recipe *recipe) {
         return o.momentum > 0 ? CLN_MOMENT1 : CLN_VALUE;
     case CLN_ADAM:
     case CLN_ADAMW:
+    case CLN_MUON:
         return CLN_MOMENT2;
     }
     return CLN_VALUE;

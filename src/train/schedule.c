@@ -12,7 +12,7 @@ const char *cln_lr_scheduler_name(cln_lr_scheduler scheduler) {
 }
 
 const char *cln__rate_name(cln_optimizer_kind kind) {
-    static const char *const names[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW"};
+    static const char *const names[] = {"lr", "lr-SGD", "lr-Adam", "lr-AdamW", "lr-Muon"};
     return names[kind];
 }
 

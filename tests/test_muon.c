@@ -1,0 +1,194 @@
+/* Muon on a device: its updates of convolutions against the iteration as it is published, in double precision. */
+#include "trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES = 6, CLASSES = 7, ITERATIONS = 5 };
+
+/* --- a matrix of rows x columns --- */
+
+static double norm_of(const double *x, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* x x^T, or the product of two square ones: out[i][j] = sum of x[i][k] y[j][k]; the second is symmetric. */
+static void multiply(const double *x, const double *y, int64_t rows, int64_t inner, double *out) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < rows; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < inner; k++)
+                sum += x[i * inner + k] * y[j * inner + k];
+            out[i * rows + j] = sum;
+        }
+}
+
+/* x = a x + (b A + c A^2) x with A = x x^T, `rows` being output channels. */
+static void iterate(double *x, int64_t rows, int64_t columns) {
+    double *A = zeros(rows * rows), *B = zeros(rows * rows), *next = zeros(rows * columns);
+    multiply(x, x, rows, columns, A);
+    multiply(A, A, rows, rows, B);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) {
+            double sum = 3.4445 * x[i * columns + j];
+            for (int64_t k = 0; k < rows; k++)
+                sum += (-4.7750 * A[i * rows + k] + 2.0315 * B[i * rows + k]) * x[k * columns + j];
+            next[i * columns + j] = sum;
+        }
+    memcpy(x, next, (size_t)(rows * columns) * sizeof *x);
+    free(next);
+    free(B);
+    free(A);
+}
+
+static void orthogonalise(double *x, int64_t rows, int64_t columns) {
+    double norm = fmax(norm_of(x, rows * columns), 1e-7);
+    for (int64_t i = 0; i < rows * columns; i++)
+        x[i] /= norm;
+    for (int k = 0; k < ITERATIONS; k++)
+        iterate(x, rows, columns);
+}
+
+/* --- what follows a network's weights --- */
+
+typedef struct twin {
+    cln_weight_info info;
+    double *w, *m, *v;
+} twin;
+
+static void update_by_muon(const cln_optimizer *o, twin *t, double momentum, double rate, const float *g) {
+    int64_t rows = t->info.shape[0], columns = t->info.count / rows;
+    double *u = zeros(t->info.count), factor = 0.2 * sqrt((double)(rows > columns ? rows : columns));
+    for (int64_t i = 0; i < t->info.count; i++) {
+        t->m[i] = momentum * t->m[i] + (1 - momentum) * (double)g[i];
+        u[i] = (1 - momentum) * (double)g[i] + momentum * t->m[i];
+    }
+    orthogonalise(u, rows, columns);
+    for (int64_t i = 0; i < t->info.count; i++)
+        t->w[i] -= rate * (factor * u[i] + (double)o->weight_decay * t->w[i]);
+    free(u);
+}
+
+static void update_by_adamw(const cln_optimizer *o, twin *t, int step, double momentum, double rate, const float *g) {
+    for (int64_t i = 0; i < t->info.count; i++) {
+        t->m[i] = momentum * t->m[i] + (1 - momentum) * (double)g[i];
+        t->v[i] = 0.999 * t->v[i] + 0.001 * (double)g[i] * (double)g[i];
+        double mean = t->m[i] / (1 - pow(momentum, step)), square = t->v[i] / (1 - pow(0.999, step));
+        t->w[i] -= rate * (mean / (sqrt(square) + 1e-8) + (double)o->weight_decay * t->w[i]);
+    }
+}
+
+/* --- trials --- */
+
+/* Convolutions with more inputs than outputs and with fewer, two of equally many outputs, one in groups; a linear
+ * layer. */
+static trial begin(const cln_optimizer *o, int channels) {
+    static const int32_t labels[IMAGES] = {0, 3, 6, 2, 5, 1};
+    cln_shape shape = {IMAGES, channels, 6, 6};
+    trial t = trial_begin();
+    t.weights_only = true;
+    cln_tensor x = (channels == GAPPED_CHANNELS ? trial_input : trial_plain_input)(&t, shape)->whole;
+    x = cln_conv2d(t.g, x, "first", &(cln_conv2d_options){.out_channels = 20, .kernel_h = 3, .kernel_w = 3});
+    x = cln_conv2d(t.g, x, "wider",
+                   &(cln_conv2d_options){.out_channels = 40, .kernel_h = 1, .kernel_w = 1, .bias = true});
+    x = cln_conv2d(t.g, x, "groups",
+                   &(cln_conv2d_options){.out_channels = 20, .kernel_h = 3, .kernel_w = 1, .groups = 4, .bias = true});
+    cln_tensor logits = cln_linear(t.g, cln_flatten(t.g, cln_global_avgpool(t.g, x)), "head", CLASSES);
+    cln_tensor loss = cln_softmax_ce(t.g, logits, trial_labels(&t, labels, IMAGES), 0);
+    trial_build(
+        &t, &(cln_plan_options){.training = true, .loss = loss, .optimizer = *o, .outputs = &loss, .output_count = 1});
+    return t;
+}
+
+static float *read(trial *t, int index, cln_slot slot) {
+    int64_t count = cln_weights_info(t->weights, index).count;
+    float *values = floats(count);
+    ok(cln_weights_get(t->weights, index, slot, values, count));
+    return values;
+}
+
+static twin *begin_twins(trial *t) {
+    int count = cln_weights_count(t->weights);
+    twin *twins = calloc((size_t)count, sizeof *twins);
+    ck_assert_ptr_nonnull(twins);
+    for (int i = 0; i < count; i++) {
+        cln_weight_info info = cln_weights_info(t->weights, i);
+        float *w = read(t, i, CLN_VALUE);
+        twins[i] = (twin){info, zeros(info.count), zeros(info.count), zeros(info.count)};
+        for (int64_t k = 0; k < info.count; k++)
+            twins[i].w[k] = (double)w[k];
+        free(w);
+    }
+    return twins;
+}
+
+static void end(trial *t, twin *twins) {
+    for (int i = 0; i < cln_weights_count(t->weights); i++) {
+        free(twins[i].w);
+        free(twins[i].m);
+        free(twins[i].v);
+    }
+    free(twins);
+    trial_end(t);
+}
+
+/* The change of the weights is compared. The iteration multiplies what is small in a gradient by up to 480, and with it
+ * the rounding of sums in single precision. */
+static void check_step(trial *t, twin *twins, const cln_optimizer *o, int step, cln_rates rates) {
+    double momentum = rates.momentum > 0 ? (double)rates.momentum : o->beta1 > 0 ? (double)o->beta1 : (double)0.95f;
+    trial_step_at(t, rates);
+    for (int i = 0; i < cln_weights_count(t->weights); i++) {
+        twin *own = &twins[i];
+        double *before = zeros(own->info.count);
+        float *g = read(t, i, CLN_GRADIENT), *w = read(t, i, CLN_VALUE), *m = read(t, i, CLN_MOMENT1);
+        memcpy(before, own->w, (size_t)own->info.count * sizeof *before);
+        if (own->info.rank == 4)
+            update_by_muon(o, own, momentum, (double)rates.learning_rate, g);
+        else
+            update_by_adamw(o, own, step, momentum, (double)rates.learning_rate, g);
+        check_close(own->info.name, m, own->m, own->info.count, 1e-6);
+        for (int64_t k = 0; k < own->info.count; k++) {
+            double now = own->w[k];
+            own->w[k] = now - before[k];
+            w[k] = (float)((double)w[k] - before[k]);
+            before[k] = now;
+        }
+        check_close(own->info.name, w, own->w, own->info.count, own->info.rank == 4 ? 2e-3 : 1e-4);
+        memcpy(own->w, before, (size_t)own->info.count * sizeof *before);
+        free(m);
+        free(w);
+        free(g);
+        free(before);
+    }
+}
+
+static void check_muon(const cln_optimizer *o, int channels) {
+    trial t = begin(o, channels);
+    twin *twins = begin_twins(&t);
+    for (int step = 1; step <= 4; step++) {
+        for (int64_t i = 0; i < count_of(t.x[0].shape); i++)
+            t.x[0].values[i] = noise((uint64_t)(10 + step), i);
+        check_step(&t, twins, o, step,
+                   (cln_rates){.learning_rate = step < 3 ? 0.05f : 0.01f, .momentum = step == 4 ? 0.7f : 0});
+    }
+    end(&t, twins);
+}
+
+START_TEST(muon_matches_the_iteration) {
+    configure(_i);
+    check_muon(&(cln_optimizer){.kind = CLN_MUON, .weight_decay = 0.1f}, GAPPED_CHANNELS);
+    check_muon(&(cln_optimizer){.kind = CLN_MUON, .beta1 = 0.8f}, 3);
+}
+END_TEST
+
+static void add_tests(TCase *tests) {
+    tcase_add_loop_test(tests, muon_matches_the_iteration, 0, CONFIGURATIONS);
+}
+
+int main(void) {
+    return suite_run_on_device("muon", add_tests);
+}

@@ -119,7 +119,7 @@ RECIPES = {
     "onecycle": {"scheduler": onecycle},
     "onecycle_adamw": {"adamw": True, "scheduler": onecycle},
     "muon": {"muon": True, "scheduler": multistep},
-    "muon_matrices": {"model": "DenseNet", "muon": True, "batches": 3, "accumulate": 2, "matrices": True},
+    "muon_matrices": {"muon": True, "batches": 3, "accumulate": 2, "matrices": True},
     "accumulate": {"batches": 3, "accumulate": 2},
     "clip_norm": {"clip_norm": 0.5},
     "clip_value": {"clip_value": 0.02},

@@ -37,7 +37,7 @@ static const struct {
     {"onecycle", "ResNet", TWO "--optimizer sgd --lr-scheduler onecycle"},
     {"onecycle_adamw", "ResNet", ADAMW "--lr-scheduler onecycle"},
     {"muon", "ResNet", TWO MUON "--milestones 1,2 --gamma 0.1"},
-    {"muon_matrices", "DenseNet", THREE MUON CONSTANT "--accumulate-grad-batches 2 --no-weight-decay-norm-bias"},
+    {"muon_matrices", "ResNet", THREE MUON CONSTANT "--accumulate-grad-batches 2 --no-weight-decay-norm-bias"},
     {"accumulate", "ResNet", THREE "--optimizer sgd --momentum 0.9 " CONSTANT "--accumulate-grad-batches 2"},
     {"clip_norm", "ResNet", SGD CONSTANT "--gradient-clip-val 0.5"},
     {"clip_value", "ResNet", SGD CONSTANT "--gradient-clip-val 0.02 --gradient-clip-algorithm value"},

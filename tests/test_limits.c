@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static cln_graph *g;
 
@@ -113,6 +114,39 @@ START_TEST(a_step_that_counts_too_far_is_refused) {
 }
 END_TEST
 
+/* The variant that does a convolution of `rows` rows of 16384 pixels and 16 channels, and why others do not. */
+static const cln__step *convolution(int64_t rows, bool is_cpu, cln__host_plan *plan) {
+    cln__caps caps = cln__caps_default();
+    caps.is_cpu = is_cpu;
+    caps.memory_bytes = caps.max_alloc_bytes = (uint64_t)1 << 40;
+    cln_graph_free(g);
+    new_graph();
+    cln_tensor y = cln_conv2d(g, cln_input(g, "x", 1, 16, rows, 1 << 14), "c",
+                              &(cln_conv2d_options){.out_channels = 16, .kernel_h = 3, .kernel_w = 3, .padding = 1});
+    cln__plan_request request = {.loss = CLN_NO_TENSOR, .upstream = CLN_NO_TENSOR, .outputs = &y, .output_count = 1};
+    ok(make(&request, caps, plan));
+    return &plan->steps[plan->step_count - 1];
+}
+
+/* Variants count the numbers of an image in int; the reference does what they refuse. */
+START_TEST(a_variant_that_counts_too_far_leaves_it_to_another) {
+    static const char *const refused[][2] = {
+        {"implicit: ", "direct: an image, the weights or the work-items exceed 2^31"},
+        {"staged: an image, the pixels or the weights exceed 2^31", "direct: an image, the weights"}};
+    for (int is_cpu = 0; is_cpu < 2; is_cpu++) {
+        cln__host_plan plan;
+        const cln__step *step = convolution((1 << 13) - 1, is_cpu, &plan);
+        ck_assert_str_ne(step->variant, "reference");
+        cln__plan_drop(&plan);
+        step = convolution(1 << 13, is_cpu, &plan);
+        ck_assert_str_eq(step->variant, "reference");
+        for (int i = 0; i < 2; i++)
+            ck_assert_msg(strstr(step->why_not, refused[is_cpu][i]) != NULL, "%s", step->why_not);
+        cln__plan_drop(&plan);
+    }
+}
+END_TEST
+
 /* CLBlast counts in int: what it reads begins below 2^31 elements, however much the device allocates in one piece. */
 START_TEST(arenas_end_where_clblast_stops_counting) {
     const uint64_t usual = (uint64_t)8 << 30, image = (uint64_t)16 << 26; /* bytes of an image of 2^24 pixels */
@@ -148,6 +182,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, another_batch_is_of_the_inputs_that_have_it);
     tcase_add_test(tests, an_optimiser_needs_a_loss);
     tcase_add_test(tests, a_step_that_counts_too_far_is_refused);
+    tcase_add_test(tests, a_variant_that_counts_too_far_leaves_it_to_another);
     tcase_add_test(tests, arenas_end_where_clblast_stops_counting);
 }
 

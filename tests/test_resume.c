@@ -208,6 +208,8 @@ static bool is_enough(void *user) {
     return c->steps >= c->stop;
 }
 
+static int steps_made; /* by the last fit */
+
 static cln_fit_result fit(const char *name, const char *resume, int steps, int accumulate) {
     char *data = path_of(run_root, "data"), *out = path_of(run_root, name),
          *state = resume ? path_of(run_root, resume) : NULL;
@@ -225,17 +227,19 @@ static cln_fit_result fit(const char *name, const char *resume, int steps, int a
                          .user = &c};
     o.recipe.optimizer.accumulate = accumulate;
     ok(cln_fit(ctx, device, &o, &result));
+    steps_made = c.steps;
     free(data);
     free(out);
     free(state);
     return result;
 }
 
-/* Dropout draws by steps, which are not the updates where 1 + _i of them make one. */
+/* No step is made twice. Dropout draws by steps, which are not the updates where 1 + _i of them make one. */
 START_TEST(stopped_after_any_step_with_dropout) {
     char whole[32];
     snprintf(whole, sizeof whole, "dropout-whole-%d", _i);
     fit(whole, NULL, 1000, 1 + _i);
+    int all = steps_made;
     for (int steps = 0; steps <= 10; steps++) {
         char name[32], state[64];
         snprintf(name, sizeof name, "dropout-%d-%d", _i, steps);
@@ -243,7 +247,9 @@ START_TEST(stopped_after_any_step_with_dropout) {
         cln_fit_result r = fit(name, NULL, steps, 1 + _i);
         ck_assert(r.stopped);
         ck_assert_int_le(r.epochs, 2);
+        int made = steps_made;
         r = fit(name, state, 1000, 1 + _i);
+        ck_assert_int_eq(made + steps_made, all);
         ck_assert(!r.stopped);
         ck_assert_int_eq(r.epochs, 2);
         runs_same(whole, name);

@@ -368,6 +368,10 @@ START_TEST(an_anomaly_is_named) {
     fails(&o, CLN_DIVERGED, "in epoch 1, step 2 of 6");
     o.detect_anomaly = true;
     fails(&o, CLN_DIVERGED, "an anomaly in epoch 1, step 1 of 6 (learning rate 3e+38): the loss is finite, but 'only.");
+    /* Where no step follows, the weights are looked at. */
+    o.detect_anomaly = false;
+    o.limit_train_batches = 1;
+    fails(&o, CLN_DIVERGED, "after epoch 1, step 1 of 1 (learning rate 3e+38) 'only.");
     char warning[256];
     while (cln_context_take_warning(ctx, warning, sizeof warning)) /* of the normalisation */
         ;

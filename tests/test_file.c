@@ -201,6 +201,18 @@ START_TEST(unwritable_folder) {
 }
 END_TEST
 
+START_TEST(a_line_that_cannot_be_added_is_told) {
+    char name[] = "metrics.csv";
+    cln__folder run = {.csv = fopen("/dev/full", "a"), .metrics = name};
+    if (!run.csv) {
+        skip("metrics on a full disk", "there is no /dev/full");
+        return;
+    }
+    expect_status(cln__folder_log(ctx, &run, &(cln_fit_event){.epoch = 1}), CLN_IO, "cannot write 'metrics.csv'");
+    fclose(run.csv);
+}
+END_TEST
+
 static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, reads);
@@ -211,6 +223,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, a_failed_write_leaves_the_old_file);
     tcase_add_test(tests, write_failures);
     tcase_add_test(tests, unwritable_folder);
+    tcase_add_test(tests, a_line_that_cannot_be_added_is_told);
 }
 
 int main(void) {

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,32 @@ START_TEST(programs_are_shared_and_errors_carry_the_log) {
 }
 END_TEST
 
+/* The program, which the device keeps; NULL: none. */
+static void *get_program(void *options) {
+    cl_kernel kernel;
+    cl_program program = program_with(options, &kernel);
+    if (program)
+        clReleaseKernel(kernel);
+    return program;
+}
+
+START_TEST(threads_compile_a_program_once) {
+    enum { THREADS = 4 };
+    pthread_t thread[THREADS];
+    void *program[THREADS];
+    char options[] = "-DWIDTH=4 -DCHAINS=3";
+    open_device(NULL);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, get_program, options), 0);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_join(thread[i], &program[i]), 0);
+    ck_assert_ptr_nonnull(program[0]);
+    for (int i = 1; i < THREADS; i++)
+        ck_assert_ptr_eq(program[i], program[0]);
+    cln_device_free(device);
+}
+END_TEST
+
 /* --- several programs made one --- */
 
 /* Two programs that declare the same names, differently, at file scope and as macros. */
@@ -579,6 +606,7 @@ static void add_tests(TCase *tests) {
     if (!suite_has_device())
         return;
     tcase_add_test(tests, programs_are_shared_and_errors_carry_the_log);
+    tcase_add_test(tests, threads_compile_a_program_once);
     tcase_add_test(tests, sections_of_a_bundle_do_not_meet);
     tcase_add_test(tests, every_kernel_file_can_be_in_a_bundle);
     tcase_add_test(tests, what_is_prepared_is_found_or_fails_when_it_is_asked_for);

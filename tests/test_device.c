@@ -53,6 +53,27 @@ START_TEST(default_prefers_discrete_then_integrated_then_cpu) {
 }
 END_TEST
 
+START_TEST(types) {
+    ck_assert_int_eq(cln__device_type(CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_DEFAULT), CLN_DEVICE_GPU);
+    ck_assert_int_eq(cln__device_type(CL_DEVICE_TYPE_CPU), CLN_DEVICE_CPU);
+    ck_assert_int_eq(cln__device_type(CL_DEVICE_TYPE_ACCELERATOR), CLN_DEVICE_OTHER);
+    /* Oclgrind's */
+    ck_assert_int_eq(
+        cln__device_type(CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_DEFAULT),
+        CLN_DEVICE_CPU);
+}
+END_TEST
+
+/* Whatever is not in the table is treated alike. */
+START_TEST(drivers) {
+    ck_assert(cln__driver_of("Portable Computing Language")->bundled);
+    ck_assert(cln__driver_of("rusticl")->short_kernels);
+    const cln__driver *other = cln__driver_of("NVIDIA CUDA");
+    ck_assert_ptr_eq(other, cln__driver_of(""));
+    ck_assert(!other->own_cache && !other->after_use && !other->bundled && !other->short_kernels);
+}
+END_TEST
+
 START_TEST(choice_by_type) {
     ck_assert_int_eq(choose(FAKES, "cpu"), 0);
     ck_assert_int_eq(choose(FAKES, "GPU"), 3);
@@ -173,6 +194,8 @@ END_TEST
 static void add_tests(TCase *tests) {
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, default_prefers_discrete_then_integrated_then_cpu);
+    tcase_add_test(tests, types);
+    tcase_add_test(tests, drivers);
     tcase_add_test(tests, choice_by_type);
     tcase_add_test(tests, choice_by_index);
     tcase_add_test(tests, choice_by_name);

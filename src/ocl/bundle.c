@@ -1,4 +1,4 @@
-/* Many programs as the text of one, for drivers that take long for each program, however short: see program.c.
+/* Many programs as the text of one, for drivers that take long for each program, however short: see drivers.c.
  *
  * Each section is a source with its options as #define lines, in a world of its own: what it declares at file scope
  * gets a prefix, by more #define lines in front, and all its macros are undefined behind it. That needs no parser, only

@@ -9,7 +9,7 @@
 cln_status cln__program_cache_new(cln_device *device);
 /* Saves what is still to be saved, releases every program. */
 void cln__program_cache_free(cln_device *device);
-/* False where the driver's own cache is measured to be the better one (the table in program.c). */
+/* False where the driver's own cache is measured to be the better one (the table in drivers.c). */
 bool cln__program_cache_wanted(const cln_device *device);
 
 /* "<xdg>/clnet", else "<home>/.cache/clnet"; what is NULL, empty or no absolute path does not count. *out is

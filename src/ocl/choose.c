@@ -11,6 +11,11 @@
 
 enum { MAX_SPEC_SHOWN = 100 };
 
+/* What says that it is several, as simulators do, runs on the processor. */
+cln_device_type cln__device_type(cl_device_type type) {
+    return type & CL_DEVICE_TYPE_CPU ? CLN_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? CLN_DEVICE_GPU : CLN_DEVICE_OTHER;
+}
+
 static const char *kind_text(const cln_device_info *device) {
     switch (device->type) {
     case CLN_DEVICE_CPU:

@@ -83,10 +83,7 @@ static void query_extensions(cl_device_id id, char *out, size_t room) {
 /* A failure is kept in *failure. */
 static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int *failure) {
     cln_device_info info = {0};
-    uint64_t type = query_needed(id, CL_DEVICE_TYPE, failure);
-    info.type = type & CL_DEVICE_TYPE_GPU   ? CLN_DEVICE_GPU
-                : type & CL_DEVICE_TYPE_CPU ? CLN_DEVICE_CPU
-                                            : CLN_DEVICE_OTHER;
+    info.type = cln__device_type(query_needed(id, CL_DEVICE_TYPE, failure));
     info.discrete = info.type == CLN_DEVICE_GPU && !query_number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
     /* A device without a compiler is of no use to us, even if it is there. */
     info.available =
@@ -218,7 +215,7 @@ static int64_t private_bytes(void) {
 }
 
 static cln__caps caps_of(cl_device_id id, const cln_device_info *info) {
-    bool cpu = info->type == CLN_DEVICE_CPU;
+    bool cpu = info->type == CLN_DEVICE_CPU && !cln__driver_of(info->platform_name)->short_kernels;
     int units = (int)at_least((uint64_t)info->compute_units, 1);
     return (cln__caps){
         .is_cpu = cpu,

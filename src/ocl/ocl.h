@@ -20,6 +20,16 @@ typedef struct cln__kernel_source {
 } cln__kernel_source;
 extern const cln__kernel_source cln__kernel_sources[];
 
+/* How a driver is to be treated; the table is in drivers.c. */
+typedef struct cln__driver {
+    const char *platform; /* part of the platform's name */
+    bool own_cache;       /* it keeps programs itself: we do only in a folder set by cln_device_set_cache */
+    bool after_use;       /* fetch binaries when the device is freed, not when they are built */
+    bool bundled;         /* what is asked for at once becomes one program (bundle.c), unless there is a folder */
+    bool short_kernels;   /* its CPUs are used as GPUs are: the long kernels for CPUs take too long to compile */
+} cln__driver;
+const cln__driver *cln__driver_of(const char *platform_name);
+
 typedef struct cln__program_cache cln__program_cache;
 
 struct cln_device {
@@ -31,6 +41,9 @@ struct cln_device {
     cln__caps caps;
     cln__program_cache *programs;
 };
+
+/* What a device is, by its CL_DEVICE_TYPE. */
+cln_device_type cln__device_type(cl_device_type type);
 
 /* The index in `devices` (count of them, at least one) of the device that `spec` names, as cln_device_open says. */
 cln_status cln__device_choose(cln_context *ctx, const cln_device_info *devices, size_t count, const char *spec,
@@ -47,7 +60,7 @@ typedef struct cln__program_name {
     const char *source, *options;
 } cln__program_name;
 
-/* Compiles what will be asked for, if it is better done at once (the table in program.c). A program may be named more
+/* Compiles what will be asked for, if it is better done at once (the table in drivers.c). A program may be named more
  * than once. Thread-safe. Failing is no error: it then fails again, with a message, when it is asked for. */
 void cln__programs_prepare(cln_device *device, const cln__program_name *wanted, int count);
 

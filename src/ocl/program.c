@@ -14,21 +14,6 @@
 /* Changes when the meaning of an entry does; part of the key. */
 #define KEY_FORMAT "clnet program 1"
 
-/* Whether our entries are worth having beside the driver's own cache, by part of the platform's name.
- * pocl compiles a kernel for its work-group size at the first launch. A binary fetched right after the build lacks that
- * half; fetched after use it is complete, but fetching compiles every kernel once more, for any size. Its own cache
- * makes the warm start 20 ms a program, ours 1 ms, for 70% more time cold: bench/results/program-cache-pocl.md. Nearly
- * all of these 20 ms, and 90 ms of compiling a program, do not depend on its length, so a plan's programs are made one:
- * bench/results/start-up-pocl.md. */
-static const struct cache_policy {
-    const char *platform;
-    bool by_default; /* in the folder that cln_device_open sets; one set by cln_device_set_cache is always used */
-    bool after_use;  /* fetch binaries when the device is freed, not when they are built */
-    bool bundled;    /* what is asked for at once becomes one program (bundle.c), unless there is a folder */
-} policies[] = {
-    {"Portable Computing Language", false, true, true}, {"", true, false, false}, /* everything else */
-};
-
 typedef struct program {
     char *source, *options;
     cl_program cl;
@@ -41,15 +26,8 @@ struct cln__program_cache {
     pthread_mutex_t mutex; /* held while compiling too: two threads never compile the same program */
     program *programs;
     char *folder; /* NULL: no disk cache */
-    const struct cache_policy *policy;
+    const cln__driver *driver;
 };
-
-static const struct cache_policy *policy_of(const cln_device *device) {
-    const struct cache_policy *policy = policies;
-    while (!strstr(device->info.platform_name, policy->platform))
-        policy++;
-    return policy;
-}
 
 cln_status cln__program_cache_new(cln_device *device) {
     cln__program_cache *cache = calloc(1, sizeof *cache);
@@ -57,13 +35,13 @@ cln_status cln__program_cache_new(cln_device *device) {
         free(cache);
         return cln__fail_memory(device->ctx, "the program cache");
     }
-    cache->policy = policy_of(device);
+    cache->driver = cln__driver_of(device->info.platform_name);
     device->programs = cache;
     return CLN_OK;
 }
 
 bool cln__program_cache_wanted(const cln_device *device) {
-    return device->programs->policy->by_default;
+    return !device->programs->driver->own_cache;
 }
 
 cln_status cln_device_set_cache(cln_device *device, const char *folder) {
@@ -236,7 +214,7 @@ static cln_status make(cln_device *device, const char *source, const char *optio
         status = compile(device, p, all_options);
         if (status != CLN_OK)
             goto fail;
-        if (!cache->policy->after_use)
+        if (!cache->driver->after_use)
             save(device, p);
     }
     free(all_options);
@@ -335,7 +313,7 @@ void cln__programs_prepare(cln_device *device, const cln__program_name *wanted, 
     cln__program_name *missing = calloc((size_t)count + 1, sizeof *missing);
     pthread_mutex_lock(&cache->mutex);
     int sections =
-        missing && cache->policy->bundled && !cache->folder ? list_missing(cache, wanted, count, missing) : 0;
+        missing && cache->driver->bundled && !cache->folder ? list_missing(cache, wanted, count, missing) : 0;
     cl_program cl = sections > 1 ? compile_bundle(device, missing, sections) : NULL;
     for (int i = 0; cl && i < sections; i++) {
         program *p = program_new(missing[i].source, missing[i].options);

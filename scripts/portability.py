@@ -40,8 +40,7 @@ def pocl(title, **environment):
     return Implementation(f"pocl, {title}", "pocl", slow=True, suites=[], without=VARIANTS, **environment)
 
 
-# llvmpipe compiles long kernels in a time that grows with the square of their length (src/ocl/drivers.c): what asks for
-# the variant "direct" is left out there.
+# llvmpipe compiles long kernels slowly (src/ocl/drivers.c): what asks for the variant "direct" is left out there.
 IMPLEMENTATIONS = {
     "pocl": Implementation("pocl", "pocl"),
     "pocl-basic": pocl("device without threads", POCL_DEVICES="basic"),
@@ -55,7 +54,7 @@ IMPLEMENTATIONS = {
         without=["direct"],
         RUSTICL_ENABLE="llvmpipe",
     ),
-    "oclgrind": Implementation(  # the rules choose the first three there; the others take more than five minutes each
+    "oclgrind": Implementation(  # the rules choose the first three there; the others were not done in 285 s
         "Oclgrind",
         "oclgrind",
         slow=True,
@@ -194,7 +193,7 @@ def networks(name, quick):
 
 # Networks with a smooth activation: where a unit within rounding of a kink would turn its gradient over, two devices
 # would go apart for no fault of theirs. The weights of two runs are compared by the distance between them, as a share of
-# the distance that training moved them. A hundred times what Rusticl differs by, 3e-5.
+# the distance that training moved them. The tolerance: a hundred times what Rusticl differs by, 3e-5.
 TOLERANCE = 3e-3
 SMOOTH = {"act_fn_name": "gelu"}
 TINY = {

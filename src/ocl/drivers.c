@@ -11,9 +11,9 @@ static const cln__driver drivers[] = {
      * bench/results/program-cache-pocl.md. Nearly all of these 20 ms, and 90 ms of compiling a program, do not depend
      * on its length, so a plan's programs are made one: bench/results/start-up-pocl.md. */
     {.platform = "Portable Computing Language", .own_cache = true, .after_use = true, .bundled = true},
-    /* llvmpipe is a CPU, but makes a coroutine of each kernel, in a time that grows with the square of its length: of
-     * 36 small cases, those kernels that are long on purpose, as CPUs like them, compiled 1 in 4 minutes, those for
-     * GPUs all in 20 s (Mesa 22.3.6, LLVM 15; LLVM's buildCoroutineFrame in the profile). */
+    /* llvmpipe is a CPU, but compiles long kernels slowly: of 36 small cases, only the first was done after 4 minutes
+     * with the kernels that are long on purpose, as CPUs like them, and all in 27 s with those for GPUs (Mesa 22.3.6,
+     * LLVM 15; first in the profile, with 13%, is LLVM's buildCoroutineFrame: it makes a coroutine of each kernel). */
     {.platform = "rusticl", .short_kernels = true},
     {.platform = ""}, /* everything else */
 };

@@ -147,7 +147,7 @@ static int print_summary(run *r) {
 }
 
 typedef struct arguments {
-    const char *device, *variant, *tuning;
+    const char *device, *variant, *tuning, *only;
     bool json, self, report;
 } arguments;
 
@@ -158,6 +158,26 @@ static int find_status(const run *r) {
     fprintf(stderr, "clbench: verify: %d of %d checks could not be made: %s\n", r->starved, r->passed + r->failed,
             cln_status_text(CLN_OUT_OF_MEMORY));
     return r->failed > r->starved ? CLN_FAILED : CLN_OUT_OF_MEMORY; /* what was computed wrong weighs more */
+}
+
+/* Whether a case of the self-check belongs to one of the groups in a list "group,group"; all do where there is none. */
+static bool is_wanted(const char *only, int index) {
+    const char *group = self_group(index);
+    size_t length = strlen(group);
+    while (only && (strncmp(only, group, length) != 0 || (only[length] && only[length] != ','))) {
+        only = strchr(only, ',');
+        if (!only)
+            return false;
+        only++;
+    }
+    return true;
+}
+
+static int count_wanted(const char *only) {
+    int count = 0;
+    for (int i = 0; i < self_count(); i++)
+        count += is_wanted(only, i);
+    return count;
 }
 
 static void begin_report(const arguments *a, const run *r) {
@@ -172,7 +192,8 @@ static void verify_each(const arguments *a, run *r, char **paths, int count) {
     if (r->report)
         begin_report(a, r);
     for (int i = 0; a->self && i < self_count(); i++)
-        verify_one(r, NULL, i);
+        if (is_wanted(a->only, i))
+            verify_one(r, NULL, i);
     for (int i = 0; i < count; i++)
         verify_one(r, paths[i], 0);
     if (r->report)
@@ -224,6 +245,11 @@ static const cli_option options[] = {
      .value = "FILE",
      .help = "use the results in this database of clbench tune; by default none"},
     {.name = "self", .kind = CLI_FLAG, .offset = AT(self), .help = "run the cases that the program makes itself"},
+    {.name = "only",
+     .kind = CLI_TEXT,
+     .offset = AT(only),
+     .value = "GROUP,...",
+     .help = "of these, run only those of some operators, or of the groups optimiser and network"},
     {.name = "report",
      .kind = CLI_FLAG,
      .offset = AT(report),
@@ -239,6 +265,8 @@ static int run_command(int argc, char **argv) {
         return exit_status;
     if (files == 0 && !a.self)
         return cli_misuse(&verify_command, "no files given, and no --self");
+    if (a.only && (!a.self || count_wanted(a.only) == 0))
+        return cli_misuse(&verify_command, "--only names groups of cases of --self, as in conv2d,network");
     if (a.json && a.report)
         return cli_misuse(&verify_command, "--json and --report are two ways to print: give one of them");
     return verify_all(&a, argv + 1, files);

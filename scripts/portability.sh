@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Runs operators, test suites, networks and short trainings on several OpenCL implementations, and prints what came out
-# as a table (docs/portability.md): pocl as it is installed and in other modes, Mesa's Rusticl on llvmpipe, Oclgrind,
-# which checks kernels while it runs them, and Intel's runtime for CPUs. What is not installed is fetched into
-# build/portability, from Debian's archive and from PyPI: nothing outside that folder changes, and no root is needed.
-# The programs are those in build/ (or the folder CLNET_BIN_DIR). A failure fails; an implementation that cannot be had is left out with a reason.
+# Runs operators, test suites, networks and short trainings on several OpenCL implementations (docs/portability.md):
+# pocl as it is installed and in other modes, Mesa's Rusticl on llvmpipe, Oclgrind, which checks kernels while it runs
+# them, and Intel's runtime for CPUs. What is not installed is fetched into build/portability, from Debian's archive and
+# from PyPI: nothing outside that folder changes, and no root is needed. The programs are those in build/ (or
+# $CLNET_BIN_DIR). A failure fails; an implementation that cannot be had is left out with a reason.
 #
-# usage: scripts/portability.sh [--quick] [--write] [--fetch-only] [implementation...] [part...]
+# usage: scripts/portability.sh [--quick] [--resume] [implementation...] [part...]
+#        scripts/portability.sh --write
 #   --quick     a cut of some minutes
-#   --write     put the table into docs/portability.md, beside the results that are kept of other implementations
+#   --resume    only what earlier runs did not come to; without it, the given parts begin anew
+#   --write     run nothing: put the kept results into docs/portability.md
 #   parts: operators, suites, networks, training
-#   implementations: pocl, pocl-basic, pocl-one-thread, pocl-replicate, rusticl,
-#   oclgrind, intel
+#   implementations: pocl, pocl-basic, pocl-one-thread, pocl-loops, pocl-repl, rusticl, oclgrind, intel
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -23,36 +24,38 @@ export CLNET_BIN_DIR=${CLNET_BIN_DIR:-build}
 have python3 || die "python3 is not installed: run scripts/setup.sh"
 mkdir -p "$folder/vendors"
 
-# Fetches Debian packages, with those of their dependencies that this system lacks, and takes them apart.
-fetch_debian() { # name package...
-    local target=$folder/$1 packages
-    shift
-    if [[ -e $target/complete ]]; then return 0; fi
-    rm -rf "$target"
+# Debian packages, with those of their dependencies that this system lacks.
+download_debian() { # package...
+    local packages
     have apt-get && have dpkg || return 1
-    mkdir -p "$target"
     mapfile -t packages < <({
         printf '%s\n' "$@"
         apt-get --simulate --no-install-recommends install "$@" 2>/dev/null | awk '/^Inst/ && $3 !~ /^\[/ { print $2 }'
     } | sort -u)
-    (cd "$target" && apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}") || return 1
-    local package
-    for package in "$target"/*.deb; do dpkg -x "$package" "$target" || return 1; done
-    rm -f "$target"/*.deb
-    touch "$target/complete"
+    timeout 120 apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}"
 }
 
-fetch_pypi() { # name requirement...
-    local target=$folder/$1 wheel
-    shift
+download_pypi() { # requirement...
+    timeout 300 python3 -m pip --disable-pip-version-check -qq download --only-binary :all: "$@"
+}
+
+# Downloads packages and takes them apart, once.
+fetch() { # name download_<where> package...
+    local target=$folder/$1 package
     if [[ -e $target/complete ]]; then return 0; fi
     rm -rf "$target"
     mkdir -p "$target"
-    python3 -m pip --disable-pip-version-check -qq download --only-binary :all: -d "$target" "$@" || return 1
-    for wheel in "$target"/*.whl; do python3 -m zipfile -e "$wheel" "$target" || return 1; done
-    rm -f "$target"/*.whl
-    find "$target" -name 'libOpenCL.so*' -delete # a loader of its own: the system's serves all
-    touch "$target/complete"
+    (
+        cd "$target" && "${@:2}" || exit 1
+        for package in *.deb *.whl; do
+            case $package in
+            '*'*) ;;
+            *.deb) dpkg -x "$package" . && rm "$package" ;;
+            *.whl) python3 -m zipfile -e "$package" . && rm "$package" ;;
+            esac || exit 1
+        done
+        touch complete
+    )
 }
 
 # What the loader shall see of a system: one implementation.
@@ -70,19 +73,20 @@ patch_rusticl() { # library
 }
 
 fetch_rusticl() {
-    fetch_debian rusticl mesa-opencl-icd libclc-15 || return 1
+    fetch rusticl download_debian mesa-opencl-icd libclc-15 || return 1
     local library
     library=$(find "$PWD/$folder/rusticl" -name 'libRusticlOpenCL.so.*.*' | head -n 1)
     [[ -n $library ]] && patch_rusticl "$library" && vendor rusticl "$library"
 }
 
 fetch_oclgrind() {
-    fetch_debian oclgrind oclgrind || return 1
+    fetch oclgrind download_debian oclgrind || return 1
     vendor oclgrind "$PWD/$folder/oclgrind/usr/lib/oclgrind/liboclgrind-rt-icd.so"
 }
 
 fetch_intel() {
-    fetch_pypi intel "intel-opencl-rt==$intel" "intel-cmplr-lib-rt==$intel" || return 1
+    fetch intel download_pypi "intel-opencl-rt==$intel" "intel-cmplr-lib-rt==$intel" || return 1
+    find "$folder/intel" -name 'libOpenCL.so*' -delete # a loader of its own: the system's serves all
     local library
     library=$(find "$PWD/$folder/intel" -name libintelocl.so | head -n 1)
     [[ -n $library ]] && vendor intel "$library"
@@ -96,21 +100,18 @@ fetch_pocl() {
     return 1
 }
 
-options=() names=() fetch_only=no
+names=()
 for argument in "$@"; do
     case $argument in
-    --quick | --write) options+=("$argument") ;;
-    --fetch-only) fetch_only=yes ;;
+    --write) exec python3 scripts/portability.py --write ;;
+    --quick | --resume) ;;
     -*) die "scripts/portability.sh: unknown option '$argument' (see --help)" ;;
-    *) names+=("$argument") ;;
+    operators | suites | networks | training) ;;
+    *) names+=("${argument%%-*}") ;;
     esac
 done
-all=" ${names[*]-} "
-for part in operators suites networks training; do all=${all// $part / }; done
-for name in pocl rusticl oclgrind intel; do # a name alone wants nothing of the others but pocl, which it is compared with
-    if [[ $name != pocl && -n ${all// /} && $all != *" $name "* ]]; then continue; fi
-    say "fetching $name"
-    "fetch_$name" || say "$name cannot be had here"
+if [[ ${#names[@]} -eq 0 ]]; then names=(rusticl oclgrind intel); fi
+for name in pocl "${names[@]}"; do # pocl always: the others are compared with it
+    if [[ $(type -t "fetch_$name") == function ]] && ! "fetch_$name"; then say "$name cannot be had here"; fi
 done
-if [[ $fetch_only == yes ]]; then exit 0; fi
-exec python3 scripts/portability.py ${options[@]+"${options[@]}"} ${names[@]+"${names[@]}"}
+exec python3 scripts/portability.py "$@"

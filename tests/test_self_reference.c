@@ -252,6 +252,17 @@ START_TEST(the_device_passes_with_reference_kernels_as_json) {
 }
 END_TEST
 
+START_TEST(some_groups_alone) {
+    int status;
+    char *text = bench("verify --self --only linear,optimiser", &status);
+    if (!no_device(status))
+        ck_assert_msg(status == 0 && strstr(text, "PASS self: linear:") && strstr(text, "PASS self: adamw:") &&
+                          strstr(text, "\n6 passed, 0 failed\n"),
+                      "%s", text);
+    free(text);
+}
+END_TEST
+
 /* Each group has its row, and the rows hold every case; the device is told as cln_device_list tells it. */
 START_TEST(a_report_tells_device_and_groups) {
     int status;
@@ -289,6 +300,7 @@ static void add_tests(TCase *tests) {
     tcase_add_test(tests, gradients_agree_with_differences);
     tcase_add_test(tests, networks_learn);
     tcase_add_test(tests, the_device_passes);
+    tcase_add_test(tests, some_groups_alone);
     tcase_add_test(tests, a_report_tells_device_and_groups);
     tcase_add_test(tests, the_device_passes_with_reference_kernels_as_json);
 }

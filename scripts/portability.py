@@ -5,18 +5,16 @@ Each implementation of OpenCL is seen alone (OCL_ICD_VENDORS) and gets the same 
 training. A part is a list of jobs, a program each; what comes out of a job is added to results/<implementation>.json in
 build/portability at once, so that a run that is cut off keeps what is done."""
 
-import array
 import glob
 import json
 import math
 import os
-import random
 import re
-import shutil
-import struct
 import subprocess
 import sys
 import time
+
+import portability_training as training
 
 FOLDER = "build/portability"
 PROGRAMS = os.environ.get("CLNET_BIN_DIR", "build")
@@ -198,105 +196,30 @@ def networks(i, quick):
         yield os.path.basename(path), verify, [path]
 
 
-# --- training ---
-
-# Networks with a smooth activation, as a unit within rounding of a kink turns its gradient over. GoogleNet has kinks
-# still, those of max pooling. What rounding makes of a training is therefore measured: the same device and kernels,
-# from initial weights each moved by one rounding. Two devices may differ by ten times as much. A distance between
-# weights is told as a share of the distance that training moved them.
-MARGIN = 10
-SMALL = {
-    "ResNet": {"num_blocks": [1, 1], "c_hidden": [8, 20]},
-    "ResNetPreAct": {"num_blocks": [1, 1], "c_hidden": [8, 20]},
-    "DenseNet": {"num_layers": [1, 1], "growth_rate": 5},
-    "GoogleNet": {},
-}
-CLASSES = 4
-
-
-def training(i, quick):
-    for model in ["ResNet"] if quick else SMALL:
+def trainings(i, quick):
+    for model in ["ResNet"] if quick else training.NETWORKS:
         yield model, compare_training, [model, i.slow or quick]
 
 
-def write_images(folder, side, count):
-    """A class is a grey level, under noise."""
-    noise = random.Random(1)
-    for part, images in (("train", count), ("test", CLASSES)):
-        for i in range(images):
-            target = f"{folder}/{part}/{i % CLASSES}"
-            os.makedirs(target, exist_ok=True)
-            with open(f"{target}/{i:03}.ppm", "wb") as file:
-                file.write(b"P6 %d %d 255\n" % (side, side))
-                file.write(bytes(40 * (i % CLASSES) + noise.randrange(120) for _ in range(3 * side * side)))
-
-
-def fit(out, name, model, small, *more):
-    """Trains for two steps, or ten; the path of the weights."""
-    side, count, batch = (8, 8, 4) if small else (32, 160, 16)
-    images, folder = f"{FOLDER}/images-{side}-{count}", f"{FOLDER}/training-{name}"
-    if not os.path.isdir(images):
-        write_images(images, side, count)
-    shutil.rmtree(folder, ignore_errors=True)
-    network = ["--model", model, "--hparams", json.dumps({"act_fn_name": "gelu"} | (SMALL[model] if small else {}))]
-    data = f"--data {images} --image-size {side} --batch-size {batch} --val-split 0 --no-augment --limit-test-batches 0"
-    recipe = "--epochs 1 --optimizer sgd --momentum 0.9 --lr 0.02 --lr-scheduler constant --num-sanity-val-steps 0"
-    rest = f"--no-tuning --no-tensorboard --quiet --out {folder}"
-    run(out, name, f"{PROGRAMS}/cltrain", "fit", *network, *f"{data} {recipe} {rest}".split(), *more)
-    return f"{folder}/last.safetensors"
-
-
-def read_weights(path):
-    """The file up to its data, all parameters with their place in it."""
-    with open(path, "rb") as file:
-        data = bytearray(file.read())
-    (size,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + size])
-    header.pop("__metadata__", None)
-    names = [name for name in sorted(header) if "running_" not in name and header[name]["dtype"] == "F32"]
-    places = [header[name]["data_offsets"] for name in names]
-    return data, [slice(8 + size + first, 8 + size + last) for first, last in places]
-
-
-def parameters(path):
-    data, places = read_weights(path)
-    return array.array("f", b"".join(data[place] for place in places))
-
-
-def write_moved(source, target):
-    """Each parameter one rounding up or down."""
-    data, places = read_weights(source)
-    signs = random.Random(2)
-    for place in places:
-        values = array.array("f", bytes(data[place]))
-        data[place] = array.array("f", (v * (1 + signs.choice((-1, 1)) * 2**-23) for v in values)).tobytes()
-    with open(target, "wb") as file:
-        file.write(data)
-
-
-def distance(a, b):
-    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b)))
-
-
 def compare_training(out, name, model, small):
-    """With what pocl comes to; pocl itself, with what its reference kernels come to."""
+    """With what pocl comes to; pocl itself, by its reference kernels, with what it comes to by the rules."""
+    aside, more = Outcome(), ["--variant", "reference"] if name == "pocl" else []
+    fit = [f"{PROGRAMS}/cltrain", "fit"]
     out.cases += 1
-    aside, begin = Outcome(), f"{FOLDER}/moved-{name}.safetensors"
     try:
-        ours = parameters(fit(out, name, model, small, *(["--variant", "reference"] if name == "pocl" else [])))
-        truth = parameters(fit(aside, "pocl", model, small))
-        first = fit(aside, "pocl", model, small, "--lr", "1e-30", "--max-steps", "1")  # too little to change a weight
-        moved = distance(parameters(first), truth)
-        write_moved(first, begin)
-        rounding = distance(parameters(fit(aside, "pocl", model, small, "--init-weights", begin)), truth)
-        out.compare(f"training {model}", distance(ours, truth) / moved, MARGIN * rounding / moved)
+        error, tolerance = training.compare(
+            lambda options: run(out, name, *fit, *options, *more),
+            lambda options: run(aside, "pocl", *fit, *options),
+            *(model, small, f"{FOLDER}/training-{name}"),
+        )
+        out.compare(f"training {model}", error, tolerance)
     except FileNotFoundError as error:
         out.failures += [f"training {model}: there are no weights: {error}", *aside.failures]
 
 
 # --- results ---
 
-PARTS = {"operators": operators, "suites": suites, "networks": networks, "training": training}
+PARTS = {"operators": operators, "suites": suites, "networks": networks, "training": trainings}
 
 
 def describe(name):

@@ -173,6 +173,27 @@ void live_object(int kind, int change) {
     pthread_mutex_unlock(&lock);
 }
 
+const char *const live_names[LIVE_KINDS] = {"context", "queue", "buffer", "program", "kernel", "event"};
+
+long live_objects(int kind) {
+    pthread_mutex_lock(&lock);
+    long count = objects[kind];
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
+long live_blocks(void) {
+    pthread_mutex_lock(&lock);
+    long count = block_count;
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
+void live_settle(void) {
+    for (int i = 0; i < BLOCKS; i++)
+        *(void *volatile *)&blocks[i].address[0] = blocks[i].address[0];
+}
+
 /* --- the report --- */
 
 static void write_way(FILE *out, void *const *address) {
@@ -182,7 +203,6 @@ static void write_way(FILE *out, void *const *address) {
 }
 
 __attribute__((destructor)) static void end(void) {
-    static const char *const kinds[LIVE_KINDS] = {"context", "queue", "buffer", "program", "kernel", "event"};
     FILE *out = report[0] ? __real_fopen64(report, "w") : NULL;
     if (!out)
         return;
@@ -194,7 +214,7 @@ __attribute__((destructor)) static void end(void) {
             write_way(out, ways[i].address);
         }
     for (int i = 0; i < LIVE_KINDS; i++)
-        fprintf(out, "live %s %ld\n", kinds[i], objects[i]);
+        fprintf(out, "live %s %ld\n", live_names[i], objects[i]);
     fprintf(out, "live memory %ld\n", block_count);
     for (int i = 0; i < BLOCKS; i++)
         if (blocks[i].memory) {

@@ -24,5 +24,11 @@ void live_drop(const void *memory);
 /* OpenCL objects, by kind. */
 enum { LIVE_CONTEXT, LIVE_QUEUE, LIVE_BUFFER, LIVE_PROGRAM, LIVE_KERNEL, LIVE_EVENT, LIVE_KINDS };
 void live_object(int kind, int change);
+extern const char *const live_names[LIVE_KINDS];
+/* How many there are. */
+long live_objects(int kind);
+long live_blocks(void);
+/* From here on the tables of what is alive are in memory as a whole, so that they do not count as growth. */
+void live_settle(void);
 
 #endif

@@ -49,7 +49,7 @@ static cln_status load_state(const table_options *o, table *t) {
 }
 
 /* The rows that were asked for, in the library's order, are shown; others stay in the state. */
-static void choose_rows(const table_options *o, table *t) {
+static cln_status choose_rows(const table_options *o, table *t) {
     int shown = 0, count;
     const cln_model *const *models = cln_models(&count);
     for (int i = 0; i < count; i++)
@@ -57,7 +57,7 @@ static void choose_rows(const table_options *o, table *t) {
             if (strcmp(t->rows[k].model, models[i]->name) == 0 && table_is_listed(o->models, models[i]->name)) {
                 table_row *swap = malloc(sizeof *swap);
                 if (!swap)
-                    return;
+                    return CLN_OUT_OF_MEMORY;
                 *swap = t->rows[shown];
                 t->rows[shown++] = t->rows[k];
                 t->rows[k] = *swap;
@@ -67,6 +67,7 @@ static void choose_rows(const table_options *o, table *t) {
     for (int k = shown; k < t->row_count; k++)
         free(t->rows[k].measures.points);
     t->row_count = shown;
+    return CLN_OK;
 }
 
 static int run(cln_context *ctx, const table_options *o, const char *command) {
@@ -87,8 +88,8 @@ static int run(cln_context *ctx, const table_options *o, const char *command) {
         fprintf(stderr, "stopped; %s\n", o->runs ? "the same command goes on" : "nothing is kept without --runs");
         exit_status = 128 + interrupt_signal();
     } else if (exit_status == CLN_OK) {
-        choose_rows(o, &t);
-        exit_status = report_end("clbench", ctx, write_table(ctx, o, &t));
+        status = choose_rows(o, &t);
+        exit_status = report_end("clbench", ctx, status == CLN_OK ? write_table(ctx, o, &t) : status);
     }
     table_free(&t);
     return exit_status;

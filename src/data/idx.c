@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     IMAGES_MAGIC = 0x803,
@@ -25,21 +26,26 @@ static const char *labels_name(cln_split split) {
     return split == CLN_SPLIT_TRAIN ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte";
 }
 
-/* The path of the file `name` or `name`.gz in `folder`, malloc'ed; NULL if there is neither. */
-static char *find_file(const char *folder, const char *name) {
-    char *path = NULL, *gz = cln__format("%s.gz", name);
-    if (cln__folder_has(folder, name))
-        path = cln__path_join(folder, name);
-    else if (gz && cln__folder_has(folder, gz))
-        path = cln__path_join(folder, gz);
+/* The path of the file `name` or `name`.gz in `folder`, malloc'ed; NULL if there is neither. False for lack of memory.
+ */
+static bool find_file(const char *folder, const char *name, char **path) {
+    struct stat info;
+    char *plain = cln__path_join(folder, name), *gz = plain ? cln__format("%s.gz", plain) : NULL;
+    char **found = !gz ? NULL : stat(plain, &info) == 0 ? &plain : stat(gz, &info) == 0 ? &gz : NULL;
+    bool good = gz != NULL;
+    *path = found ? *found : NULL;
+    if (found)
+        *found = NULL;
+    free(plain);
     free(gz);
-    return path;
+    return good;
 }
 
 static bool has_file(const char *folder, const char *name) {
-    char *path = find_file(folder, name);
+    char *path;
+    bool has = find_file(folder, name, &path) && path;
     free(path);
-    return path != NULL;
+    return has;
 }
 
 bool cln__idx_present(const char *folder) {
@@ -66,7 +72,8 @@ static size_t big_endian(const uint8_t *p) {
 /* Reads the file and checks its magic number. What is read is released by the caller even after a failure. */
 static cln_status open_file(cln_context *ctx, const char *folder, const char *name, size_t magic, size_t header,
                             idx_file *file) {
-    file->path = find_file(folder, name);
+    if (!find_file(folder, name, &file->path))
+        return cln__fail_memory(ctx, "the path of an IDX file");
     if (!file->path)
         return cln__fail(ctx, CLN_IO, "IDX data set in '%s': neither %s nor %s.gz is there", folder, name, name);
     CLN_TRY(cln__file_read(ctx, file->path, max_bytes, &file->bytes, &file->size));

@@ -99,6 +99,11 @@ static cln_status inflate_all(cln_context *ctx, const char *path, gzFile gz, siz
 static cln_status read_gz(cln_context *ctx, const char *path, int fd, size_t limit, uint8_t **out, size_t *size) {
     uint8_t magic[2] = {0, 0};
     ssize_t got = pread(fd, magic, 2, 0);
+    if (got < 0) {
+        cln_status status = cln__fail_errno(ctx, "cannot read", path);
+        close(fd);
+        return status;
+    }
     if (got != 2 || magic[0] != 0x1f || magic[1] != 0x8b) {
         close(fd);
         if (got < 2)

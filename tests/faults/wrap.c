@@ -192,7 +192,17 @@ int __wrap_ferror(FILE *file) {
 WRAP(int, fseek, (FILE * file, long at, int from), (file, at, from), FAIL(EIO, -1))
 WRAP(long, ftell, (FILE * file), (file), FAIL(EIO, -1))
 WRAP(gzFile, gzdopen, (int fd, const char *mode), (fd, mode), FAIL(ENOMEM, NULL))
-WRAP(int, gzread, (gzFile file, voidp out, unsigned size), (file, out, size), FAIL(EIO, -1))
+static gzFile broken_gz;
+WRAP(int, gzread, (gzFile file, voidp out, unsigned size), (file, out, size), broken_gz = file; FAIL(EIO, -1))
+const char *__real_gzerror(gzFile file, int *code);
+const char *__wrap_gzerror(gzFile file, int *code);
+const char *__wrap_gzerror(gzFile file, int *code) {
+    if (file != broken_gz)
+        return __real_gzerror(file, code);
+    *code = Z_ERRNO;
+    errno = EIO;
+    return "";
+}
 WRAP(int, compress2, (Bytef * out, uLongf *room, const Bytef *data, uLong size, int level),
      (out, room, data, size, level), return Z_MEM_ERROR)
 

@@ -43,7 +43,7 @@ ask 'ResNet|ResNetPreAct' cltrain fit --model Res
 ask 'ResNet|ResNetPreAct' cltrain fit --model = Res
 ask 'adam|adamw' cltrain fit --epochs 3 --optimizer ad
 ask 'val_acc|val_loss' cltrain fit --monitor = val
-ask 'sgd|adam|adamw' cltrain fit --optimizer =
+ask 'sgd|adam|adamw|muon' cltrain fit --optimizer =
 ask 'weights one.safetensors|weights*.safetensors' cltrain test --weights weights
 ask '--nesterov' cltrain fit --nest
 ask '--no-save-last' cltrain fit --no-save

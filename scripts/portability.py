@@ -106,7 +106,7 @@ class Outcome:
 
     def __str__(self):
         failed = f", **{len(self.failures)} failures**" if self.failures else ""
-        error = f", {self.error:.1e} of {self.tolerance:.0e}" if self.tolerance else ""
+        error = f", {self.error:.1e} of {self.tolerance:.1e}" if self.tolerance else ""
         return f"{self.cases} cases{failed}{error}, {self.seconds:.0f} s"
 
 

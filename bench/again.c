@@ -58,6 +58,8 @@ int again(const char *program, const char *const *arguments, cJSON **out, double
         *out = cln__json_parse(text, NULL, &lacks_memory);
     if (status > 0 && messages)
         fputs(messages, stderr);
+    else if (lacks_memory)
+        report_no_memory("clbench");
     free(text);
     free(messages);
     if (output)

@@ -173,11 +173,16 @@ static bool is_wanted(const char *only, int index) {
     return true;
 }
 
-static int count_wanted(const char *only) {
-    int count = 0;
+static bool is_group(const char *name, size_t length) {
     for (int i = 0; i < self_count(); i++)
-        count += is_wanted(only, i);
-    return count;
+        if (strlen(self_group(i)) == length && strncmp(self_group(i), name, length) == 0)
+            return true;
+    return false;
+}
+
+static bool names_groups(const char *only) {
+    size_t length = strcspn(only, ",");
+    return is_group(only, length) && (!only[length] || names_groups(only + length + 1));
 }
 
 static void begin_report(const arguments *a, const run *r) {
@@ -265,7 +270,7 @@ static int run_command(int argc, char **argv) {
         return exit_status;
     if (files == 0 && !a.self)
         return cli_misuse(&verify_command, "no files given, and no --self");
-    if (a.only && (!a.self || count_wanted(a.only) == 0))
+    if (a.only && (!a.self || !names_groups(a.only)))
         return cli_misuse(&verify_command, "--only names groups of cases of --self, as in conv2d,network");
     if (a.json && a.report)
         return cli_misuse(&verify_command, "--json and --report are two ways to print: give one of them");

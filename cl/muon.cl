@@ -5,9 +5,10 @@
  *   X = u / |u|, then 5 times X = X * (a*I + b*A + c*A^2) with A = X^T * X;  w -= rate * (factor * X + decay * w)
  *
  * All that is multiplied with X commutes with A, so it can be gathered in a matrix T of M x M before u is touched again:
- * with P = a*I + b*A + c*A^2 the next A is A*P*P, and T grows by P. Matrices of equally many columns are computed by one
- * launch, a work-item (column vector, V rows, matrix) each. Padding holds zeros and stays so: it is rows and columns of
- * zeros in u. */
+ * with P = a*I + b*A + c*A^2 the next A is A*P*P, and T grows by P. The A and T of matrices of equally many columns lie
+ * behind each other, and one launch of muon_scale or muon_product computes them all; else a launch is of one matrix. In
+ * products a work-item has V rows of a vector. Padding holds zeros and stays so: it is rows and columns of zeros in u.
+ */
 #include "tensor.clh"
 
 #ifndef V
@@ -18,7 +19,7 @@
 
 typedef VEC(V) vec;
 
-/* u from the gradient, and the moment; elements from `first` vectors on become those of u. */
+/* u from the gradient, and the moment; the vectors from `first` to before `last` become those of u from `to` on. */
 __kernel void muon_moment(__global const float *loss, ulong4 lv, CLIP_ARGUMENTS int first, int last, int run,
                           __global const float *restrict g, __global float *restrict m, __global float *restrict u,
                           ulong4 uv, int to, float momentum, float rest) {
@@ -97,7 +98,7 @@ __kernel void muon_product(__global const float *restrict X, ulong4 xv, __global
     }
 }
 
-/* w -= rate * (factor * scales[matrix] * u * T + decay * w), w from element `first` vectors on. */
+/* w -= rate * (factor * scales[matrix] * u * T + decay * w), w from vector `first` on. */
 __kernel void muon_update(__global const float *loss, ulong4 lv, __global const float *restrict u, ulong4 uv, int from,
                           __global const float *restrict T, ulong4 tv, __global const float *restrict scales,
                           ulong4 sv, int rows, int columns, int matrix, __global float *restrict w, int first,

@@ -22,7 +22,7 @@ PAGE = "docs/portability.md"
 BEGIN, END = "<!-- the table: scripts/portability.sh --write -->\n", "<!-- its end -->\n"
 GOLDEN = os.path.join(os.environ.get("CLNET_SHARED", "../shared"), "golden")
 VARIANTS = "pointwise winograd staged implicit direct gemm im2col reference".split()
-SUITES = "batchnorm concat conv2d elementwise linear loss network optimizer pool runtime".split()
+SUITES = "batchnorm concat conv2d elementwise linear loss muon network optimizer pool runtime".split()
 SECONDS = 600  # of one program
 
 
@@ -53,7 +53,7 @@ IMPLEMENTATIONS = {
         "Oclgrind",
         "oclgrind",
         True,
-        suites=["concat", "elementwise", "optimizer", "pool"],
+        suites=["concat", "elementwise", "muon", "optimizer", "pool"],
         OCLGRIND_DATA_RACES="1",
         OCLGRIND_CHECK_API="1",
     ),

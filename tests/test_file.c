@@ -36,7 +36,6 @@ int rename(const char *from, const char *to) {
 
 static void setup(void) {
     memset(calls, 0, sizeof calls);
-
     folder = folder_new();
 }
 

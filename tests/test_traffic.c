@@ -45,9 +45,8 @@ START_TEST(the_optimiser_moves_whole_regions) {
     cln_tensor loss = classify(conv(cln_input(g, "image", 2, 3, 8, 8), "conv", 16, 3), cln_labels(g, "label", 2));
     make(&(cln__plan_request){
         .training = true, .loss = loss, .upstream = CLN_NO_TENSOR, .optimizer = {.kind = CLN_SGD, .momentum = 0.9f}});
-    /* Values and momentum are read and written, gradients read; so is the loss, of one channel in a block of 16. */
-    double parameters = (double)plan.layouts.values_elements, loss_floats = (double)plan.layouts.of[loss.id].elements;
-    ck_assert_double_eq(floats_of(&cln__op_optimizer, NULL), 5 * parameters + loss_floats);
+    /* Values and momentum are read and written, gradients read. */
+    ck_assert_double_eq(floats_of(&cln__op_optimizer, NULL), 5 * (double)plan.layouts.values_elements);
 }
 END_TEST
 
@@ -56,9 +55,11 @@ START_TEST(a_gemm_moves_its_matrices) {
     make_evaluation(cln_add(g, x, x));
     plan.steps[0].kind = CLN__GEMM;
     plan.steps[0].gemm = (cln__gemm){.m = 5, .n = 7, .k = 11};
+    plan.steps[0].bytes = 0;
     cln__traffic_count(&plan);
     ck_assert_double_eq(plan.steps[0].bytes, 4 * (5 * 11 + 11 * 7 + 5 * 7));
     plan.steps[0].gemm.beta = 1; /* reads the result, too */
+    plan.steps[0].bytes = 0;
     cln__traffic_count(&plan);
     ck_assert_double_eq(plan.steps[0].bytes, 4 * (5 * 11 + 11 * 7 + 2 * 5 * 7));
 }

@@ -33,7 +33,8 @@ const cli_option fit_recipe_options[] = {
     {"lr", CLI_REAL, FIT_AT(lr), "X",
      "learning rate; by default the recipe's, or with another optimizer than the recipe's 0.1 (sgd) or 0.001", 1e-30,
      1e38, NULL},
-    {"momentum", CLI_REAL, FIT_AT(momentum), "X", "of sgd (default 0.9) and muon (default 0.95)", 0, 1, NULL},
+    {"momentum", CLI_REAL, FIT_AT(momentum), "X",
+     "of sgd (default 0.9) and muon (default 0.95, also beta1 of what it leaves to adamw)", 0, 1, NULL},
     {"nesterov", CLI_FLAG, FIT_AT(nesterov), NULL, "Nesterov's momentum, with sgd", 0, 0, NULL},
     {"weight-decay", CLI_REAL, FIT_AT(weight_decay), "X", "on every parameter", 0, 1e6, NULL},
     {"weight-decay-norm-bias", CLI_FLAG, FIT_AT(weight_decay_norm_bias), NULL,
@@ -68,6 +69,8 @@ int fit_check_recipe(const cli_command *command, const fit_arguments *a) {
         return cli_misuse(command, "--nesterov is for --optimizer sgd");
     if (kind != CLN_SGD && kind != CLN_MUON && !isnan(a->momentum))
         return cli_misuse(command, "--momentum is for --optimizer sgd and muon");
+    if (kind == CLN_MUON && !isnan(a->momentum) && !((float)a->momentum > 0 && (float)a->momentum < 1))
+        return cli_misuse(command, "--momentum: muon needs one between 0 and 1, found %g", a->momentum);
     if (!a->ema && (a->ema_warmup || !isnan(a->ema_decay)))
         return cli_misuse(command, "--model-ema-%s is for --model-ema", a->ema_warmup ? "warmup" : "decay");
     return CLN_OK;
@@ -117,9 +120,10 @@ void fit_resolve(fit_arguments *a) {
 cln_recipe fit_recipe(const fit_arguments *a) {
     cln_recipe r = *a->model->recipe;
     r.optimizer.kind = kinds[a->optimizer];
-    r.optimizer.momentum = r.optimizer.beta1 = 0;
-    if (!isnan(a->momentum))
-        *(r.optimizer.kind == CLN_MUON ? &r.optimizer.beta1 : &r.optimizer.momentum) = (float)a->momentum;
+    float momentum = isnan(a->momentum) ? 0 : (float)a->momentum;
+    r.optimizer.momentum = r.optimizer.kind == CLN_MUON ? 0 : momentum;
+    if (r.optimizer.kind == CLN_MUON)
+        r.optimizer.beta1 = momentum;
     r.optimizer.nesterov = a->nesterov;
     r.optimizer.weight_decay = (float)a->weight_decay;
     r.learning_rate = (float)a->lr;

@@ -109,12 +109,17 @@ static void digest_entry(const entry_header *header, const void *key, const void
 static unsigned char *read_whole(int file, size_t *size, const char **fault) {
     struct stat status;
     *fault = "not a readable file";
-    if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) || (uint64_t)status.st_size > MAX_ENTRY_BYTES)
+    if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
         return NULL;
+    if ((uint64_t)status.st_size > MAX_ENTRY_BYTES) {
+        *fault = "larger than any entry";
+        return NULL;
+    }
     if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH))) {
         *fault = "a file that other users can write to";
         return NULL;
     }
+    *fault = "too large for the memory there is";
     unsigned char *bytes = malloc((size_t)status.st_size + 1); /* never of size 0 */
     size_t done = 0;
     while (bytes && done < (size_t)status.st_size) {

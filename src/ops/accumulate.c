@@ -8,6 +8,7 @@ static cln_status lower(cln__lowering *l, const cln__node *node) {
         cln__step *step = cln__step_new(l, "accumulate", "accumulate");
         cln__arg_tensor(step, cln__input(node, 0), CLN__READ);
         cln__step_vectors(l, step, r.first, r.end - r.first);
+        step->bytes = 12.0 * (double)(r.end - r.first);
         cln__arg_region(step, CLN__SUMS, CLN__READ_WRITE);
         cln__arg_region(step, CLN__GRADS, CLN__READ);
         cln__arg_scalar(step, CLN__KEEP);

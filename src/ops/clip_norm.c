@@ -21,6 +21,7 @@ static int64_t add_parts(cln__lowering *l, const cln_optimizer *o, const cln__ra
     int64_t first = r->first / width, vectors = (r->end - r->first) / width, more = parts_of(l, r);
     cln__step *step = cln__step_new(l, "clip_norm", "clip_norm_part");
     cln__step_define(l, step, "V=%d", width);
+    step->bytes = 4.0 * (double)(r->end - r->first);
     cln__arg_region(step, cln__gradients_region(o), CLN__READ);
     cln__arg_int(step, first);
     cln__arg_int(step, first + vectors);

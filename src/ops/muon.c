@@ -1,6 +1,9 @@
 /* Muon (Jordan et al., https://kellerjordan.github.io/posts/muon), of the weights of convolutions: cl/muon.cl says what
  * is computed. Matrices of equally many columns are a group, whose small products are single launches. The scale is
- * that of Liu et al. (arXiv 2502.16982), with which an update is as large as one of AdamW, which serves the others. */
+ * that of Liu et al. (arXiv 2502.16982), with which an update is as large as one of AdamW, which serves the others.
+ *
+ * Products are of columns x columns, the output channels, also where a matrix has fewer rows than that: right, but more
+ * than would be needed. */
 #include "optimizer.h"
 
 #include <math.h>
@@ -26,16 +29,17 @@ bool cln__is_muons(const cln_optimizer *o, const cln__tensor *t) {
     return o->kind == CLN_MUON && t->rank == 4;
 }
 
-static bool is_member(const cln__lowering *l, const group *g, int tensor) {
+/* Columns of a weight that is Muon's; 0: it is not. */
+static int64_t columns_of(const cln__lowering *l, const cln__node *node, int tensor) {
     const cln__tensor *t = &l->g->tensors[tensor];
-    return t->role == CLN__PARAM && !t->frozen && cln__is_muons(g->node->attrs, t) &&
-           l->layouts->of[tensor].stored == g->columns;
+    bool own = t->role == CLN__PARAM && !t->frozen && cln__is_muons(node->attrs, t);
+    return own ? l->layouts->of[tensor].stored : 0;
 }
 
 /* The one behind *m. */
 static bool next_matrix(const cln__lowering *l, const group *g, matrix *m) {
     int i = m->tensor + 1;
-    while (i < l->g->tensor_count && !is_member(l, g, i))
+    while (i < l->g->tensor_count && columns_of(l, g->node, i) != g->columns)
         i++;
     if (i == l->g->tensor_count)
         return false;
@@ -173,9 +177,8 @@ void cln__lower_muon(cln__lowering *l, const cln__node *node) {
     while (l->status == CLN_OK) {
         group g = {.node = node, .columns = INT64_MAX};
         for (int i = 0; i < l->g->tensor_count; i++) { /* the fewest columns beyond `done` */
-            int64_t columns = l->layouts->of[i].stored;
-            group of = {.node = node, .columns = columns};
-            if (columns > done && columns < g.columns && is_member(l, &of, i))
+            int64_t columns = columns_of(l, node, i);
+            if (columns > done && columns < g.columns)
                 g.columns = columns;
         }
         if (g.columns == INT64_MAX)

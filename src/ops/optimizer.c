@@ -126,9 +126,15 @@ static cln__step *new_step(cln__lowering *l, const char *kernel, const cln__node
     return step;
 }
 
+/* Of a range, so many numbers of each of its elements. */
+static double bytes_of(const cln__range *r, int numbers) {
+    return 4.0 * numbers * (double)(r->end - r->first);
+}
+
 static void lower_sgd(cln__lowering *l, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = new_step(l, "optimizer_sgd", node, r);
+    step->bytes = bytes_of(r, o->momentum > 0 ? 5 : 3);
     cln__step_define(l, step, "MOMENTUM=%d", o->momentum > 0);
     cln__step_define(l, step, "NESTEROV=%d", o->nesterov);
     if (o->momentum > 0)
@@ -141,6 +147,7 @@ static void lower_sgd(cln__lowering *l, const cln__node *node, const cln__range 
 static void lower_adam(cln__lowering *l, const cln__node *node, const cln__range *r) {
     const cln_optimizer *o = node->attrs;
     cln__step *step = new_step(l, "optimizer_adam", node, r);
+    step->bytes = bytes_of(r, 7);
     cln__step_define(l, step, "DECOUPLED=%d", o->kind != CLN_ADAM);
     cln__arg_region(step, CLN__SLOT0, CLN__READ_WRITE);
     cln__arg_region(step, CLN__SLOT1, CLN__READ_WRITE);

@@ -267,7 +267,7 @@ cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
 /* Adds the nodes that update every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
-/* Or its default. */
+/* Its beta1, or the default where that is 0. */
 float cln__beta1(const cln_optimizer *optimizer);
 
 enum { CLN__MAX_ARENAS = 64 };

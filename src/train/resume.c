@@ -139,15 +139,13 @@ static cln_status check_folder(const cln__trainer *t) {
     if (!expected)
         return cln__fail_memory(t->ctx, "a file name");
     errno = 0;
-    bool same = stat(path, &given) == 0 && stat(expected, &own) == 0 && given.st_dev == own.st_dev &&
-                given.st_ino == own.st_ino;
-    int reason = errno;
+    bool found = stat(path, &given) == 0;
+    bool same = found && stat(expected, &own) == 0 && given.st_dev == own.st_dev && given.st_ino == own.st_ino;
+    bool unknown = errno != 0 && errno != ENOENT && errno != ENOTDIR;
+    cln_status status = unknown ? cln__fail_errno(t->ctx, "cannot resume from", found ? expected : path) : CLN_OK;
     free(expected);
-    if (same)
-        return CLN_OK;
-    errno = reason;
-    if (reason != 0 && reason != ENOENT && reason != ENOTDIR)
-        return cln__fail_errno(t->ctx, "cannot resume from", path);
+    if (same || unknown)
+        return status;
     return cln__fail(t->ctx, CLN_INVALID_ARGUMENT,
                      "cannot resume from '%s' in '%s': a run goes on in the folder that holds its state, as "
                      "resume.safetensors; to continue elsewhere, copy the run's folder",

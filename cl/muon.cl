@@ -72,6 +72,17 @@ __kernel void muon_scale(__global const float *restrict gram, ulong4 gv, int col
         scales[sv.s0 + matrix] = scale;
 }
 
+/* sums = x * y, V rows of x and V columns of y; rows beyond `last` are that row again. */
+static inline void multiply(__global const float *x, int last, __global const float *y, int columns, vec *sums) {
+    for (int r = 0; r < V; r++)
+        sums[r] = (vec)(0.0f);
+    for (int k = 0; k < columns; k++) {
+        vec row = LOAD(V, y + (ulong)k * columns);
+        for (int r = 0; r < V; r++)
+            sums[r] += x[(ulong)min(r, last) * columns + k] * row;
+    }
+}
+
 /* out = a*I + b*X + c*X*Y */
 __kernel void muon_product(__global const float *restrict X, ulong4 xv, __global const float *restrict Y, ulong4 yv,
                            int columns, int count, float a, float b, float c, __global float *restrict out,
@@ -82,13 +93,7 @@ __kernel void muon_product(__global const float *restrict X, ulong4 xv, __global
     ulong begin = (ulong)matrix * columns * columns, at = begin + (ulong)i * columns;
     __global const float *x = X + xv.s0 + at, *y = Y + yv.s0 + begin + j;
     vec sums[V];
-    for (int r = 0; r < V; r++)
-        sums[r] = (vec)(0.0f);
-    for (int k = 0; k < columns; k++) {
-        vec row = LOAD(V, y + (ulong)k * columns);
-        for (int r = 0; r < V; r++)
-            sums[r] += x[(ulong)r * columns + k] * row;
-    }
+    multiply(x, V - 1, y, columns, sums);
     for (int r = 0; r < V; r++) {
         float one[V];
         for (int lane = 0; lane < V; lane++)
@@ -106,19 +111,13 @@ __kernel void muon_update(__global const float *loss, ulong4 lv, __global const 
     int j = get_global_id(0) * V, begin = get_global_id(1) * V;
     if (j >= columns || begin >= rows || !isfinite(loss[lv.s0]))
         return;
-    int last = min(begin + V, rows) - 1; /* rows beyond it compute it again, and are not stored */
+    int last = min(V, rows - begin) - 1;
     __global const float *x = u + uv.s0 + (ulong)from * V;
     __global const float *y = T + tv.s0 + (ulong)matrix * columns * columns + j;
     vec sums[V];
-    for (int r = 0; r < V; r++)
-        sums[r] = (vec)(0.0f);
-    for (int k = 0; k < columns; k++) {
-        vec row = LOAD(V, y + (ulong)k * columns);
-        for (int r = 0; r < V; r++)
-            sums[r] += x[(ulong)min(begin + r, last) * columns + k] * row;
-    }
+    multiply(x + (ulong)begin * columns, last, y, columns, sums);
     float share = factor * scales[sv.s0 + matrix];
-    for (int r = 0; begin + r <= last; r++) {
+    for (int r = 0; r <= last; r++) {
         ulong at = (ulong)first * V + (ulong)(begin + r) * columns + j;
         vec value = LOAD(V, w + at);
         STORE(V, value - rate * (share * sums[r] + decay * value), w + at);

@@ -207,9 +207,13 @@ static cln_status run(worker *w, char **argv, const char *fault) {
 /* DEVICE SIGNATURE FROM WITH_RULE TIMEOUT BEST BEST_RATIO FAULT */
 int cln_tune_worker(int argc, char **argv) {
     worker w = {.best_ratio = CLN__TUNE_RATIO};
-    locale_t before = cln__point_begin();
-    if (argc != 8 || cln_context_new(&w.ctx) != CLN_OK)
+    if (argc != 8)
         return CLN_INVALID_ARGUMENT;
+    if (cln_context_new(&w.ctx) != CLN_OK) {
+        tell("failed there is no memory for a context");
+        return CLN_OUT_OF_MEMORY;
+    }
+    locale_t before = cln__point_begin();
     w.best = atoi(argv[5]);
     if (w.best > 0)
         w.best_ratio = strtod(argv[6], NULL);

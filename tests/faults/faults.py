@@ -10,6 +10,7 @@ import argparse
 import bisect
 import collections
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -24,6 +25,7 @@ ALLOCATIONS = {"malloc", "calloc", "realloc", "strdup", "open_memstream", "cJSON
 THREADS = {"pthread_create", "pthread_mutex_init", "pthread_cond_init", "pthread_attr_init", "pipe", "poll",
            "posix_spawn", "posix_spawn_file_actions_init", "posix_spawnattr_init"}
 TIME_LIMIT_S = 120
+HERE = pathlib.Path(__file__).parent
 
 
 def kind_of(call):
@@ -182,6 +184,8 @@ class Trial:
         if self.name == "verify" and STATUSES[kind_of(name)] != {7} and status == 1 and len(failures) == 1 and \
                 len(failures[0]) > 40:
             return []  # a check that failed, with the reason; the others go on
+        if self.name == "tune's worker" and re.search("^clnet-tune: (refused|bad|failed) .{20}", output, re.M):
+            return []  # to the process that reads it
         if status < 0:
             return [f"killed by signal {-status}: {errors!r}"]
         own = [e for e in errors.splitlines() if e.startswith(self.scenario.program + ": ") and ": warning: " not in e]
@@ -208,7 +212,8 @@ class Trial:
 def options():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("build", nargs="?", type=lambda text: pathlib.Path(text).resolve(),
+                        help="without it, only the table of --results is printed")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS)
     parser.add_argument("--leave-out", action="append", default=[], choices=SCENARIOS)
     parser.add_argument("--depth", type=int, default=4, help="return addresses that make a way (default: 4)")
@@ -217,9 +222,13 @@ def options():
     parser.add_argument("--without", action="append", default=[], help="leave this call out")
     parser.add_argument("--call", help="only this call, or NAME:N its N-th")
     parser.add_argument("--keep", action="store_true", help="keep the folder of the last run")
-    parser.add_argument("--table", type=pathlib.Path,
-                        help="add lines 'scenario;call;injected;told;survived;wrong', and print a matrix of all in it")
-    return parser.parse_args()
+    parser.add_argument("--results", type=pathlib.Path,
+                        help="keep the counts in this file, and print the table of all that it holds")
+    parser.add_argument("--page", type=pathlib.Path, help="fail if this page has another table")
+    o = parser.parse_args()
+    if not o.build and not o.results:
+        parser.error("a build folder, or --results, is needed")
+    return o
 
 
 def try_all(trial, o):
@@ -248,51 +257,89 @@ def try_all(trial, o):
     return counts
 
 
-def matrix(rows):
-    """In Markdown: scenarios by kinds of calls, of (scenario, call, injected, survived, wrong)."""
-    sums = collections.defaultdict(lambda: [0, 0, 0])
-    for scenario, call, *numbers in rows:
-        for key in ((scenario, kind_of(call)), (scenario, "all"), ("all", kind_of(call)), ("all", "all")):
-            sums[key] = [a + b for a, b in zip(sums[key], numbers)]
-    kinds = [*STATUSES, "all"]
-    print("| injected, of these survived |", " | ".join(kinds), "|")
-    print("|---" * (len(kinds) + 1) + "|")
-    for scenario in [s for s in SCENARIOS if any(key[0] == s for key in sums)] + ["all"]:
-        cells = ["{}, {}".format(*sums[scenario, k]) + (f", **{sums[scenario, k][2]} wrong**" if sums[scenario, k][2]
-                                                        else "") if sums[scenario, k][0] else "" for k in kinds]
-        print(f"| {scenario} |", " | ".join(cells), "|")
-    print(len({call for _, call, injected, *_ in rows if injected}), "different calls were injected")
+class Results:
+    """Of each part of each scenario: commit, depth, how much of it that is, and per call [told, survived, wrong]. A part
+    takes the place of an older one, and of those by another division."""
+
+    def __init__(self, path):
+        self.path, self.parts = path, json.loads(path.read_text()) if path and path.exists() else []
+
+    def add(self, scenario, o, counts):
+        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True,
+                                check=False).stdout.strip()
+        part, parts = o.part.split("/")
+        new = {"scenario": scenario, "commit": commit, "depth": o.depth, "every": o.every, "part": int(part),
+               "parts": int(parts), "calls": {call: [c["told"], c["survived"], c["wrong"]]
+                                              for call, c in sorted(counts.items())}}
+        same = [p for p in self.parts if p["scenario"] != scenario or p["part"] != new["part"] and
+                all(p[k] == new[k] for k in ("depth", "every", "parts"))]
+        self.parts = sorted([*same, new], key=lambda p: ([*SCENARIOS].index(p["scenario"]), p["part"]))
+        if self.path:
+            self.path.write_text("[\n" + ",\n".join(map(json.dumps, self.parts)) + "\n]\n")
+
+    def calls(self):
+        return {call for p in self.parts for call, counts in p["calls"].items() if sum(counts)}
+
+    def share(self, scenario):
+        """In words, unless all of it was tried."""
+        parts = [p for p in self.parts if p["scenario"] == scenario]
+        some = [f"{len(parts)} of {parts[0]['parts']} parts"] if len(parts) < parts[0]["parts"] else []
+        some += [f"every {parts[0]['every']}th way"] if parts[0]["every"] > 1 else []
+        return f" ({', '.join(some)})" if some else ""
+
+    def table(self):
+        """In Markdown: scenarios by kinds of calls."""
+        sums = collections.defaultdict(lambda: [0, 0, 0])
+        for p in self.parts:
+            for call, counts in p["calls"].items():
+                kind, name = kind_of(call), p["scenario"]
+                for key in ((name, kind), (name, "all"), ("all", kind), ("all", "all")):
+                    sums[key] = [a + b for a, b in zip(sums[key], counts)]
+        kinds, scenarios = [*STATUSES, "all"], [s for s in SCENARIOS if any(p["scenario"] == s for p in self.parts)]
+        lines = [f"| injected, of these survived | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+        for name in [*scenarios, "all"]:
+            cells = [f"{sum(sums[name, k])}, {sums[name, k][1]}" if sum(sums[name, k]) else "" for k in kinds]
+            cells = [c + (f", **{sums[name, k][2]} wrong**" if sums[name, k][2] else "") for c, k in zip(cells, kinds)]
+            lines.append(f"| {name}{self.share(name) if name != 'all' else ''} | {' | '.join(cells)} |")
+        return "\n".join(lines)
 
 
-def main():
-    o = options()
+def inject_all(o, results):
+    """How many calls were made to fail, and how many of these failures went wrong."""
     devices = subprocess.run([str(o.build / "cltrain"), "devices"], capture_output=True, text=True, check=False)
     if devices.returncode != 0:
         print(f"skipped: {devices.stderr}")
-        return bool(os.environ.get("CI"))
+        return 0, int(bool(os.environ.get("CI")))
     work = pathlib.Path(tempfile.mkdtemp(prefix="clnet-faults-"))
-    total, rows = collections.Counter(), []
+    total = collections.Counter()
     for name in o.scenario or [s for s in SCENARIOS if s not in o.leave_out]:
         counts = try_all(Trial(o.build, name, work), o)
-        for call, c in sorted(counts.items()):
-            total.update(c)
-            rows.append((name, call, c["injected"], c["survived"], c["wrong"]))
-            if o.table:
-                with o.table.open("a") as table:
-                    table.write(f"{name};{call};{c['injected']};{c['told']};{c['survived']};{c['wrong']}\n")
+        results.add(name, o, counts)
         sums = sum(counts.values(), collections.Counter())
+        total.update(sums)
         print(f"{name}: {sums['injected']} injected, {sums['told']} told, {sums['survived']} survived, "
               f"{sums['wrong']} wrong, {sums['missed']} not met again", flush=True)
-    if o.table:
-        lines = [line.split(";") for line in o.table.read_text().splitlines()]
-        rows = [(s, call, int(injected), int(survived), int(wrong)) for s, call, injected, _, survived, wrong in lines]
-    matrix(rows)
     if o.keep:
         print(work)
     else:
         shutil.rmtree(work)
-    print(f"Checks: {total['injected']}, Failures: {total['wrong']}, Errors: 0")
-    return total["wrong"] > 0
+    return total["injected"], total["wrong"]
+
+
+def main():
+    o = options()
+    results = Results(o.results)
+    injected, wrong = inject_all(o, results) if o.build else (0, 0)
+    print(results.table())
+    print(len(results.calls()), "different calls were injected")
+    if o.build:
+        names = {name[len("__wrap_"):] for name in Program(o.build / "faults_clbench").names if name.startswith("__wrap_")}
+        print("not injected:", *sorted(names - results.calls()))
+    if o.page and results.table() not in o.page.read_text():
+        print(f"{o.page} does not have this table")
+        wrong += 1
+    print(f"Checks: {injected + bool(o.page)}, Failures: {wrong}, Errors: 0")
+    return wrong > 0
 
 
 if __name__ == "__main__":

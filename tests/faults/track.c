@@ -5,10 +5,10 @@
  *   CLNET_FAULT=...:CODE       with this OpenCL code (default: CL_OUT_OF_RESOURCES)
  *   CLNET_FAULT=lost:N         from the N-th launch of a kernel on, every call that uses the device fails
  *   CLNET_FAULT_REPORT=FILE    what is told at the end: "count NAME N"; "live WHAT N" for what was not released;
- *                              "leak ADDRESS..." the way to each block of memory among it; "hit" if a fault was
- * injected CLNET_FAULT_WAYS=DEPTH     and "way NAME N ADDRESS...": the N-th call of NAME was the first that came by
- * this way, which is the DEPTH innermost return addresses in our own code CLNET_FAULT=clock:1        the time of day
- * goes backwards, an hour a call
+ *                              "leak ADDRESS..." the way to each block of memory among it; and "hit", if a call failed
+ *   CLNET_FAULT_WAYS=DEPTH     and "way NAME N ADDRESS...": the N-th call of NAME was the first that came by this way,
+ *                              which is the DEPTH innermost return addresses in our own code
+ *   CLNET_FAULT=clock:1        the time of day goes backwards, an hour a call
  *
  * Processes that the program starts see none of these. */
 #include "track.h"

@@ -265,8 +265,8 @@ class Results:
         self.path, self.parts = path, json.loads(path.read_text()) if path and path.exists() else []
 
     def add(self, scenario, o, counts):
-        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True,
-                                check=False).stdout.strip()
+        commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True,
+                                text=True, check=False).stdout.strip()
         part, parts = o.part.split("/")
         new = {"scenario": scenario, "commit": commit, "depth": o.depth, "every": o.every, "part": int(part),
                "parts": int(parts), "calls": {call: [c["told"], c["survived"], c["wrong"]]
@@ -333,8 +333,8 @@ def main():
     print(results.table())
     print(len(results.calls()), "different calls were injected")
     if o.build:
-        names = {name[len("__wrap_"):] for name in Program(o.build / "faults_clbench").names if name.startswith("__wrap_")}
-        print("not injected:", *sorted(names - results.calls()))
+        wrapped = {name for name in Program(o.build / "faults_clbench").names if name.startswith("__wrap_")}
+        print("not injected:", *sorted({name[len("__wrap_"):] for name in wrapped} - results.calls()))
     if o.page and results.table() not in o.page.read_text():
         print(f"{o.page} does not have this table")
         wrong += 1

@@ -17,7 +17,7 @@ static void print_badge(const table *t, FILE *to) {
     fprintf(to, "</p>\n");
 }
 
-static void print_page(const report *r, FILE *to) {
+static void print_page(report *r, FILE *to) {
     html_begin(to, "clnet: the published comparison, reproduced");
     fprintf(to, "<h1>Inception, ResNet and DenseNet on OpenCL</h1>\n<p class=\"soft\">");
     html_format(to, "The published comparison on CIFAR-10, reproduced with clnet %s on %s; %s", r->t.version,
@@ -32,14 +32,14 @@ static void print_page(const report *r, FILE *to) {
     html_end(to);
 }
 
-static cln_status write_page(const report *r) {
+static cln_status write_page(report *r) {
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
     if (!to)
         return CLN_OUT_OF_MEMORY;
     print_page(r, to);
-    cln_status status = fclose(to) == 0 ? CLN_OK : CLN_OUT_OF_MEMORY;
+    cln_status status = fclose(to) == 0 && !r->lacks_memory ? CLN_OK : CLN_OUT_OF_MEMORY;
     if (status == CLN_OK)
         status = cln_file_write(r->ctx, r->o->out, text, size);
     free(text);

@@ -14,12 +14,13 @@ typedef struct report {
     const report_options *o;
     const char *command; /* the command line */
     table t;
-    results peers; /* count 0: none */
+    results peers;     /* count 0: none */
+    bool lacks_memory; /* a section is not whole */
 } report;
 
 /* Each prints a section, or nothing where there is nothing to show. */
 void report_accuracy(const report *r, FILE *to);
-void report_curves(const report *r, FILE *to);
+void report_curves(report *r, FILE *to);
 void report_speed(const report *r, FILE *to);
 void report_roofline(const report *r, FILE *to);
 void report_facts(const report *r, FILE *to);

@@ -46,7 +46,7 @@ static bool take(cln_metrics *m, curve *out) {
 }
 
 /* What is not there is no curve; what is there and is none is told. */
-static bool read_curve(const report *r, const char *path, curve *out) {
+static bool read_curve(report *r, const char *path, curve *out) {
     cln_metrics *m = NULL;
     *out = (curve){.count = 0};
     if (access(path, F_OK) != 0 && errno == ENOENT)
@@ -54,7 +54,9 @@ static bool read_curve(const report *r, const char *path, curve *out) {
     cln_status status = cln_metrics_read(r->ctx, path, &m);
     if (status == CLN_OK && take(m, out))
         return true;
-    if (status != CLN_OK)
+    if (status == CLN_OUT_OF_MEMORY)
+        r->lacks_memory = true;
+    else if (status != CLN_OK)
         fprintf(stderr, "clbench: report: warning: no curve is drawn: %s\n", cln_context_error(r->ctx));
     else
         fprintf(stderr,
@@ -66,7 +68,7 @@ static bool read_curve(const report *r, const char *path, curve *out) {
     return false;
 }
 
-static void add_run(const report *r, curves *c, const char *folder, const char *name) {
+static void add_run(report *r, curves *c, const char *folder, const char *name) {
     char path[4 * TABLE_PATH];
     if (c->count == MAX_CURVES)
         return;
@@ -76,7 +78,7 @@ static void add_run(const report *r, curves *c, const char *folder, const char *
 }
 
 /* The runs in <runs>/<model>, in the order of their names. */
-static void add_folder(const report *r, curves *c, const char *model) {
+static void add_folder(report *r, curves *c, const char *model) {
     enum { MAX_ENTRIES = 256 };
     char path[2 * TABLE_PATH], inner[3 * TABLE_PATH], *names[MAX_ENTRIES];
     int count = 0;
@@ -84,7 +86,10 @@ static void add_folder(const report *r, curves *c, const char *model) {
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder && (entry = readdir(folder)) && count < MAX_ENTRIES;) {
         size_t size = strlen(entry->d_name) + 1;
-        names[count] = entry->d_name[0] != '.' ? malloc(size) : NULL;
+        if (entry->d_name[0] == '.')
+            continue;
+        names[count] = malloc(size);
+        r->lacks_memory = r->lacks_memory || !names[count];
         if (names[count])
             memcpy(names[count++], entry->d_name, size);
     }
@@ -98,7 +103,7 @@ static void add_folder(const report *r, curves *c, const char *model) {
     }
 }
 
-static void find_curves(const report *r, const table_row *row, curves *c) {
+static void find_curves(report *r, const table_row *row, curves *c) {
     char path[2 * TABLE_PATH];
     *c = (curves){.count = 0};
     if (r->o->runs)
@@ -194,9 +199,10 @@ static void print_key(bool ours, bool theirs, FILE *to) {
     fprintf(to, "</ul>\n");
 }
 
-void report_curves(const report *r, FILE *to) {
+void report_curves(report *r, FILE *to) {
     bool ours = false, theirs = false;
     curves *all = calloc(TABLE_MAX_ROWS, sizeof *all);
+    r->lacks_memory = r->lacks_memory || !all;
     for (int i = 0; all && i < r->t.row_count; i++) {
         find_curves(r, &r->t.rows[i], &all[i]);
         ours = ours || all[i].count;

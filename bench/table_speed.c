@@ -104,14 +104,14 @@ static int measure_start_up(const table_options *o, const char *model, const cha
     return status;
 }
 
-static cln_status take_launches(const cJSON *json, table_measures *m) {
+static int take_launches(const cJSON *json, table_measures *m) {
     const cJSON *steps = cJSON_GetObjectItemCaseSensitive(json, "steps"), *item;
     int count = cJSON_GetArraySize(steps);
     count = count < TABLE_MAX_POINTS ? count : TABLE_MAX_POINTS;
     m->step_ms = json_number_within(cJSON_GetObjectItemCaseSensitive(json, "whole"), "ms", 0, 1e12, 0);
     m->points = calloc((size_t)count + 1, sizeof *m->points);
     if (!m->points)
-        return CLN_OUT_OF_MEMORY;
+        return report_no_memory("clbench");
     cJSON_ArrayForEach(item, steps) {
         if (m->point_count == count)
             break;

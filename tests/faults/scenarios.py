@@ -12,8 +12,9 @@ import types
 import zipfile
 
 NETWORK = ["--model", "ResNet", "--hparams", '{"num_blocks": [1], "c_hidden": [8]}']
-FIT = ["fit", *NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--epochs", "2", "--save-every", "0",
-       "--limit-train-batches", "2", "--out", "run", "--workers", "0"]
+TRAIN = ["fit", *NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--save-every", "0",
+         "--limit-train-batches", "2", "--workers", "0"]
+FIT = [*TRAIN, "--epochs", "2", "--out", "run"]
 WEIGHTS = ["--weights", "best.safetensors"]
 PICTURE = pathlib.Path(__file__).parents[2] / "examples/ankle_boot.png"
 
@@ -21,20 +22,26 @@ PICTURE = pathlib.Path(__file__).parents[2] / "examples/ankle_boot.png"
 class Scenario:
     """A command and what must be the same after it: files below `results`, and standard output if `prints`. In its
     folder are the data set and, by `needs`, more. `cut` is a training of which the first half is done before; `first`,
-    commands that are run there before, as lists of program and arguments; `again`, options to go on with."""
+    commands that are run there before, as lists of program and arguments; `again`, options to go on with; `only`, the
+    calls to try, where the others are another scenario's or each run is long."""
 
-    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None):
+    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None, only=()):
         self.program, self.arguments, self.results, self.prints = program, arguments, results, prints
-        self.needs, self.cut, self.first, self.again = needs, cut, first, again
+        self.needs, self.cut, self.first, self.again, self.only = needs, cut, first, again, only
 
 
 TUNE = ["tune", *NETWORK, "--batch-size", "2", "--image-size", "8", "--tuning", "t.sqlite"]
+TABLE = ["table", "--models", "ResNet", "--data", "data", "--runs", "runs", "--epochs", "1", "--batch-size", "8",
+         "--num-bench-iter", "1", "--workers", "0"]
 SCENARIOS = {
     "fit": Scenario("cltrain", FIT, ["run"], again=["--resume", "last"]),
     "fit, all": Scenario("cltrain", [*FIT, "--workers", "1", "--save-top-k", "2", "--model-ema", "--profiler",
                                      "--detect-anomaly", "--optimizer", "adamw", "--accumulate-grad-batches", "2",
                                      "--gradient-clip-val", "1", "--mixup", "0.5", "--scale", "0.5,1"], ["run"],
                          again=["--resume", "last"]),
+    "fit, numbered": Scenario("cltrain", [*TRAIN, "--epochs", "5", "--save-top-k", "2", "--monitor", "train_loss"],
+                              ["runs"],
+                              again=["--resume", "last"], only=["unlink", "rmdir"]),
     "resume": Scenario("cltrain", [*FIT, "--resume", "last"], ["run"], cut=FIT, again=[]),
     "test": Scenario("cltrain", ["test", *WEIGHTS, "--data", "data", "--workers", "0", "--predictions", "p.csv",
                                  "--confusion", "c.png"], ["p.csv", "c.png"], True, ["weights"]),
@@ -67,6 +74,11 @@ SCENARIOS = {
                                           "d=1 g=1 bias act=relu", "0", "1", "60", "0", "1", ""]),
     "import": Scenario("clbench", ["tune", "--import", "t.json", "--tuning", "new.sqlite", "--list"], (), True,
                        first=[["clbench", *TUNE], ["clbench", "tune", "--tuning", "t.sqlite", "--export", "t.json"]]),
+    "table": Scenario("clbench", TABLE, first=[["clbench", *TABLE, "--no-speed"]],
+                      only=["tmpfile64", "fseek", "ftell", "fread", "fgets", "posix_spawn",
+                            "posix_spawn_file_actions_init"]),
+    "report": Scenario("clbench", ["report", "--table", "runs/table.json", "--out", "r.html"], ["r.html"],
+                       first=[["clbench", *TABLE, "--no-speed"]]),
     "compare": Scenario("clbench", ["compare", "b.json", "a.json", "--json"], (), True, needs=["results"]),
 }
 

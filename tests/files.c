@@ -115,6 +115,18 @@ void file_limit(long bytes) {
         ck_assert(set);
 }
 
+double proc_number(const char *path, const char *key) {
+    FILE *file = fopen(path, "r");
+    char line[256];
+    double number = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0)
+            number = strtod(line + strlen(key), NULL);
+    if (file)
+        fclose(file);
+    return number;
+}
+
 char *shared_path(const char *name, const char *what) {
     const char *shared = getenv("CLNET_SHARED");
     char *path = path_of(shared && shared[0] ? shared : "../shared", name);

@@ -24,6 +24,9 @@ void folder_allow(const char *folder, bool writing);
 /* From here on no file can be written beyond `bytes`, as if the disk were full; 0 lifts that. */
 void file_limit(long bytes);
 
+/* Of a file of /proc, the number behind `key`, as in "MemAvailable:"; 0: there is none. */
+double proc_number(const char *path, const char *key);
+
 /* The path of `name` in $CLNET_SHARED or ../shared, freed by the caller; NULL, after skip(what), if it is not there. */
 char *shared_path(const char *name, const char *what);
 

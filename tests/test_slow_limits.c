@@ -1,4 +1,5 @@
 /* Depth and size that take time or memory: networks of 200 layers, tensors of more than 2 GiB. */
+#include "files.h"
 #include "sizes.h"
 #include "suite.h"
 
@@ -77,14 +78,7 @@ static void check_large(const char *variant) {
 
 /* What the system can give without others losing theirs. */
 static double free_gib(void) {
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    double kib = 0;
-    while (file && fgets(line, sizeof line, file))
-        sscanf(line, "MemAvailable: %lf", &kib);
-    if (file)
-        fclose(file);
-    return kib / (1 << 20);
+    return proc_number("/proc/meminfo", "MemAvailable:") / (1 << 20);
 }
 
 START_TEST(tensors_beyond_2_gib_are_addressed) {

@@ -27,14 +27,7 @@ static double now_s(void) {
 
 /* /proc/self/status has it too, but off by what each thread counted last. */
 static double resident_kib(void) {
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    char line[256];
-    double kib = 0;
-    while (file && fgets(line, sizeof line, file))
-        sscanf(line, "Rss: %lf", &kib);
-    if (file)
-        fclose(file);
-    return kib;
+    return proc_number("/proc/self/smaps_rollup", "Rss:");
 }
 
 /* --- what is alive after each tenth --- */

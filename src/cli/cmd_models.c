@@ -1,25 +1,10 @@
 /* cltrain models: the registry, with sizes, hyper-parameters and recipes. */
 #include "commands.h"
+#include "fit.h"
 #include "options.h"
 #include "report.h"
 
 #include <stdlib.h>
-
-static const char *optimizer_name(cln_optimizer_kind kind) {
-    switch (kind) {
-    case CLN_SGD:
-        return "sgd";
-    case CLN_ADAM:
-        return "adam";
-    case CLN_ADAMW:
-        return "adamw";
-    case CLN_MUON:
-        return "muon";
-    case CLN_NO_OPTIMIZER:
-        break;
-    }
-    return "none";
-}
 
 static cln_status count_parameters(cln_context *ctx, const cln_model *model, int64_t *out) {
     cln_graph *g = cln_graph_new(ctx);
@@ -39,7 +24,7 @@ static void print(const cln_model *model, int64_t parameters, const char *hparam
     printf("  %s parameters on 32x32 colour images of 10 classes\n", report_count(parameters, count));
     printf("  hparams: %s\n", hparams);
     printf("  recipe: %s, lr %g, weight decay %g, batch size %d, %d epochs, lr x%g after epochs",
-           optimizer_name(r->optimizer.kind), (double)r->learning_rate, (double)r->optimizer.weight_decay,
+           fit_optimizer_name(r->optimizer.kind), (double)r->learning_rate, (double)r->optimizer.weight_decay,
            r->batch_size, r->epochs, (double)r->gamma);
     for (int i = 0; i < r->milestones.count; i++)
         printf("%s %d", i ? "," : "", r->milestones.values[i]);

@@ -4,21 +4,28 @@
 
 #include <string.h>
 
+static const char *const names[] = {"none", "sgd", "adam", "adamw", "muon"}; /* as the enum */
+
+const char *cln__optimizer_name(cln_optimizer_kind kind) {
+    return names[kind];
+}
+
 bool cln_optimizer_parse(const char *name, cln_optimizer_kind *out) {
-    static const struct {
-        const char *name;
-        cln_optimizer_kind kind;
-    } kinds[] = {{"sgd", CLN_SGD}, {"adam", CLN_ADAM}, {"adamw", CLN_ADAMW}, {"muon", CLN_MUON}};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(name, kinds[i].name) == 0) {
-            *out = kinds[i].kind;
+    for (size_t i = CLN_SGD; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (cln_optimizer_kind)i;
             return true;
         }
     return false;
 }
 
-float cln__beta1(const cln_optimizer *o) {
-    return o->beta1 != 0 ? o->beta1 : o->kind == CLN_MUON ? 0.95f : 0.9f;
+cln_optimizer cln__optimizer_filled(const cln_optimizer *optimizer) {
+    cln_optimizer o = *optimizer;
+    o.beta1 = o.beta1 != 0 ? o.beta1 : o.kind == CLN_MUON ? 0.95f : 0.9f;
+    o.beta2 = o.beta2 != 0 ? o.beta2 : 0.999f;
+    o.eps = o.eps != 0 ? o.eps : 1e-8f;
+    o.accumulate = o.accumulate != 0 ? o.accumulate : 1;
+    return o;
 }
 
 static bool is_valid(const cln_optimizer *o) {
@@ -34,13 +41,9 @@ static bool trains(const cln_graph *g) {
 }
 
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer) {
-    cln_optimizer o = *optimizer;
+    cln_optimizer o = cln__optimizer_filled(optimizer);
     if (o.kind == CLN_NO_OPTIMIZER)
         return;
-    o.beta1 = cln__beta1(&o);
-    o.beta2 = o.beta2 != 0 ? o.beta2 : 0.999f;
-    o.eps = o.eps != 0 ? o.eps : 1e-8f;
-    o.accumulate = o.accumulate != 0 ? o.accumulate : 1;
     if (!is_valid(&o)) {
         cln_graph_fail(
             g,

@@ -267,8 +267,10 @@ cln_tensor cln__stored(cln__lowering *l, cln_tensor x);
 
 /* Adds the nodes that update every parameter, unless `loss` is infinite or undefined (ops/optimizer.c). */
 void cln__optimizer_add(cln_graph *g, cln_tensor loss, const cln_optimizer *optimizer);
-/* Its beta1, or the default where that is 0. */
-float cln__beta1(const cln_optimizer *optimizer);
+/* As cln_optimizer_parse has it, or "none". */
+const char *cln__optimizer_name(cln_optimizer_kind kind);
+/* With its defaults in place of zeros. */
+cln_optimizer cln__optimizer_filled(const cln_optimizer *optimizer);
 
 enum { CLN__MAX_ARENAS = 64 };
 typedef struct cln__arena_sizes {

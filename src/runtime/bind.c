@@ -322,9 +322,9 @@ cln_status cln_plan_build(cln_device *device, const cln_graph *graph, cln_weight
     plan->updates_weights = options->training && options->optimizer.kind != CLN_NO_OPTIMIZER;
     plan->changes_weights = options->training;
     plan->accumulates = plan->updates_weights && options->optimizer.accumulate > 1;
-    bool sgd = options->optimizer.kind == CLN_SGD;
-    plan->momentum = sgd ? options->optimizer.momentum : cln__beta1(&options->optimizer);
-    plan->beta2 = options->optimizer.beta2 > 0 ? options->optimizer.beta2 : 0.999f;
+    cln_optimizer optimizer = cln__optimizer_filled(&options->optimizer);
+    plan->momentum = optimizer.kind == CLN_SGD ? optimizer.momentum : optimizer.beta1;
+    plan->beta2 = optimizer.beta2;
     cln__plan_request request = cln__plan_request_of(options);
     cln_status status = make_host_plan(plan, graph, &request, options);
     if (status == CLN_OK)

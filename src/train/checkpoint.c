@@ -108,20 +108,18 @@ static void add_update(cJSON *object, const cln_optimizer *o) {
 }
 
 static char *recipe_json(const cln_fit_options *o) {
-    static const char *const names[] = {"none", "sgd", "adam", "adamw", "muon"};
     const cln_recipe *r = &o->recipe;
     cJSON *object = cJSON_CreateObject();
-    cln__json_add(object, "optimizer", cJSON_CreateString(names[r->optimizer.kind]));
+    cln__json_add(object, "optimizer", cJSON_CreateString(cln__optimizer_name(r->optimizer.kind)));
     add_float(object, "lr", (double)r->learning_rate);
     add_float(object, "weight_decay", (double)r->optimizer.weight_decay);
     if (r->optimizer.kind == CLN_SGD) {
         add_float(object, "momentum", (double)r->optimizer.momentum);
         cln__json_add(object, "nesterov", cJSON_CreateBool(r->optimizer.nesterov));
     } else {
-        const cln_optimizer *adam = &r->optimizer;
-        const float betas[] = {cln__beta1(adam), adam->beta2 != 0 ? adam->beta2 : 0.999f};
-        add_floats(object, "betas", betas, 2);
-        add_float(object, "eps", adam->eps != 0 ? (double)adam->eps : 1e-8);
+        cln_optimizer adam = cln__optimizer_filled(&r->optimizer);
+        add_floats(object, "betas", (const float[]){adam.beta1, adam.beta2}, 2);
+        add_float(object, "eps", (double)adam.eps);
     }
     cln__json_add(object, "batch_size", cJSON_CreateNumber(r->batch_size));
     cln__json_add(object, "epochs", cJSON_CreateNumber(r->epochs));

@@ -85,6 +85,12 @@ reference_node *reference_softmax_ce(reference *r, reference_node *x, const int3
 /* The logits of the case's `model` with the hyper-parameters in c->attributes. */
 reference_node *reference_model(reference *r, reference_node *x);
 
+/* --- Muon (reference_muon.c) --- */
+
+/* One update of w, [out][in], with its moment m by the gradient g. */
+bool reference_muon(verify_case *c, const verify_optimizer *o, double lr, int64_t out, int64_t in, const float *g,
+                    double *m, double *w);
+
 /* --- whole cases (reference_solve.c) --- */
 
 /* Adds to a case in memory all that a golden file of its kind holds beside the inputs: parameters and an upstream

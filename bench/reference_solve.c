@@ -170,20 +170,24 @@ static void update(const verify_optimizer *o, double lr, int64_t step, double *w
 static bool solve_optimizer(verify_case *c) {
     verify_optimizer o;
     const cln_file_tensor *t = verify_find(c, CLN_F32, "grad");
-    if (!t || t->rank != 2 || !verify_read_optimizer(c, "hparams", CLN_ADAM, &o))
+    if (!t || t->rank < 2 || !verify_read_optimizer(c, "hparams", CLN_ADAM, &o))
         return false;
-    int64_t steps = t->shape[0], n = t->shape[1];
-    const float *grad = verify_floats(c, 2, t->shape, "grad"), *w0 = verify_floats(c, 1, &n, "w");
-    const float *lr = w0 ? verify_floats(c, 1, &steps, "lr") : NULL;
-    double *after = lr ? verify_alloc(c, steps * n, sizeof *after) : NULL;
-    if (!grad || !after)
+    int64_t steps = t->shape[0], n = t->count / steps;
+    const float *grad = verify_floats(c, t->rank, t->shape, "grad"), *lr = verify_floats(c, 1, &steps, "lr");
+    const float *w0 = verify_floats(c, t->rank - 1, t->shape + 1, "w");
+    double *m = verify_alloc(c, n, sizeof *m), *v = verify_alloc(c, n, sizeof *v);
+    double *after = verify_alloc(c, t->count, sizeof *after);
+    const bool muon = o.optimizer.kind == CLN_MUON;
+    if (!grad || !lr || !w0 || !m || !v || !after)
         return false;
-    for (int64_t i = 0; i < n; i++) {
-        double w = (double)w0[i], m = 0, v = 0;
-        for (int64_t s = 0; s < steps; s++) {
-            update(&o, (double)lr[s], s + 1, &w, (double)grad[s * n + i], &m, &v);
-            after[s * n + i] = w;
-        }
+    for (int64_t s = 0; s < steps; s++) {
+        double *w = after + s * n;
+        for (int64_t i = 0; i < n; i++)
+            w[i] = s > 0 ? w[i - n] : (double)w0[i];
+        if (muon && !reference_muon(c, &o, (double)lr[s], t->shape[1], n / t->shape[1], grad + s * n, m, w))
+            return false;
+        for (int64_t i = 0; !muon && i < n; i++)
+            update(&o, (double)lr[s], s + 1, &w[i], (double)grad[s * n + i], &m[i], &v[i]);
     }
     return put_like(c, "", "w_after", "grad", after);
 }

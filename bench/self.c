@@ -11,6 +11,8 @@
 static const char *const op_tolerance = "{\"y\": 1e-5, \"dx\": 1e-5, \"grad\": 1e-5, \"after\": 1e-5}";
 static const char *const model_tolerance =
     "{\"logits\": 1e-5, \"grad\": 1e-4, \"losses\": [1e-5, 1e-4, 1e-4, 1e-4, 1e-4]}";
+/* Muon multiplies what is small in a gradient by up to 480, and with it rounding. */
+static const char *const muon_tolerance = "{\"update\": 2e-4}";
 
 /* clang-format off */
 static const self_op ops[] = {
@@ -47,12 +49,15 @@ static const self_op ops[] = {
 
 static const struct {
     const char *title, *optimizer, *hparams;
+    int64_t out, in; /* in 0: weights without a shape */
 } optimizers[] = {
-    {"sgd", "SGD", "{\"lr\": 0.1, \"weight_decay\": 0.1}"},
-    {"sgd with momentum", "SGD", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1}"},
-    {"sgd with nesterov", "SGD", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1, \"nesterov\": true}"},
-    {"adam", "Adam", "{\"lr\": 0.01, \"weight_decay\": 0.1}"},
-    {"adamw", "AdamW", "{\"lr\": 0.01, \"weight_decay\": 0.1}"},
+    {"sgd", "SGD", "{\"lr\": 0.1, \"weight_decay\": 0.1}", 37, 0},
+    {"sgd with momentum", "SGD", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1}", 37, 0},
+    {"sgd with nesterov", "SGD", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1, \"nesterov\": true}", 37, 0},
+    {"adam", "Adam", "{\"lr\": 0.01, \"weight_decay\": 0.1}", 37, 0},
+    {"adamw", "AdamW", "{\"lr\": 0.01, \"weight_decay\": 0.1}", 37, 0},
+    {"muon, more outputs than inputs", "Muon", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1, \"adjust_lr_fn\": \"match_rms_adamw\"}", 37, 21},
+    {"muon, more inputs than outputs", "Muon", "{\"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.1, \"adjust_lr_fn\": \"match_rms_adamw\"}", 9, 20},
 };
 
 static const self_model models[] = {
@@ -119,14 +124,17 @@ static bool make_op(verify_case *c, reference *random, const self_op *o) {
 
 /* The learning rate falls once, as in training. */
 static bool make_optimizer(verify_case *c, reference *random, int index) {
-    enum { N = 37, STEPS = 6 };
-    const double rate = optimizers[index].optimizer[0] == 'S' ? 0.1 : 0.01;
+    enum { STEPS = 6 };
+    const double rate = optimizers[index].optimizer[0] == 'A' ? 0.01 : 0.1;
     const double lr[STEPS] = {rate, rate, rate, rate, rate / 10, rate / 10};
-    const int64_t n = N, steps = STEPS, grad[2] = {STEPS, N};
+    const int64_t steps = STEPS, grad[5] = {STEPS, optimizers[index].out, optimizers[index].in, 1, 1};
+    const int rank = optimizers[index].in ? 4 : 1;
     return verify_put_metadata(c, "kind", "optimizer") &&
            verify_put_metadata(c, "optimizer", optimizers[index].optimizer) &&
-           verify_put_metadata(c, "hparams", optimizers[index].hparams) && draw(c, random, "w", 1, &n) &&
-           draw(c, random, "grad", 2, grad) && verify_put(c, "lr", 1, &steps, lr);
+           verify_put_metadata(c, "hparams", optimizers[index].hparams) &&
+           (!optimizers[index].in || verify_put_metadata(c, "tolerance", muon_tolerance)) &&
+           draw(c, random, "w", rank, grad + 1) && draw(c, random, "grad", rank + 1, grad) &&
+           verify_put(c, "lr", 1, &steps, lr);
 }
 
 static bool make_model(verify_case *c, reference *random, const self_model *m) {

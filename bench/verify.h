@@ -134,7 +134,7 @@ typedef struct verify_optimizer {
 } verify_optimizer;
 /* Reads metadata `optimizer` and the object `key`: PyTorch's names and defaults. `adam` is what "Adam" means. */
 bool verify_read_optimizer(verify_case *c, const char *key, cln_optimizer_kind adam, verify_optimizer *out);
-/* The parameter `w` after its first update with gradient `g`. */
+/* The parameter `w` after its first update with gradient `g`; not of Muon, which updates a matrix as a whole. */
 double verify_first_update(const verify_optimizer *o, double w, double g);
 
 /* --- the kinds --- */

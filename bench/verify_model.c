@@ -191,7 +191,7 @@ static bool train(verify_case *c, const model_case *m) {
 
 bool verify_model(verify_case *c) {
     model_case m = {.x = CLN_NO_TENSOR};
-    return build(c, &m) && verify_read_optimizer(c, "optimizer_hparams", CLN_ADAMW, &m.optimizer) &&
+    return verify_read_optimizer(c, "optimizer_hparams", CLN_ADAMW, &m.optimizer) && build(c, &m) &&
            verify_tolerance(c, "logits", 0, &m.logits_tolerance) && verify_tolerance(c, "grad", 0, &m.grad_tolerance) &&
            build_plan(c, &m, false) && verify_ok(c, cln_plan_step(c->plan, 0)) &&
            compare_logits(c, &m, "logits_eval") && train(c, &m);

@@ -103,12 +103,12 @@ END_TEST
 
 /* --- files made here --- */
 
-enum { MAX_TENSORS = 10, MAX_METADATA = 8 };
+enum { MAX_TENSORS = 10, MAX_METADATA = 8, MAX_VALUES = 1100 };
 typedef struct golden {
     int tensor_count, metadata_count;
     cln_file_tensor tensors[MAX_TENSORS];
     cln_metadata metadata[MAX_METADATA];
-    double values[MAX_TENSORS][64]; /* room for any type */
+    double values[MAX_TENSORS][MAX_VALUES]; /* room for any type */
 } golden;
 
 static void set_values(golden *g, int index, cln_dtype dtype, double value) {
@@ -134,7 +134,7 @@ static void set_shape(cln_file_tensor *t, const char *shape) {
         t->shape[t->rank] = strtoll(shape, &end, 10);
         t->count *= t->shape[t->rank];
     }
-    ck_assert_int_le(t->count, 64);
+    ck_assert_int_le(t->count, MAX_VALUES);
 }
 
 /* Shapes as "2,3". */
@@ -186,6 +186,27 @@ static void make_optimizer(golden *g) {
     add(g, "w_after", CLN_F32, "1,3", 0.5);
 }
 
+#define MUON "{\"momentum\": 0.9, \"adjust_lr_fn\": \"match_rms_adamw\""
+
+/* Of ones, by gradients of ones; the result is of torch.optim.Muon of PyTorch 2.13, made to iterate in float64. */
+static void make_muon(golden *g) {
+    describe(g, "kind", "optimizer");
+    describe(g, "optimizer", "Muon");
+    describe(g, "hparams", MUON "}");
+    describe(g, "tolerance", "{\"update\": 1e-4}");
+    add(g, "w", CLN_F32, "2,3,1,1", 1);
+    add(g, "grad", CLN_F32, "1,2,3,1,1", 1);
+    add(g, "lr", CLN_F32, "1", 0.5);
+    add(g, "w_after", CLN_F32, "1,2,3,1,1", 0.9007545092198727);
+}
+
+/* Weights without a shape, which are none of Muon's. */
+static void make_muon_line(golden *g) {
+    make_optimizer(g);
+    g->metadata[1].value = "Muon";
+    g->metadata[2].value = MUON "}";
+}
+
 static void make_augment(golden *g) {
     describe(g, "kind", "augment");
     add(g, "image", CLN_F32, "1,1,4,4", 7);
@@ -223,6 +244,8 @@ static const file_case cases[] = {
     {make_conv2d, NULL, NULL, NULL, NOTHING, NULL, NULL},
     {make_softmax_ce, NULL, NULL, NULL, NOTHING, NULL, NULL},
     {make_optimizer, NULL, NULL, NULL, NOTHING, NULL, NULL},
+    {make_muon, NULL, NULL, NULL, NOTHING, NULL, NULL},
+    {make_muon, "optimizer", "SGD", "w_after", VALUE, "0.5", NULL}, /* a convolution's weight by another optimiser */
     {make_augment, NULL, NULL, NULL, NOTHING, NULL, NULL},
     /* not compared: neither wrong nor right */
     {make_conv2d, "tolerance", "{\"y\": null}", "y", VALUE, "5", NULL},
@@ -236,6 +259,8 @@ static const file_case cases[] = {
     {make_conv2d, NULL, NULL, "x", VALUE, "nan", "y nan not within"},
     {make_conv2d, NULL, NULL, "y", VALUE, "0", "y 6.9 not within"},
     {make_optimizer, NULL, NULL, "w_after", VALUE, "0.51", "update 0.02 not within 1e-05"},
+    {make_muon, NULL, NULL, "w_after", VALUE, "0.901", "update 0.0025 not within 0.0001"},
+    {make_muon, NULL, NULL, "grad", VALUE, "nan", "update nan not within"},
     {make_augment, NULL, NULL, "result", VALUE, "9", "result 2 not within 1"},
 
     {make_conv2d, "kind", NULL, NULL, NOTHING, NULL, "no 'kind'"},
@@ -288,7 +313,7 @@ static const file_case cases[] = {
     {make_softmax_ce, "attrs", "{\"label_smoothing\": 7}", NULL, NOTHING, NULL, "label smoothing 7"},
     {make_softmax_ce, "attrs", "{\"label_smoothing\": true}", NULL, NOTHING, NULL, "'label_smoothing' is not a number"},
 
-    {make_optimizer, "optimizer", "LBFGS", NULL, NOTHING, NULL, "unknown optimizer 'LBFGS'"},
+    {make_optimizer, "optimizer", "LBFGS", NULL, NOTHING, NULL, "unknown optimizer 'LBFGS': SGD, Adam, AdamW and Muon are known"},
     {make_optimizer, "hparams", "{\"dampening\": 0.5}", NULL, NOTHING, NULL, "'dampening' 0.5 is not supported"},
     {make_optimizer, "hparams", "{\"maximize\": true}", NULL, NOTHING, NULL, "'maximize' is not supported"},
     {make_optimizer, "hparams", "{\"betas\": [0.9]}", NULL, NOTHING, NULL, "'betas' is not a list of two"},
@@ -297,6 +322,24 @@ static const file_case cases[] = {
     {make_optimizer, NULL, NULL, "grad", SHAPE, "3,1", "'w' has shape [3], expected [1]"},
     {make_optimizer, NULL, NULL, "grad", SHAPE, "3", "not of two axes"},
     {make_optimizer, NULL, NULL, "w_after", DROP, NULL, "no tensor 'w_after'"},
+    {make_optimizer, NULL, NULL, "grad", SHAPE, "0,3", "not of two axes"},
+
+    {make_muon, "hparams", "{\"adjust_lr_fn\": null}", NULL, NOTHING, NULL, "'adjust_lr_fn' is not \"match_rms_adamw\""},
+    {make_muon, "hparams", MUON ", \"nesterov\": false}", NULL, NOTHING, NULL, "'nesterov' false is not supported"},
+    {make_muon, "hparams", MUON ", \"ns_steps\": 6}", NULL, NOTHING, NULL, "'ns_steps' 6 is not supported"},
+    {make_muon, "hparams", "{\"momentum\": 1, \"adjust_lr_fn\": \"match_rms_adamw\"}", NULL, NOTHING, NULL, "betas 1 and 0.999"},
+    {make_muon, NULL, NULL, "w", SHAPE, "3,2,1,1", "'w' has shape [3, 2, 1, 1], expected [2, 3, 1, 1]"},
+    {make_muon, NULL, NULL, "w", SHAPE, "6", "'w' has shape [6], expected [2, 3, 1, 1]"},
+    {make_muon, NULL, NULL, "w_after", SHAPE, "1,6", "'w_after' has shape [1, 6], expected [1, 2, 3, 1, 1]"},
+    {make_muon, NULL, NULL, "lr", SHAPE, "2", "'lr' has shape [2], expected [1]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "1,6", "'w' has shape [2, 3, 1, 1], expected [6]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "2,3,1,1", "nor of five [steps, out, in, 1, 1]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "1,2,1,3,1", "nor of five [steps, out, in, 1, 1]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "1,2,0,1,1", "nor of five [steps, out, in, 1, 1]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "0,2,3,1,1", "nor of five [steps, out, in, 1, 1]"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "1,1025,1,1,1", "out and in at most 1024"},
+    {make_muon, NULL, NULL, "grad", SHAPE, "1,1,1025,1,1", "out and in at most 1024"},
+    {make_muon_line, NULL, NULL, NULL, NOTHING, NULL, "Muon is for weights of convolutions"},
 
     {make_augment, NULL, NULL, "box", VALUE, "3", "not within the image of 4x4"},
     {make_augment, NULL, NULL, "box", VALUE, "-1", "out of range"},
@@ -312,6 +355,7 @@ static const file_case cases[] = {
     {make_model, "hparams", "{\"c_hidden\": [60000], \"num_blocks\": [1]}", NULL, NOTHING, NULL, "the file's param.* hold only 0"},
     {make_model, "hparams", "{\"c_hidden\": [2], \"in_channels\": 5, \"num_blocks\": [1]}", NULL, NOTHING, NULL, "in_channels is 5"},
     {make_model, NULL, NULL, "input", SHAPE, "1,3,16", "not of four axes"},
+    {make_model, "optimizer", "Muon", NULL, NOTHING, NULL, "Muon is not supported in a file of a model"},
     {make_model, NULL, NULL, "label", VALUE, "3", "label 3 of image 0 is outside the 3 classes"},
     {make_model, NULL, NULL, NULL, NOTHING, NULL, "the file's param.* hold only 0"},
 };

@@ -64,6 +64,10 @@ IMPLEMENTATIONS = {
 # --- running programs ---
 
 
+def log_of(name):
+    return f"{FOLDER}/log-{name}"
+
+
 def environment(name):
     i = IMPLEMENTATIONS[name]
     fetched = glob.glob(f"{FOLDER}/{i.driver}/**/*.so*", recursive=True)
@@ -76,7 +80,7 @@ def environment(name):
         XDG_CACHE_HOME=cache,
         POCL_CACHE_DIR=cache,
         CLNET_BIN_DIR=PROGRAMS,
-        OCLGRIND_LOG=os.path.abspath(f"{FOLDER}/oclgrind.log"),
+        OCLGRIND_LOG=os.path.abspath(log_of(name)),
         **i.environment,
     )
 
@@ -117,7 +121,7 @@ def start(command, name):
 
 def run(out, name, *command):
     """What the program prints. To end otherwise than with 0 or 1, and a remark of Oclgrind's, is a failure."""
-    log, begin = f"{FOLDER}/oclgrind.log", time.monotonic()
+    log, begin = log_of(name), time.monotonic()
     if os.path.exists(log):
         os.remove(log)
     try:

@@ -78,6 +78,7 @@ static cln_status read_against(race *r) {
         return CLN_OK;
     fprintf(stderr, "clbench: race: the run in '%s' %s\n", r->o->against,
             r->against.epochs ? "was not validated after its last epoch: give --target" : "has no epoch yet");
+    r->told = true;
     return CLN_INVALID_FILE;
 }
 
@@ -119,7 +120,9 @@ static int start(race_options *o) {
     o->fit.out = o->fit.out ? o->fit.out : folder;
     if (status == CLN_OK)
         status = run(&r);
-    int exit_status = report_end("clbench", r.ctx, status);
+    report_warnings("clbench", r.ctx);
+    bool told = r.told || r.run.refused || r.against.refused;
+    int exit_status = told ? (int)status : report_end("clbench", r.ctx, status);
     if (status == CLN_OK)
         exit_status = finish(&r);
     race_run_free(&r.run);

@@ -29,10 +29,11 @@ typedef struct race_run {
     const double *val_acc, *images_per_s; /* of metrics */
     int epochs;                           /* rows of it */
     int64_t images, updates;              /* of each epoch */
+    bool refused;                         /* as `told` below */
 } race_run;
 
-/* Reads the folder of a run of cltrain fit, clbench table or clbench race. What is wrong is printed. Free it even after
- * a failure. */
+/* Reads the folder of a run of cltrain fit, clbench table or clbench race. What is wrong is in the context, or printed
+ * if `refused`. Free it even after a failure. */
 cln_status race_run_read(cln_context *ctx, const char *folder, race_run *out);
 void race_run_free(race_run *r);
 /* The first epoch, from 1, with at least that validation accuracy; 0: there is none. */
@@ -58,6 +59,7 @@ typedef struct race {
     double epoch_end_s;  /* of the clock: when the last training step ended */
     bool over, stopped;  /* the target is reached; a signal asked for the end */
     cln_status status;   /* of what callbacks did */
+    bool told;           /* what is wrong was printed, where the context has no message */
 } race;
 
 /* Trains in o->fit.out, or goes on there, until the target is reached or the epochs are over; then r->run is read. */

@@ -22,12 +22,14 @@ static cln_status load_times(race *r, bool goes_on) {
     if (!r->validation_s || !goes_on || access(path, F_OK) != 0)
         return r->validation_s ? CLN_OK : CLN_OUT_OF_MEMORY;
     cln_status status = json_file_read("race", path, &json);
+    r->told = status != CLN_OK;
     if (status != CLN_OK)
         return status;
     cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(json, "validation_s");
     cJSON_Delete(json);
     if (!cJSON_IsArray(list)) {
         cJSON_Delete(list);
+        r->told = true;
         return json_file_refuse("race", path, "expected a list 'validation_s'");
     }
     cJSON_Delete(r->validation_s);

@@ -11,8 +11,9 @@
 
 static const double most = 1e12; /* of images */
 
-static cln_status refuse(const char *folder, const char *what) {
-    fprintf(stderr, "clbench: race: the run in '%s' cannot be raced: %s\n", folder, what);
+static cln_status refuse(race_run *r, const char *what) {
+    fprintf(stderr, "clbench: race: the run in '%s' cannot be raced: %s\n", r->folder, what);
+    r->refused = true;
     return CLN_INVALID_FILE;
 }
 
@@ -51,9 +52,9 @@ static cln_status count_steps(race_run *r) {
     if (lacks_recipe || lacks_split)
         return CLN_OUT_OF_MEMORY;
     if (limited)
-        return refuse(r->folder, "it used only a part of the data (--limit-..., --overfit-batches or --max-steps)");
+        return refuse(r, "it used only a part of the data (--limit-..., --overfit-batches or --max-steps)");
     if (batch < 1 || images < batch)
-        return refuse(r->folder, "resume.safetensors does not say how many images an epoch has");
+        return refuse(r, "resume.safetensors does not say how many images an epoch has");
     r->updates = (int64_t)ceil(floor(images / batch) / group);
     r->images = (int64_t)(floor(images / batch) * batch);
     return CLN_OK;
@@ -70,10 +71,10 @@ static cln_status read_metrics(cln_context *ctx, const char *path, race_run *r) 
     r->images_per_s = cln_metrics_column(r->metrics, "images_per_s");
     r->epochs = r->metrics->rows;
     if (!epoch || !r->val_acc || !r->images_per_s)
-        return refuse(r->folder, "metrics.csv has no columns epoch, val_acc and images_per_s");
+        return refuse(r, "metrics.csv has no columns epoch, val_acc and images_per_s");
     for (int i = 0; i < r->epochs; i++)
         if (epoch[i] != i + 1)
-            return refuse(r->folder, "metrics.csv does not have a line for each epoch from 1 on");
+            return refuse(r, "metrics.csv does not have a line for each epoch from 1 on");
     return CLN_OK;
 }
 

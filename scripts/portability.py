@@ -18,6 +18,7 @@ import portability_training as training
 
 FOLDER = "build/portability"
 PROGRAMS = os.environ.get("CLNET_BIN_DIR", "build")
+SUB_DEVICE = os.path.abspath(f"{PROGRAMS}/libsub_device.so")  # tests/preload/sub_device.c
 PAGE = "docs/portability.md"
 BEGIN, END = "<!-- the table: scripts/portability.sh --write -->\n", "<!-- its end -->\n"
 GOLDEN = os.path.join(os.environ.get("CLNET_SHARED", "../shared"), "golden")
@@ -37,9 +38,15 @@ IMPLEMENTATIONS = {
     "pocl-basic": Implementation("pocl, device without threads", "pocl", True, POCL_DEVICES="basic"),
     "pocl-one-thread": Implementation("pocl, one thread", "pocl", True, POCL_MAX_PTHREAD_COUNT="1"),
     "pocl-loops": Implementation("pocl, work-groups as loops", "pocl", True, POCL_WORK_GROUP_METHOD="loops"),
+    # Work-groups of many items, as those of CLBlast's products, take this mode more than ten minutes to compile.
     "pocl-repl": Implementation(
-        "pocl, work-groups unrolled", "pocl", True, ["implicit", "gemm"], POCL_WORK_GROUP_METHOD="workitemrepl"
+        "pocl, work-groups unrolled",
+        "pocl",
+        True,
+        [v for v in VARIANTS if v not in ("implicit", "gemm", "im2col")],
+        POCL_WORK_GROUP_METHOD="workitemrepl",
     ),
+    "pocl-sub-device": Implementation("pocl, a sub-device of one core", "pocl", True, LD_PRELOAD=SUB_DEVICE),
     # llvmpipe compiles long kernels slowly (src/ocl/drivers.c): what asks for the variant "direct" is left out.
     "rusticl": Implementation(
         "Rusticl on llvmpipe",

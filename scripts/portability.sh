@@ -11,7 +11,7 @@
 #   --resume    only what earlier runs did not come to; without it, the given parts begin anew
 #   --write     run nothing: put the kept results into docs/portability.md
 #   parts: operators, suites, networks, training
-#   implementations: pocl, pocl-basic, pocl-one-thread, pocl-loops, pocl-repl, rusticl, oclgrind, intel
+#   implementations: pocl, pocl-basic, pocl-one-thread, pocl-loops, pocl-repl, pocl-sub-device, rusticl, oclgrind, intel
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

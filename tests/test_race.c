@@ -110,6 +110,11 @@ START_TEST(against) {
 }
 END_TEST
 
+static bool is_told_once(void) {
+    const char *first = strstr(program_errors, "clbench: ");
+    return first && !strstr(first + 1, "clbench: ");
+}
+
 /* Another seed draws another split; other images are told from the same by their checksum. */
 START_TEST(unequal) {
     ck_assert_int_le(program_run(run_root, "", "clbench " RACE "--against slow --out other-seed --seed 7"), 1);
@@ -122,9 +127,12 @@ START_TEST(unequal) {
                      0);
     ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
     ck_assert_ptr_nonnull(strstr(program_errors, "it used only a part of the data"));
+    ck_assert(is_told_once());
     file_write(run_root, "part/metrics.csv", "epoch,lr\n1,2\n", 13);
     ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against part --out never"), CLN_INVALID_FILE);
+    ck_assert(is_told_once());
     ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--against nowhere --out never"), CLN_IO);
+    ck_assert(is_told_once());
 }
 END_TEST
 
@@ -163,6 +171,7 @@ START_TEST(refusals) {
     file_write(run_root, "cut/race.json", "{}", 2);
     ck_assert_int_eq(program_run(run_root, "", "clbench " RACE "--target 1 --out cut"), CLN_INVALID_FILE);
     ck_assert_ptr_nonnull(strstr(program_errors, "'cut/race.json': expected a list 'validation_s'"));
+    ck_assert(is_told_once());
 }
 END_TEST
 

@@ -52,8 +52,13 @@ class Results:
             self.path.write_text("[\n" + ",\n".join(map(json.dumps, self.parts)) + "\n]\n")
 
     def commit(self):
-        command = ["git", "-C", HERE, "describe", "--always", "--dirty"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() if self.path else ""
+        """With a sign where anything but the results differs from it."""
+        if not self.path:
+            return ""
+        name, changes = (subprocess.run(["git", "-C", str(HERE), *words], check=True, capture_output=True, text=True).stdout
+                         for words in (["describe", "--always"], ["status", "--porcelain", "-uno"]))
+        differs = any(not str(self.path.resolve()).endswith(line[3:]) for line in changes.splitlines())
+        return name.strip() + "-dirty" * differs
 
     def calls(self):
         return {call for p in self.parts for call, counts in p["calls"].items() if sum(counts)}

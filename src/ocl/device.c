@@ -64,19 +64,30 @@ static void query_text(cl_device_id id, cl_device_info what, char out[256], cl_i
     copy_trimmed(out, 256, text);
 }
 
-/* Those extensions that cln_device_info tells of; "" where the device does not say. */
-static void query_extensions(cl_device_id id, char *out, size_t room) {
+/* Those of `all`, which it takes apart, that cln_device_info tells of. */
+static void pick_extensions(char *all, char *out, size_t room) {
     static const char *const names[] = {"cl_khr_fp16", "cl_khr_fp64", "cl_khr_subgroups", "cl_intel_subgroups",
                                         "cl_khr_integer_dot_product"};
-    size_t size = 0, used = 0;
-    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
-        return;
-    char *all = calloc(1, size + 1), *rest = NULL;
-    if (all && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS)
-        for (char *name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
-            for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-                if (strcmp(name, names[i]) == 0 && used + strlen(name) + 2 < room)
-                    used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", name);
+    char *rest = NULL;
+    size_t used = 0;
+    for (char *name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (strcmp(name, names[i]) == 0 && used + strlen(name) + 2 < room)
+                used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", name);
+}
+
+static void query_extensions(cl_device_id id, char *out, size_t room, cl_int *failure) {
+    size_t size = 0;
+    cl_int code = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size);
+    char *all = calloc(1, size + 1);
+    if (!all)
+        code = CL_OUT_OF_HOST_MEMORY;
+    if (code == CL_SUCCESS)
+        code = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL);
+    if (code == CL_SUCCESS)
+        pick_extensions(all, out, room);
+    else
+        *failure = code;
     free(all);
 }
 
@@ -90,7 +101,7 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int
         query_needed(id, CL_DEVICE_AVAILABLE, failure) && query_needed(id, CL_DEVICE_COMPILER_AVAILABLE, failure);
     info.fp64 = query_number(id, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
     info.denormals = query_number(id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_DENORM;
-    query_extensions(id, info.extensions, sizeof info.extensions);
+    query_extensions(id, info.extensions, sizeof info.extensions, failure);
     info.fp16 = strstr(info.extensions, "cl_khr_fp16") != NULL;
     query_text(id, CL_DEVICE_NAME, info.name, failure);
     query_text(id, CL_DEVICE_VENDOR, info.vendor, failure);
@@ -145,6 +156,8 @@ static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int in
         cln_device_info info = describe(platform, id, &failure);
         info.platform = index;
         info.device = (int)i;
+        if (failure == CL_OUT_OF_HOST_MEMORY)
+            return cln__fail_memory(ctx, "what an OpenCL device is");
         if (failure != CL_SUCCESS) {
             cln__warn(ctx, "OpenCL device %d:%d is left out: asking what it is failed with %s (%d)", index, (int)i,
                       cln__cl_error_name(failure), (int)failure);

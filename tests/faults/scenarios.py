@@ -22,17 +22,23 @@ PICTURE = pathlib.Path(__file__).parents[2] / "examples/ankle_boot.png"
 class Scenario:
     """A command and what must be the same after it: files below `results`, and standard output if `prints`. In its
     folder are the data set and, by `needs`, more. `cut` is a training of which the first half is done before; `first`,
-    commands that are run there before, as lists of program and arguments; `again`, options to go on with; `only`, the
-    calls to try, where the others are another scenario's or each run is long."""
+    commands that are run there before, as lists of program and arguments; `again`, options to go on with; `beside`,
+    faults that every run has, for what is called only after them; `only`, the calls to try, where the others are
+    another scenario's or each run is long."""
 
-    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None, only=()):
+    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None, beside=(),
+                 only=()):
         self.program, self.arguments, self.results, self.prints = program, arguments, results, prints
-        self.needs, self.cut, self.first, self.again, self.only = needs, cut, first, again, only
+        self.needs, self.cut, self.first, self.again, self.beside, self.only = needs, cut, first, again, beside, only
 
 
 TUNE = ["tune", *NETWORK, "--batch-size", "2", "--image-size", "8", "--tuning", "t.sqlite"]
 TABLE = ["table", "--models", "ResNet", "--data", "data", "--runs", "runs", "--epochs", "1", "--batch-size", "8",
          "--num-bench-iter", "1", "--workers", "0"]
+SPEED = [*NETWORK, "--batch-size", "2", "--image-size", "8", "--num-warm-iter", "1", "--num-bench-iter", "1",
+         "--print-plan"]
+RACE = ["race", *NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--epochs", "1", "--workers", "0",
+        "--against", "run", "--target", "0", "--json"]
 SCENARIOS = {
     "fit": Scenario("cltrain", FIT, ["run"], again=["--resume", "last"]),
     "fit, all": Scenario("cltrain", [*FIT, "--workers", "1", "--save-top-k", "2", "--model-ema", "--profiler",
@@ -63,8 +69,14 @@ SCENARIOS = {
                               needs=["configuration"]),
     "plan, cold": Scenario("planned", ["kernels"], (), True, again=[]),
     "plan, kept": Scenario("planned", ["kernels"], (), True, first=[["planned", "kernels"]], again=[]),
+    "plan, not compiled": Scenario("planned", ["kernels"], again=[], beside=["clBuildProgram:1"]),
     "grid": Scenario("cltrain", ["fit", "--model", "ResNet", "--data", "idx", "--hflip", "0.5", "--augmentation-grid",
                                  "g.png"], ["g.png"], needs=["idx"]),
+    "devices": Scenario("cltrain", ["devices", "--json"], (), True),
+    "models": Scenario("cltrain", ["models", "--json"], (), True),
+    "peak": Scenario("clbench", ["peak", "--json"]),
+    "speed of training": Scenario("clbench", ["train", *SPEED]),
+    "speed of evaluation": Scenario("clbench", ["infer", *SPEED]),
     "operations": Scenario("clbench", ["ops", "--conv", "8,8,8,3,1", "--batch-size", "2", "--variant", "im2col", "--peak",
                                        "1", "--bandwidth", "1", "--num-bench-iter", "1", "--trace", "trace.json"],
                            ["trace.json"]),
@@ -77,6 +89,11 @@ SCENARIOS = {
     "table": Scenario("clbench", TABLE, first=[["clbench", *TABLE, "--no-speed"]],
                       only=["tmpfile64", "fseek", "ftell", "fread", "fgets", "posix_spawn",
                             "posix_spawn_file_actions_init"]),
+    "table, kept": Scenario("clbench", [*TABLE, "--no-speed"], ["runs"], first=[["clbench", *TABLE, "--no-speed"]],
+                            again=[]),
+    "race": Scenario("clbench", [*RACE, "--out", "raced"], ["raced"], first=[["cltrain", *FIT]], again=[]),
+    "race, kept": Scenario("clbench", [*RACE, "--out", "raced"], ["raced"],
+                           first=[["cltrain", *FIT], ["clbench", *RACE, "--out", "raced"]], again=[]),
     "report": Scenario("clbench", ["report", "--table", "runs/table.json", "--out", "r.html"], ["r.html"],
                        first=[["clbench", *TABLE, "--no-speed"]]),
     "compare": Scenario("clbench", ["compare", "b.json", "a.json", "--json"], (), True, needs=["results"]),

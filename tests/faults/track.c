@@ -3,9 +3,11 @@
  *   CLNET_FAULT=NAME:N         the N-th call of NAME fails
  *   CLNET_FAULT=NAME:N+        and all later ones
  *   CLNET_FAULT=...:CODE       with this OpenCL code (default: CL_OUT_OF_RESOURCES)
+ *   CLNET_FAULT=...,NAME:N     and another call fails, too
  *   CLNET_FAULT=lost:N         from the N-th launch of a kernel on, every call that uses the device fails
  *   CLNET_FAULT_REPORT=FILE    what is told at the end: "count NAME N"; "live WHAT N" for what was not released;
- *                              "leak ADDRESS..." the way to each block of memory among it; and "hit", if a call failed
+ *                              "leak ADDRESS..." the way to each block of memory among it; and "hit", if the last of
+ *                              CLNET_FAULT was met
  *   CLNET_FAULT_WAYS=DEPTH     and "way NAME N ADDRESS...": the N-th call of NAME was the first that came by this way,
  *                              which is the DEPTH innermost return addresses in our own code
  *   CLNET_FAULT=clock:1        the time of day goes backwards, an hour a call
@@ -20,7 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = 1 << 14, BLOCKS = 1 << 18, MAX_DEPTH = 12, MAX_FRAMES = 64, CL_OUT_OF_RESOURCES_CODE = -5 };
+enum { WAYS = 1 << 14, BLOCKS = 1 << 18, MAX_DEPTH = 12, MAX_FRAMES = 64, MAX_FAULTS = 2 };
+enum { CL_OUT_OF_RESOURCES_CODE = -5 };
 
 typedef struct way {
     const call *of;
@@ -40,9 +43,14 @@ static block blocks[BLOCKS];
 static long objects[LIVE_KINDS];
 static long block_count, way_count;
 
-static char wanted[64], report[4096];
-static long wanted_number;
-static bool wanted_rest, device_lost, hit;
+static struct wanted {
+    char name[64];
+    long number;
+    bool rest; /* and all later ones */
+} wanted[MAX_FAULTS];
+static int wanted_count;
+static char report[4096];
+static bool device_lost, hit;
 static int code = CL_OUT_OF_RESOURCES_CODE, depth;
 
 #define NOINLINE __attribute__((noinline))
@@ -59,23 +67,32 @@ static void take(const char *name, char *out, size_t size) {
     unsetenv(name);
 }
 
+/* Behind it there may be another. */
+static const char *read_fault(const char *text) {
+    struct wanted *w = &wanted[wanted_count];
+    size_t length = strcspn(text, ":");
+    if (!text[length] || length >= sizeof w->name)
+        return "";
+    memcpy(w->name, text, length);
+    char *at;
+    w->number = strtol(text + length + 1, &at, 10);
+    w->rest = *at == '+';
+    at += w->rest;
+    if (*at == ':')
+        code = (int)strtol(at + 1, &at, 10);
+    wanted_count++;
+    return *at == ',' ? at + 1 : "";
+}
+
 __attribute__((constructor)) static void begin(void) {
-    char text[sizeof wanted + 64], number[16];
+    char text[MAX_FAULTS * sizeof *wanted], number[16];
     take("CLNET_FAULT", text, sizeof text);
     take("CLNET_FAULT_REPORT", report, sizeof report);
     take("CLNET_FAULT_WAYS", number, sizeof number);
     depth = atoi(number);
     depth = depth < MAX_DEPTH ? depth : MAX_DEPTH;
-    size_t length = strcspn(text, ":");
-    if (!text[length] || length >= sizeof wanted)
-        return;
-    memcpy(wanted, text, length);
-    char *at = text + length + 1;
-    wanted_number = strtol(at, &at, 10);
-    wanted_rest = *at == '+';
-    at += wanted_rest;
-    if (*at == ':')
-        code = atoi(at + 1);
+    for (const char *next = text; *next && wanted_count < MAX_FAULTS;)
+        next = read_fault(next);
 }
 
 /* The innermost return addresses that are in the program itself, but for the `inner` ones of this file and wrap.c. */
@@ -106,6 +123,12 @@ NOINLINE static void note_way(const call *c) {
     memcpy(ways[at].address, address, sizeof address);
 }
 
+static bool is_met(const struct wanted *w, const call *c) {
+    if (strcmp(w->name, "lost") == 0)
+        return device_lost && c->on_device;
+    return strcmp(c->name, w->name) == 0 && (w->rest ? c->count >= w->number : c->count == w->number);
+}
+
 NOINLINE bool fault(call *c) {
     pthread_mutex_lock(&lock);
     if (c->count++ == 0) {
@@ -114,13 +137,15 @@ NOINLINE bool fault(call *c) {
     }
     if (depth > 0)
         note_way(c);
-    bool lost = strcmp(wanted, "lost") == 0;
-    if (lost && strcmp(c->name, "clEnqueueNDRangeKernel") == 0)
-        device_lost = device_lost || c->count >= wanted_number;
-    bool fails =
-        lost ? device_lost && c->on_device
-             : strcmp(c->name, wanted) == 0 && (wanted_rest ? c->count >= wanted_number : c->count == wanted_number);
-    hit = hit || fails;
+    bool fails = false;
+    for (int i = 0; i < wanted_count; i++) {
+        const struct wanted *w = &wanted[i];
+        if (strcmp(w->name, "lost") == 0 && strcmp(c->name, "clEnqueueNDRangeKernel") == 0)
+            device_lost = device_lost || c->count >= w->number;
+        bool met = is_met(w, c);
+        hit = hit || (met && i == wanted_count - 1);
+        fails = fails || met;
+    }
     pthread_mutex_unlock(&lock);
     return fails;
 }
@@ -146,7 +171,7 @@ NOINLINE void live_add(const void *memory) {
         abort();
     block *b = &blocks[slot_of(memory)];
     *b = (block){.memory = memory};
-    if (depth > 0 || wanted[0])
+    if (depth > 0 || wanted_count > 0)
         find_way(b->address, MAX_DEPTH, 3);
     pthread_mutex_unlock(&lock);
 }

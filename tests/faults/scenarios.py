@@ -37,8 +37,8 @@ TABLE = ["table", "--models", "ResNet", "--data", "data", "--runs", "runs", "--e
          "--num-bench-iter", "1", "--workers", "0"]
 SPEED = [*NETWORK, "--batch-size", "2", "--image-size", "8", "--num-warm-iter", "1", "--num-bench-iter", "1",
          "--print-plan"]
-RACE = ["race", *NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--epochs", "1", "--workers", "0",
-        "--against", "run", "--target", "0", "--json"]
+RACED = [*NETWORK, "--data", "data", "--batch-size", "8", "--val-split", "8", "--epochs", "1", "--workers", "0"]
+RACE = ["race", *RACED, "--against", "run", "--target", "0", "--json", "--out", "raced"]
 SCENARIOS = {
     "fit": Scenario("cltrain", FIT, ["run"], again=["--resume", "last"]),
     "fit, all": Scenario("cltrain", [*FIT, "--workers", "1", "--save-top-k", "2", "--model-ema", "--profiler",
@@ -91,9 +91,9 @@ SCENARIOS = {
                             "posix_spawn_file_actions_init"]),
     "table, kept": Scenario("clbench", [*TABLE, "--no-speed"], ["runs"], first=[["clbench", *TABLE, "--no-speed"]],
                             again=[]),
-    "race": Scenario("clbench", [*RACE, "--out", "raced"], ["raced"], first=[["cltrain", *FIT]], again=[]),
-    "race, kept": Scenario("clbench", [*RACE, "--out", "raced"], ["raced"],
-                           first=[["cltrain", *FIT], ["clbench", *RACE, "--out", "raced"]], again=[]),
+    "race": Scenario("clbench", RACE, ["raced"], first=[["cltrain", "fit", *RACED, "--out", "run"]], again=[]),
+    "race, kept": Scenario("clbench", RACE, ["raced"],
+                           first=[["cltrain", "fit", *RACED, "--out", "run"], ["clbench", *RACE]], again=[]),
     "report": Scenario("clbench", ["report", "--table", "runs/table.json", "--out", "r.html"], ["r.html"],
                        first=[["clbench", *TABLE, "--no-speed"]]),
     "compare": Scenario("clbench", ["compare", "b.json", "a.json", "--json"], (), True, needs=["results"]),

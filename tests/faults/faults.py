@@ -64,6 +64,8 @@ def digest(path):
         data = b"%d" % len(data)
     if path.name.startswith("trace") or path.name == "profile.json":
         data = b""
+    if path.name == "race.json":
+        data = re.sub(rb"[0-9][0-9.e-]*|null", b"", data)
     return hashlib.sha256(data).hexdigest()
 
 

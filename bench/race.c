@@ -69,7 +69,7 @@ static cln_status read_against(race *r) {
     r->target = r->o->target;
     if (!r->o->against)
         return CLN_OK;
-    cln_status status = race_run_read(r->ctx, r->o->against, &r->against);
+    cln_status status = race_run_read(r->ctx, r->o->against, &r->told, &r->against);
     if (status != CLN_OK)
         return status;
     if (isnan(r->target) && r->against.epochs > 0)
@@ -120,9 +120,11 @@ static int start(race_options *o) {
     o->fit.out = o->fit.out ? o->fit.out : folder;
     if (status == CLN_OK)
         status = run(&r);
-    report_warnings("clbench", r.ctx);
-    bool told = r.told || r.run.refused || r.against.refused;
-    int exit_status = told ? (int)status : report_end("clbench", r.ctx, status);
+    int exit_status = (int)status;
+    if (r.told)
+        report_warnings("clbench", r.ctx);
+    else
+        exit_status = report_end("clbench", r.ctx, status);
     if (status == CLN_OK)
         exit_status = finish(&r);
     race_run_free(&r.run);

@@ -29,12 +29,12 @@ typedef struct race_run {
     const double *val_acc, *images_per_s; /* of metrics */
     int epochs;                           /* rows of it */
     int64_t images, updates;              /* of each epoch */
-    bool refused;                         /* as `told` below */
+    bool *told;                           /* borrowed; becomes true where what is wrong is printed */
 } race_run;
 
 /* Reads the folder of a run of cltrain fit, clbench table or clbench race. What is wrong is in the context, or printed
- * if `refused`. Free it even after a failure. */
-cln_status race_run_read(cln_context *ctx, const char *folder, race_run *out);
+ * if *told becomes true. Free it even after a failure. */
+cln_status race_run_read(cln_context *ctx, const char *folder, bool *told, race_run *out);
 void race_run_free(race_run *r);
 /* The first epoch, from 1, with at least that validation accuracy; 0: there is none. */
 int race_run_reaches(const race_run *r, double target);

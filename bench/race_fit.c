@@ -22,7 +22,7 @@ static cln_status load_times(race *r, bool goes_on) {
     if (!r->validation_s || !goes_on || access(path, F_OK) != 0)
         return r->validation_s ? CLN_OK : CLN_OUT_OF_MEMORY;
     cln_status status = json_file_read("race", path, &json);
-    r->told = status != CLN_OK;
+    r->told = status != CLN_OK && status != CLN_OUT_OF_MEMORY;
     if (status != CLN_OK)
         return status;
     cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(json, "validation_s");
@@ -59,7 +59,7 @@ static cln_status keep_time(race *r, int epoch, double seconds) {
 
 static cln_status look(race *r) {
     race_run_free(&r->run);
-    cln_status status = race_run_read(r->ctx, r->o->fit.out, &r->run);
+    cln_status status = race_run_read(r->ctx, r->o->fit.out, &r->told, &r->run);
     r->over = status == CLN_OK && race_run_reaches(&r->run, r->target) > 0;
     return status;
 }

@@ -13,7 +13,7 @@ static const double most = 1e12; /* of images */
 
 static cln_status refuse(race_run *r, const char *what) {
     fprintf(stderr, "clbench: race: the run in '%s' cannot be raced: %s\n", r->folder, what);
-    r->refused = true;
+    *r->told = true;
     return CLN_INVALID_FILE;
 }
 
@@ -78,9 +78,9 @@ static cln_status read_metrics(cln_context *ctx, const char *path, race_run *r) 
     return CLN_OK;
 }
 
-cln_status race_run_read(cln_context *ctx, const char *folder, race_run *out) {
+cln_status race_run_read(cln_context *ctx, const char *folder, bool *told, race_run *out) {
     char metrics[INTERRUPT_PATH], state[INTERRUPT_PATH];
-    *out = (race_run){.folder = folder};
+    *out = (race_run){.folder = folder, .told = told};
     snprintf(metrics, sizeof metrics, "%s/metrics.csv", folder);
     snprintf(state, sizeof state, "%s/resume.safetensors", folder);
     cln_status status = cln_safetensors_read(ctx, state, &out->state);

@@ -28,9 +28,9 @@ SECONDS = 600  # of one program
 
 
 class Implementation:
-    def __init__(self, title, driver, slow=False, variants=tuple(VARIANTS), suites=(), **environment):
+    def __init__(self, title, driver, slow=False, variants=tuple(VARIANTS), suites=(), units=None, **environment):
         self.title, self.driver, self.slow, self.variants, self.suites = title, driver, slow, variants, suites
-        self.environment = environment
+        self.units, self.environment = units, environment  # compute units that its device must have
 
 
 IMPLEMENTATIONS = {
@@ -38,7 +38,7 @@ IMPLEMENTATIONS = {
     "pocl-basic": Implementation("pocl, device without threads", "pocl", True, POCL_DEVICES="basic"),
     "pocl-one-thread": Implementation("pocl, one thread", "pocl", True, POCL_MAX_PTHREAD_COUNT="1"),
     "pocl-loops": Implementation("pocl, work-groups as loops", "pocl", True, POCL_WORK_GROUP_METHOD="loops"),
-    # Work-groups of many items, as those of CLBlast's products, take this mode more than ten minutes to compile.
+    # Work-groups of many items, as those of CLBlast's products, take this mode many minutes to compile: see the page.
     "pocl-repl": Implementation(
         "pocl, work-groups unrolled",
         "pocl",
@@ -46,7 +46,7 @@ IMPLEMENTATIONS = {
         [v for v in VARIANTS if v not in ("implicit", "gemm", "im2col")],
         POCL_WORK_GROUP_METHOD="workitemrepl",
     ),
-    "pocl-sub-device": Implementation("pocl, a sub-device of one core", "pocl", True, LD_PRELOAD=SUB_DEVICE),
+    "pocl-sub-device": Implementation("pocl, a sub-device of one core", "pocl", True, units=1, LD_PRELOAD=SUB_DEVICE),
     # llvmpipe compiles long kernels slowly (src/ocl/drivers.c): what asks for the variant "direct" is left out.
     "rusticl": Implementation(
         "Rusticl on llvmpipe",
@@ -235,9 +235,15 @@ PARTS = {"operators": operators, "suites": suites, "networks": networks, "traini
 
 def describe(name):
     """The driver in words; None, with the reason told, if it is not there."""
+    preload = IMPLEMENTATIONS[name].environment.get("LD_PRELOAD")
+    if preload and not os.path.exists(preload):
+        print(f"{name}: skipped: there is no {preload}: this build has no tests", flush=True)
+        return None
     done = start([f"{PROGRAMS}/cltrain", "devices", "--json"], name)
     try:
-        device = json.loads(done.stdout)[0]
+        device, units = json.loads(done.stdout)[0], IMPLEMENTATIONS[name].units
+        if units and units != device["compute_units"]:
+            sys.exit(f"error: {name}: the device has {device['compute_units']} compute units, not {units}")
         return {"device": device["name"], "driver": device["driver_version"]}
     except (ValueError, KeyError, IndexError):
         print(f"{name}: skipped: {(done.stderr.strip() or 'no device')[:200]}", flush=True)

@@ -76,23 +76,20 @@ static void pick_extensions(char *all, char *out, size_t room) {
                 used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " " : "", name);
 }
 
-static void query_extensions(cl_device_id id, char *out, size_t room, cl_int *failure) {
+/* "" where the device does not say. False: there is no memory. */
+static bool query_extensions(cl_device_id id, char *out, size_t room) {
     size_t size = 0;
-    cl_int code = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size);
+    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS)
+        return true;
     char *all = calloc(1, size + 1);
-    if (!all)
-        code = CL_OUT_OF_HOST_MEMORY;
-    if (code == CL_SUCCESS)
-        code = clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL);
-    if (code == CL_SUCCESS)
+    if (all && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS)
         pick_extensions(all, out, room);
-    else
-        *failure = code;
     free(all);
+    return all != NULL;
 }
 
-/* A failure is kept in *failure. */
-static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int *failure) {
+/* A failure of the device's is kept in *failure. False: there is no memory. */
+static bool describe(cl_platform_id platform, cl_device_id id, cln_device_info *out, cl_int *failure) {
     cln_device_info info = {0};
     info.type = cln__device_type(query_needed(id, CL_DEVICE_TYPE, failure));
     info.discrete = info.type == CLN_DEVICE_GPU && !query_number(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
@@ -101,7 +98,8 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int
         query_needed(id, CL_DEVICE_AVAILABLE, failure) && query_needed(id, CL_DEVICE_COMPILER_AVAILABLE, failure);
     info.fp64 = query_number(id, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
     info.denormals = query_number(id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_DENORM;
-    query_extensions(id, info.extensions, sizeof info.extensions, failure);
+    if (!query_extensions(id, info.extensions, sizeof info.extensions))
+        return false;
     info.fp16 = strstr(info.extensions, "cl_khr_fp16") != NULL;
     query_text(id, CL_DEVICE_NAME, info.name, failure);
     query_text(id, CL_DEVICE_VENDOR, info.vendor, failure);
@@ -121,7 +119,8 @@ static cln_device_info describe(cl_platform_id platform, cl_device_id id, cl_int
     info.max_alloc_bytes = query_needed(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, failure);
     info.local_bytes = query_needed(id, CL_DEVICE_LOCAL_MEM_SIZE, failure);
     info.max_work_group = (size_t)query_needed(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, failure);
-    return info;
+    *out = info;
+    return true;
 }
 
 /* A platform that fails is no error: the others may well work. */
@@ -153,11 +152,11 @@ static cln_status add_platform(cln_context *ctx, cl_platform_id platform, int in
     for (cl_uint i = 0, first = (cl_uint)list->count; i < found; i++) {
         cl_int failure = CL_SUCCESS;
         cl_device_id id = ids[first + i];
-        cln_device_info info = describe(platform, id, &failure);
+        cln_device_info info;
+        if (!describe(platform, id, &info, &failure))
+            return cln__fail_memory(ctx, "what an OpenCL device is");
         info.platform = index;
         info.device = (int)i;
-        if (failure == CL_OUT_OF_HOST_MEMORY)
-            return cln__fail_memory(ctx, "what an OpenCL device is");
         if (failure != CL_SUCCESS) {
             cln__warn(ctx, "OpenCL device %d:%d is left out: asking what it is failed with %s (%d)", index, (int)i,
                       cln__cl_error_name(failure), (int)failure);

@@ -11,7 +11,7 @@ import sys
 
 from scenarios import SCENARIOS
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 ALLOCATIONS = {"malloc", "calloc", "realloc", "strdup", "open_memstream", "cJSON", "compress2", "gzdopen"}
 THREADS = {"pthread_create", "pthread_mutex_init", "pthread_cond_init", "pthread_attr_init", "pipe", "poll",
            "posix_spawn", "posix_spawn_file_actions_init", "posix_spawnattr_init"}
@@ -55,10 +55,9 @@ class Results:
         """With a sign where anything but the results differs from it."""
         if not self.path:
             return ""
-        name, changes = (subprocess.run(["git", "-C", str(HERE), *words], check=True, capture_output=True, text=True).stdout
-                         for words in (["describe", "--always"], ["status", "--porcelain", "-uno"]))
-        differs = any(not str(self.path.resolve()).endswith(line[3:]) for line in changes.splitlines())
-        return name.strip() + "-dirty" * differs
+        name = subprocess.run(["git", "describe", "--always"], cwd=HERE, check=True, capture_output=True, text=True).stdout
+        same = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ":/", ":(exclude)results.json"], cwd=HERE, check=False)
+        return name.strip() + ("-dirty" if same.returncode else "")
 
     def calls(self):
         return {call for p in self.parts for call, counts in p["calls"].items() if sum(counts)}

@@ -21,14 +21,15 @@ PICTURE = pathlib.Path(__file__).parents[2] / "examples/ankle_boot.png"
 
 class Scenario:
     """A command and what must be the same after it: files below `results`, and standard output if `prints`. In its
-    folder are the data set and, by `needs`, more. `cut` is a training of which the first half is done before; `first`,
+    folder are the data set and, by `needs`, more. `words` is `prints` for what prints measurements: their figures may
+    differ. `cut` is a training of which the first half is done before; `first`,
     commands that are run there before, as lists of program and arguments; `again`, options to go on with; `beside`,
     faults that every run has, for what is called only after them; `only`, the calls to try, where the others are
     another scenario's or each run is long."""
 
-    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None, beside=(),
-                 only=()):
-        self.program, self.arguments, self.results, self.prints = program, arguments, results, prints
+    def __init__(self, program, arguments, results=(), prints=False, words=False, needs=(), cut=(), first=(), again=None,
+                 beside=(), only=()):
+        self.program, self.arguments, self.results, self.prints, self.words = program, arguments, results, prints, words
         self.needs, self.cut, self.first, self.again, self.beside, self.only = needs, cut, first, again, beside, only
 
 
@@ -69,14 +70,14 @@ SCENARIOS = {
                               needs=["configuration"]),
     "plan, cold": Scenario("planned", ["kernels"], (), True, again=[]),
     "plan, kept": Scenario("planned", ["kernels"], (), True, first=[["planned", "kernels"]], again=[]),
-    "plan, not compiled": Scenario("planned", ["kernels"], again=[], beside=["clBuildProgram:1"]),
+    "plan, not compiled": Scenario("planned", ["kernels"], again=[], beside=["clBuildProgram:1+"]),
     "grid": Scenario("cltrain", ["fit", "--model", "ResNet", "--data", "idx", "--hflip", "0.5", "--augmentation-grid",
                                  "g.png"], ["g.png"], needs=["idx"]),
     "devices": Scenario("cltrain", ["devices", "--json"], (), True),
     "models": Scenario("cltrain", ["models", "--json"], (), True),
-    "peak": Scenario("clbench", ["peak", "--json"]),
-    "speed of training": Scenario("clbench", ["train", *SPEED]),
-    "speed of evaluation": Scenario("clbench", ["infer", *SPEED]),
+    "peak": Scenario("clbench", ["peak", "--json"], words=True),
+    "speed of training": Scenario("clbench", ["train", *SPEED], words=True),
+    "speed of evaluation": Scenario("clbench", ["infer", *SPEED], words=True),
     "operations": Scenario("clbench", ["ops", "--conv", "8,8,8,3,1", "--batch-size", "2", "--variant", "im2col", "--peak",
                                        "1", "--bandwidth", "1", "--num-bench-iter", "1", "--trace", "trace.json"],
                            ["trace.json"]),

@@ -3,7 +3,7 @@
  *   CLNET_FAULT=NAME:N         the N-th call of NAME fails
  *   CLNET_FAULT=NAME:N+        and all later ones
  *   CLNET_FAULT=...:CODE       with this OpenCL code (default: CL_OUT_OF_RESOURCES)
- *   CLNET_FAULT=...,NAME:N     and another call fails, too
+ *   CLNET_FAULT=...,NAME:N     and another call fails, too (one CODE serves both)
  *   CLNET_FAULT=lost:N         from the N-th launch of a kernel on, every call that uses the device fails
  *   CLNET_FAULT_REPORT=FILE    what is told at the end: "count NAME N"; "live WHAT N" for what was not released;
  *                              "leak ADDRESS..." the way to each block of memory among it; and "hit", if the last of
@@ -71,8 +71,8 @@ static void take(const char *name, char *out, size_t size) {
 static const char *read_fault(const char *text) {
     struct wanted *w = &wanted[wanted_count];
     size_t length = strcspn(text, ":");
-    if (!text[length] || length >= sizeof w->name)
-        return "";
+    if (wanted_count == MAX_FAULTS || !text[length] || length >= sizeof w->name)
+        abort();
     memcpy(w->name, text, length);
     char *at;
     w->number = strtol(text + length + 1, &at, 10);
@@ -91,7 +91,7 @@ __attribute__((constructor)) static void begin(void) {
     take("CLNET_FAULT_WAYS", number, sizeof number);
     depth = atoi(number);
     depth = depth < MAX_DEPTH ? depth : MAX_DEPTH;
-    for (const char *next = text; *next && wanted_count < MAX_FAULTS;)
+    for (const char *next = text; *next;)
         next = read_fault(next);
 }
 

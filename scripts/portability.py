@@ -254,7 +254,16 @@ def read_results(path):
     if not os.path.exists(path):
         return {"parts": {}}
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except ValueError as error:
+            sys.exit(f"error: '{path}' is damaged: {error}; remove it and run its implementation again")
+
+
+def write_results(path, results):
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+    os.replace(f"{path}.new", path)
 
 
 def measure(name, parts, quick, resume, path):
@@ -275,8 +284,7 @@ def measure(name, parts, quick, resume, path):
             jobs[title] = vars(out)
             failures += len(out.failures)
             print(f"{name}, {part}, {title}: {out}", *out.failures, sep="\n  ", flush=True)
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(results, file, indent=1)
+            write_results(path, results)
     return failures
 
 
@@ -299,6 +307,8 @@ def table(folder):
 
 
 def write_table(folder):
+    if not glob.glob(f"{folder}/*.json"):
+        sys.exit(f"error: there is no result in '{folder}' to write: run scripts/portability.sh first")
     with open(PAGE, encoding="utf-8") as file:
         text = file.read()
     head, rest = text.split(BEGIN)

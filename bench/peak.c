@@ -127,6 +127,10 @@ static bool make_launch(subject *s, const char *kernel, int width, int chains, l
     return !failed(code, kernel);
 }
 
+static bool set(const launch *l, cl_uint argument, size_t size, const void *value) {
+    return !failed(clSetKernelArg(l->kernel, argument, size, value), "clSetKernelArg");
+}
+
 /* Seconds that `times` launches take; negative after a failure. */
 static double run(subject *s, cl_kernel kernel, int times) {
     double start = report_now_s();
@@ -138,21 +142,21 @@ static double run(subject *s, cl_kernel kernel, int times) {
 }
 
 /* Sets the number of rounds so that a launch takes as long as a run, then measures. */
-static bool measure_rounds(subject *s, cl_kernel kernel, double flop_a_round, figure *out) {
+static bool measure_rounds(subject *s, const launch *l, double flop_a_round, figure *out) {
     cl_int rounds = 2000;
     double rates[MAX_RUNS], taken = -1;
     /* The first launch finishes the compilation, the second says how fast it is. */
     for (int warm_up = 0; warm_up < 2; warm_up++) {
-        clSetKernelArg(kernel, 3, sizeof rounds, &rounds);
-        taken = run(s, kernel, 1);
+        taken = set(l, 3, sizeof rounds, &rounds) ? run(s, l->kernel, 1) : -1;
         if (taken < 0)
             return false;
     }
     double wanted = rounds * s->seconds / taken;
     rounds = wanted < 1000 ? 1000 : wanted > 1e9 ? 1000000000 : (cl_int)wanted;
-    clSetKernelArg(kernel, 3, sizeof rounds, &rounds);
+    if (!set(l, 3, sizeof rounds, &rounds))
+        return false;
     for (int i = 0; i < s->runs; i++) {
-        taken = run(s, kernel, 1);
+        taken = run(s, l->kernel, 1);
         if (taken < 0)
             return false;
         rates[i] = flop_a_round * rounds / taken * 1e-9;
@@ -171,10 +175,8 @@ static bool measure_fma(subject *s, int width, int chains, figure *out) {
     bool done = make_launch(s, "peak_fma", width, chains, &l);
     if (done) {
         const float a = 0.999f, b = 0.001f;
-        clSetKernelArg(l.kernel, 0, sizeof sink, &sink);
-        clSetKernelArg(l.kernel, 1, sizeof a, &a);
-        clSetKernelArg(l.kernel, 2, sizeof b, &b);
-        done = measure_rounds(s, l.kernel, 2.0 * width * chains * (double)s->items, out);
+        done = set(&l, 0, sizeof sink, &sink) && set(&l, 1, sizeof a, &a) && set(&l, 2, sizeof b, &b) &&
+               measure_rounds(s, &l, 2.0 * width * chains * (double)s->items, out);
     }
     release_launch(&l);
     clReleaseMemObject(sink);
@@ -211,21 +213,23 @@ static const pass passes[] = {
 };
 enum { PASSES = sizeof passes / sizeof *passes };
 
+static bool set_pass(const launch *l, const pass *p, const cl_mem *buffers, cl_ulong count) {
+    const float factor = 1.0f;
+    cl_uint argument = 0;
+    for (; (int)argument < p->vectors; argument++)
+        if (!set(l, argument, sizeof *buffers, &buffers[argument]))
+            return false;
+    return (!p->factor || set(l, argument++, sizeof factor, &factor)) && set(l, argument, sizeof count, &count);
+}
+
 static bool measure_pass(subject *s, const pass *p, cl_mem *buffers, size_t bytes, figure *out) {
     snprintf(out->name, NAME, "%s", p->name);
     const int width = s->cpu ? 16 : 4;
     const cl_ulong count = bytes / sizeof(float) / (unsigned)width;
-    const float factor = 1.0f;
     double rates[MAX_RUNS], taken = 0;
     launch l;
-    bool done = make_launch(s, p->kernel, width, 1, &l);
+    bool done = make_launch(s, p->kernel, width, 1, &l) && set_pass(&l, p, buffers, count);
     if (done) {
-        cl_uint argument = 0;
-        for (; (int)argument < p->vectors; argument++)
-            clSetKernelArg(l.kernel, argument, sizeof *buffers, &buffers[argument]);
-        if (p->factor)
-            clSetKernelArg(l.kernel, argument++, sizeof factor, &factor);
-        clSetKernelArg(l.kernel, argument, sizeof count, &count);
         taken = run(s, l.kernel, 1) < 0 ? -1 : run(s, l.kernel, 1);
         int times = taken <= 0 ? 1 : (int)(s->seconds / taken) + 1;
         for (int i = 0; i < s->runs && taken >= 0; i++) {

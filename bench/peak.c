@@ -288,7 +288,7 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 typedef struct peak {
     figure fma[VARIANTS + 1], pass[PASSES]; /* the native loop is the last of fma */
     int fmas;
-    const figure *opencl, *native, *best, *bandwidth; /* native: NULL if this is no CPU */
+    const figure *opencl, *native, *best, *bandwidth; /* native: NULL if this is no CPU, or it failed */
     size_t bytes;
 } peak;
 
@@ -305,7 +305,10 @@ static bool measure(subject *s, peak *out) {
             out->opencl = f;
     }
     out->best = out->opencl;
-    if (s->cpu && measure_native(s, &out->fma[out->fmas])) {
+    bool native = s->cpu && measure_native(s, &out->fma[out->fmas]);
+    if (s->cpu && !native)
+        fprintf(stderr, "clbench: peak: warning: the native loop could not be run, its figure is left out\n");
+    if (native) {
         out->native = &out->fma[out->fmas++];
         if (out->native->median > out->best->median)
             out->best = out->native;

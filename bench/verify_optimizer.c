@@ -109,7 +109,7 @@ double verify_first_update(const verify_optimizer *o, double w, double g) {
 
 /* --- the files --- */
 
-/* Of these, and of the inputs, a convolution may have so many: Muon's products are of out x out. */
+/* Most outputs, and most inputs, of a convolution: Muon's products are of out x out. */
 enum { MAX_CHANNELS = 1024 };
 
 /* A layer on as many images as it has inputs, image i having a 1 in channel i and zeros else: the gradient of its

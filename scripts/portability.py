@@ -246,6 +246,8 @@ def describe(name):
             sys.exit(f"error: {name}: the device has {device['compute_units']} compute units, not {units}")
         return {"device": device["name"], "driver": device["driver_version"]}
     except (ValueError, KeyError, IndexError):
+        if preload and "sub_device" in done.stderr:
+            sys.exit(f"error: {name}: {done.stderr.strip()[:200]}")
         print(f"{name}: skipped: {(done.stderr.strip() or 'no device')[:200]}", flush=True)
         return None
 
@@ -312,8 +314,9 @@ def write_table(folder):
     with open(PAGE, encoding="utf-8") as file:
         text = file.read()
     head, rest = text.split(BEGIN)
+    text = head + BEGIN + table(folder) + END + rest.split(END)[1]
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(head + BEGIN + table(folder) + END + rest.split(END)[1])
+        file.write(text)
 
 
 def main():

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs operators, test suites, networks and short trainings on several OpenCL implementations (docs/portability.md):
-# pocl as it is installed, in other modes and as a sub-device, Mesa's Rusticl on llvmpipe, Oclgrind, which checks kernels while it runs
-# them, and Intel's runtime for CPUs. What is not installed is fetched into build/portability, from Debian's archive and
-# from PyPI: nothing outside that folder changes, and no root is needed. The programs are those in build/ (or
-# $CLNET_BIN_DIR). A failure fails; an implementation that cannot be had is left out with a reason.
+# pocl as it is installed, in other modes and as a sub-device, Mesa's Rusticl on llvmpipe, Oclgrind, which checks
+# kernels while it runs them, and Intel's runtime for CPUs. What is not installed is fetched into build/portability, from
+# Debian's archive and from PyPI: nothing outside that folder changes, and no root is needed. The programs are those in
+# build/ (or $CLNET_BIN_DIR). A failure fails; an implementation that cannot be had is left out with a reason.
 #
 # usage: scripts/portability.sh [--quick] [--resume] [implementation...] [part...]
 #        scripts/portability.sh --write

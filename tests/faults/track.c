@@ -74,14 +74,19 @@ static const char *read_fault(const char *text) {
     if (wanted_count == MAX_FAULTS || !text[length] || length >= sizeof w->name)
         abort();
     memcpy(w->name, text, length);
+    const char *number = text + length + 1;
     char *at;
-    w->number = strtol(text + length + 1, &at, 10);
+    w->number = strtol(number, &at, 10);
+    if (at == number)
+        abort();
     w->rest = *at == '+';
     at += w->rest;
     if (*at == ':')
         code = (int)strtol(at + 1, &at, 10);
+    if (*at && *at != ',')
+        abort();
     wanted_count++;
-    return *at == ',' ? at + 1 : "";
+    return *at ? at + 1 : at;
 }
 
 __attribute__((constructor)) static void begin(void) {

@@ -26,6 +26,10 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_devic
                                                cl_device_id *out, cl_uint *count) {
     cl_uint found = 0;
     get_devices *real = (get_devices *)dlsym(RTLD_NEXT, "clGetDeviceIDs");
+    if (!real) {
+        fprintf(stderr, "sub_device: there is no clGetDeviceIDs: %s\n", dlerror());
+        exit(EXIT_FAILURE);
+    }
     cl_int code = real(platform, type, room, out, &found);
     for (cl_uint i = 0; code == CL_SUCCESS && out && i < found && i < room; i++)
         divide(&out[i]);

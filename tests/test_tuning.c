@@ -363,8 +363,8 @@ START_TEST(a_resumed_run_uses_its_own_kernels) {
 END_TEST
 
 START_TEST(fit_benchmarks_first) {
-    run_well(RUN_FIT "--epochs 1 --benchmark --budget 4 --tuning bench.sqlite --out bench");
-    ck_assert_ptr_nonnull(strstr(run_output, "computations to measure, 0 known; at most 4 s"));
+    run_well(RUN_FIT "--epochs 1 --benchmark --budget 12 --tuning bench.sqlite --out bench");
+    ck_assert_ptr_nonnull(strstr(run_output, "computations to measure, 0 known; at most 12 s"));
     cln_choices choices = load("bench.sqlite"), used = recorded("bench");
     ck_assert_int_gt(choices.count, 0);
     for (int i = 0; i < choices.count; i++)
@@ -390,7 +390,7 @@ static int bench(const char *arguments) {
 START_TEST(clbench_tunes_lists_and_exchanges) {
     static const char conv[] = "--model ResNet --hparams '" TINY_HPARAMS "' --batch-size 2 --tuning cli.sqlite ";
     char arguments[512];
-    snprintf(arguments, sizeof arguments, "%s --budget 3", conv);
+    snprintf(arguments, sizeof arguments, "%s --budget 12", conv);
     ck_assert_int_eq(bench(arguments), 0);
     cln_choices choices = load("cli.sqlite"), copied;
     ck_assert_int_gt(choices.count, 0);

@@ -27,8 +27,8 @@ class Scenario:
     faults that every run has, for what is called only after them; `only`, the calls to try, where the others are
     another scenario's or each run is long."""
 
-    def __init__(self, program, arguments, results=(), prints=False, words=False, needs=(), cut=(), first=(), again=None,
-                 beside=(), only=()):
+    def __init__(self, program, arguments, results=(), prints=False, needs=(), cut=(), first=(), again=None, beside=(),
+                 only=(), words=False):
         self.program, self.arguments, self.results, self.prints, self.words = program, arguments, results, prints, words
         self.needs, self.cut, self.first, self.again, self.beside, self.only = needs, cut, first, again, beside, only
 

@@ -87,6 +87,8 @@ reference_node *reference_model(reference *r, reference_node *x);
 
 /* --- Muon (reference_muon.c) --- */
 
+/* Its iteration of a matrix [out, in]. `scratch`: 2 out out + out in numbers. */
+void reference_orthogonalise(double *x, int64_t out, int64_t in, double *scratch);
 /* One update of w, [out][in], with its moment m by the gradient g. */
 bool reference_muon(verify_case *c, const verify_optimizer *o, double lr, int64_t out, int64_t in, const float *g,
                     double *m, double *w);

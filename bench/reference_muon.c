@@ -26,23 +26,27 @@ static void iterate(double *x, int64_t out, int64_t in, double *A, double *P, do
     memcpy(x, next, (size_t)(out * in) * sizeof *x);
 }
 
+void reference_orthogonalise(double *x, int64_t out, int64_t in, double *scratch) {
+    double *A = scratch, *P = A + out * out, *next = P + out * out;
+    double norm = fmax(sqrt(dot(x, 1, x, 1, out * in)), 1e-7);
+    for (int64_t i = 0; i < out * in; i++)
+        x[i] /= norm;
+    for (int i = 0; i < ITERATIONS; i++)
+        iterate(x, out, in, A, P, next);
+}
+
 bool reference_muon(verify_case *c, const verify_optimizer *o, double lr, int64_t out, int64_t in, const float *g,
                     double *m, double *w) {
     const double momentum = o->momentum, rest = 1 - momentum, factor = 0.2 * sqrt((double)(out > in ? out : in));
     int64_t count = out * in;
-    double *x = verify_alloc(c, count, sizeof *x), *next = verify_alloc(c, count, sizeof *next);
-    double *A = verify_alloc(c, out * out, sizeof *A), *P = verify_alloc(c, out * out, sizeof *P);
-    if (!x || !next || !A || !P)
+    double *x = verify_alloc(c, count, sizeof *x), *scratch = verify_alloc(c, 2 * out * out + count, sizeof *scratch);
+    if (!x || !scratch)
         return false;
     for (int64_t i = 0; i < count; i++) {
         m[i] = momentum * m[i] + rest * (double)g[i];
         x[i] = rest * (double)g[i] + momentum * m[i];
     }
-    double norm = fmax(sqrt(dot(x, 1, x, 1, count)), 1e-7);
-    for (int64_t i = 0; i < count; i++)
-        x[i] /= norm;
-    for (int i = 0; i < ITERATIONS; i++)
-        iterate(x, out, in, A, P, next);
+    reference_orthogonalise(x, out, in, scratch);
     for (int64_t i = 0; i < count; i++)
         w[i] -= lr * (factor * x[i] + o->weight_decay * w[i]);
     return true;

@@ -1,57 +1,12 @@
 /* Muon on a device: its updates of convolutions against the iteration as it is published, in double precision. */
+#include "../bench/reference.h"
 #include "trial.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { IMAGES = 6, CLASSES = 7, ITERATIONS = 5 };
-
-/* --- a matrix of rows x columns --- */
-
-static double norm_of(const double *x, int64_t count) {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++)
-        sum += x[i] * x[i];
-    return sqrt(sum);
-}
-
-/* x x^T, or the product of two square ones: out[i][j] = sum of x[i][k] y[j][k]; the second is symmetric. */
-static void multiply(const double *x, const double *y, int64_t rows, int64_t inner, double *out) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < rows; j++) {
-            double sum = 0;
-            for (int64_t k = 0; k < inner; k++)
-                sum += x[i * inner + k] * y[j * inner + k];
-            out[i * rows + j] = sum;
-        }
-}
-
-/* x = a x + (b A + c A^2) x with A = x x^T, `rows` being output channels. */
-static void iterate(double *x, int64_t rows, int64_t columns) {
-    double *A = zeros(rows * rows), *B = zeros(rows * rows), *next = zeros(rows * columns);
-    multiply(x, x, rows, columns, A);
-    multiply(A, A, rows, rows, B);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) {
-            double sum = 3.4445 * x[i * columns + j];
-            for (int64_t k = 0; k < rows; k++)
-                sum += (-4.7750 * A[i * rows + k] + 2.0315 * B[i * rows + k]) * x[k * columns + j];
-            next[i * columns + j] = sum;
-        }
-    memcpy(x, next, (size_t)(rows * columns) * sizeof *x);
-    free(next);
-    free(B);
-    free(A);
-}
-
-static void orthogonalise(double *x, int64_t rows, int64_t columns) {
-    double norm = fmax(norm_of(x, rows * columns), 1e-7);
-    for (int64_t i = 0; i < rows * columns; i++)
-        x[i] /= norm;
-    for (int k = 0; k < ITERATIONS; k++)
-        iterate(x, rows, columns);
-}
+enum { IMAGES = 6, CLASSES = 7 };
 
 /* --- what follows a network's weights --- */
 
@@ -67,7 +22,9 @@ static void update_by_muon(const cln_optimizer *o, twin *t, double momentum, dou
         t->m[i] = momentum * t->m[i] + (1 - momentum) * t->g[i];
         u[i] = (1 - momentum) * t->g[i] + momentum * t->m[i];
     }
-    orthogonalise(u, rows, columns);
+    double *scratch = zeros(2 * rows * rows + t->info.count);
+    reference_orthogonalise(u, rows, columns, scratch);
+    free(scratch);
     for (int64_t i = 0; i < t->info.count; i++)
         t->w[i] -= rate * (factor * u[i] + (double)o->weight_decay * t->w[i]);
     free(u);
@@ -151,7 +108,8 @@ static void add_gradients(trial *t, twin *twins, double share) {
 static void clip(const cln_optimizer *o, twin *twins, int count) {
     double sum = 0, limit = (double)o->clip;
     for (int i = 0; i < count; i++)
-        sum += pow(norm_of(twins[i].g, twins[i].info.count), 2);
+        for (int64_t k = 0; k < twins[i].info.count; k++)
+            sum += twins[i].g[k] * twins[i].g[k];
     double scale = limit / (sqrt(sum) + 1e-6);
     ck_assert(limit == 0 || o->clip_kind == CLN_CLIP_VALUE || scale < 1); /* or nothing is tested */
     for (int i = 0; limit > 0 && i < count; i++)

@@ -252,7 +252,6 @@ def options():
     parser.add_argument("--keep", action="store_true", help="keep the folder of the last run")
     parser.add_argument("--results", type=pathlib.Path,
                         help="keep the counts in this file (results.py), and print the table of all in it")
-    parser.add_argument("--page", type=pathlib.Path, help="fail if this page has another table")
     return parser.parse_args()
 
 
